@@ -1,0 +1,50 @@
+"""What keeps latent weights trainable: a learning-rate scale per layer, and clipping after the step."""
+
+from collections.abc import Iterator
+from math import sqrt
+from typing import Any
+
+import torch
+from torch import nn
+
+from bnnbench.binary.layers import BinaryLinear
+
+
+def binary_layers(net: nn.Module) -> Iterator[BinaryLinear]:
+    """The layers of `net` that hold latent weights."""
+    return (module for module in net.modules() if isinstance(module, BinaryLinear))
+
+
+def learning_rate_scale(layer: BinaryLinear) -> float:
+    """1 / sqrt(1.5 / (fan_in + fan_out)): the inverse of Glorot's coefficient (Algorithm 1's gamma)."""
+    fan_out, fan_in = layer.weight.shape
+    return 1.0 / sqrt(1.5 / (fan_in + fan_out))
+
+
+def parameter_groups(net: nn.Module, scale_learning_rate: bool) -> list[dict[str, Any]]:
+    """Parameter groups with a `scale` each: one a binary layer, and a last one with scale 1 for the rest.
+
+    The update of Adam is proportional to its learning rate, so a group's rate scales the update, as Algorithm 1 asks;
+    scaling the gradient would do nothing.
+    """
+    layers = list(binary_layers(net))
+    latent = {id(layer.weight) for layer in layers}
+    groups: list[dict[str, Any]] = [
+        {"params": [layer.weight], "scale": learning_rate_scale(layer) if scale_learning_rate else 1.0}
+        for layer in layers
+    ]
+    rest = [parameter for parameter in net.parameters() if id(parameter) not in latent]
+    return [*groups, {"params": rest, "scale": 1.0}]
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    """Gives every group `learning_rate` times its scale."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate * group["scale"]
+
+
+@torch.no_grad()
+def clip_latent_weights(net: nn.Module) -> None:
+    """W <- clip(W, -1, 1) for latent weights only; call it after the optimizer's step (Algorithm 1)."""
+    for layer in binary_layers(net):
+        layer.weight.clamp_(-1, 1)

@@ -1,0 +1,230 @@
+"""What a data set is: where it may come from, how it is found, checked and loaded."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bnnbench.data.files import fingerprint
+from bnnbench.errors import DataError, DataUnavailable, UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bnnbench.data.bundled import Bundled
+    from bnnbench.data.download import Download
+    from bnnbench.data.folders import ImageFolders
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where data may come from, in this order."""
+
+    data_dir: Path | None
+    """The user's own folder, one sub-folder a data set."""
+    cache_dir: Path
+    """The download cache, in the same layout."""
+    download: bool = False
+    """May the caller use `Dataset.fetch` for what is not there; `locate` itself never downloads."""
+    bundled: bool = True
+    """May a stand-in that ships inside an installed package be used."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The place that was chosen for one data set."""
+
+    dataset: str
+    provenance: str
+    """"official": loading enforces a published checksum; "copy": nobody published one, the structure is
+    checked; "bundled": a file that ships inside an installed package."""
+    identity: str
+    """A short stable id of the content, for cache keys."""
+    folder: Path | None
+    note: str
+    """One line for people."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images uint8 [N, H, W] or [N, H, W, C], and labels int64 [N]."""
+
+    x: NDArray[np.uint8]
+    y: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class Images:
+    """Image splits ("train", "test", for SVHN also "extra") and the name of each label."""
+
+    splits: dict[str, Split]
+    classes: tuple[str, ...]
+
+    def digest(self) -> str:
+        """The sha256 of all arrays."""
+        return array_digest(part for name in sorted(self.splits) for part in (self.splits[name].x, self.splits[name].y))
+
+
+@dataclass(frozen=True)
+class Table:
+    """Inputs x float64 [N, D], targets y [N] (float64, or int64 classes from 0), and (train, test) row indices."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64] | NDArray[np.int64]
+    splits: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
+    features: tuple[str, ...]
+    target: str
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def digest(self) -> str:
+        """The sha256 of all arrays."""
+        return array_digest([self.x, self.y, *(index for split in self.splits for index in split)])
+
+
+def array_digest(arrays: Iterable[NDArray[Any]]) -> str:
+    """The sha256 of the type, shape and C-ordered little-endian bytes of each array."""
+    import numpy as np
+
+    digest = hashlib.sha256()
+    for array in arrays:
+        little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        digest.update(f"{little.dtype.str}{little.shape}".encode())
+        digest.update(little.data)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(ABC):
+    """One data set: subclasses say how a folder is inspected and read, the rest is the same for all."""
+
+    name: str
+    title: str
+    task: str
+    """"classification" or "regression"."""
+    licence: str
+    citation: str
+    home: str
+    """The official page, for people."""
+    where: tuple[str, ...]
+    """What to look for under a data folder; finding any of them means that the user has the data set there."""
+    downloads: tuple[Download, ...] = ()
+    bundled: Bundled | None = None
+
+    @abstractmethod
+    def inspect(self, folder: Path) -> Source:
+        """Look at names and sizes only; DataUnavailable names a missing file, DataError a file of wrong size."""
+
+    @abstractmethod
+    def read(self, folder: Path) -> Images | ImageFolders | Table:
+        """Read and check everything; DataError says what is wrong with which file."""
+
+    def locate(self, places: Places) -> Source:
+        """The first place that has the data set: the user's folder, the cache, an installed package.
+
+        A folder that is there but incomplete is an error, never a reason to take another place in silence.
+        Raises DataUnavailable, one line that ends with what to do.
+        """
+        if places.data_dir is not None and not places.data_dir.is_dir():
+            raise DataUnavailable(
+                f"{places.data_dir}: there is no such data folder; correct $BNNBENCH_DATA or unset it"
+            )
+        for root in (places.data_dir, places.cache_dir):
+            if root is not None and (folder := self.find(root)) is not None:
+                return self.inspect(folder)
+        if places.bundled and self.bundled is not None and self.bundled.path() is not None:
+            return self._bundled_source(self.bundled)
+        raise DataUnavailable(f"{self.name} is not on this machine; {self.remedy(places)}")
+
+    def fetch(self, places: Places, progress: bool = False) -> Source:
+        """Download into the cache, checked and whole or not at all; what is there already and sound stays.
+
+        Raises UserError when there is no network or no official address, DataError when what came is not
+        what was published.
+        """
+        if not self.downloads:
+            if places.bundled and self.bundled is not None and self.bundled.path() is not None:
+                return self._bundled_source(self.bundled)
+            raise UserError(f"{self.name} cannot be downloaded by this program; {self.remedy(places)}")
+        from bnnbench.data.download import install
+
+        if (folder := self.find(places.cache_dir)) is not None and self._is_sound(folder):
+            return self.inspect(folder)
+        target = folder or places.cache_dir / self.where[0]
+        install(self.name, self.downloads, target, check=self._load_folder, progress=progress)
+        return self.inspect(target)
+
+    def load(self, source: Source) -> Images | ImageFolders | Table:
+        """All splits, after their checksums (where published) and structure have been checked; else DataError."""
+        if source.folder is None:
+            if self.bundled is None:
+                raise DataUnavailable(f"{self.name}: no installed package holds this data set; {self.remedy()}")
+            return self.bundled.read()
+        try:
+            return self.read(source.folder)
+        except DataUnavailable:
+            raise
+        except DataError as error:
+            again = f"run: bnnbench data fetch {self.name}" if self.downloads else f"get it again: {self.home}"
+            raise DataError(f"{error}; delete it and {again}") from None
+
+    def verify(self, source: Source) -> str:
+        """Read and check everything; the sha256 of the decoded content, the same however it was compressed."""
+        return self.load(source).digest()
+
+    def find(self, root: Path) -> Path | None:
+        """The data set's folder under a data folder, with '-' or '_' in its name."""
+        for place in self.where:
+            head, _, rest = place.partition("/")
+            for spelling in dict.fromkeys((head, head.replace("-", "_"), head.replace("_", "-"))):
+                path = root / spelling / rest
+                if path.exists():
+                    return path if path.is_dir() else path.parent
+        return None
+
+    def remedy(self, places: Places | None = None) -> str:
+        """What a user can do to get the data set."""
+        if self.downloads:
+            return f"run: bnnbench data fetch {self.name}"
+        root = places.data_dir if places is not None and places.data_dir is not None else "$BNNBENCH_DATA"
+        return f"get it from {self.home} and put it in {root}/{self.where[0]}"
+
+    def incomplete(self, folder: Path, missing: Iterable[str]) -> DataUnavailable:
+        """The error for a folder that lacks files."""
+        packed = [item.filename for item in self.downloads if item.is_archive and (folder / item.filename).is_file()]
+        if packed:
+            todo = f"unpack {', '.join(packed)} there"
+        elif self.downloads:
+            todo = f"complete the folder, or remove it and {self.remedy()}"
+        else:
+            todo = f"complete it from {self.home}"
+        return DataUnavailable(f"{self.name}: {folder} lacks {', '.join(missing)}; {todo}")
+
+    def describe(self, folder: Path, files: Iterable[Path], official: bool, note: str, part: str = "") -> Source:
+        """The Source for files in a folder; `part` marks a folder that holds only some of the splits."""
+        key = f"{self.name}[{part}]" if part else self.name
+        identity = f"official:{key}" if official else f"copy:{key}-{fingerprint(folder, files)}"
+        return Source(self.name, "official" if official else "copy", identity, folder, note)
+
+    def _bundled_source(self, bundled: Bundled) -> Source:
+        return Source(self.name, "bundled", f"bundled:{bundled.identity}", None, bundled.note)
+
+    def _load_folder(self, folder: Path) -> None:
+        self.inspect(folder)
+        self.read(folder)
+
+    def _is_sound(self, folder: Path) -> bool:
+        try:
+            self._load_folder(folder)
+        except DataError:
+            return False
+        return True

@@ -1,0 +1,73 @@
+"""Reading files whole, and saying in one line what is wrong with one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from bnnbench.errors import DataError
+
+UNPACKED_LIMIT = 1 << 30  # a gzip file that grows beyond this is not one of ours
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file that must not be empty; DataError when it cannot be read."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    if not data:
+        raise DataError(f"{path}: the file is empty")
+    return data
+
+
+def gunzip(path: Path, data: bytes) -> bytes:
+    """The uncompressed content of gzip bytes (RFC 1952); DataError when they are cut short or damaged."""
+    parts: list[bytes] = []
+    room = UNPACKED_LIMIT
+    while data.strip(b"\0"):  # a gzip file is one or more members, and may be padded with zeros
+        if data[:2] != b"\x1f\x8b":
+            raise DataError(f"{path}: not a gzip file (it starts with {data[:12]!r}, expected b'\\x1f\\x8b')")
+        member = zlib.decompressobj(wbits=31)
+        try:
+            parts.append(member.decompress(data, room))
+        except zlib.error as error:
+            raise DataError(f"{path}: damaged gzip file ({error})") from None
+        room -= len(parts[-1])
+        if room <= 0:
+            raise DataError(f"{path}: unpacks to more than {UNPACKED_LIMIT:,} bytes")
+        if not member.eof:
+            raise DataError(f"{path}: truncated gzip file (it ends after {len(data):,} bytes, before its end mark)")
+        data = member.unused_data
+    return b"".join(parts)
+
+
+def check_md5(path: Path, data: bytes, expected: str, what: str = "content") -> None:
+    """DataError unless the bytes have the published md5."""
+    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    if found != expected:
+        raise DataError(f"{path}: the {what} does not have the published checksum (md5 {found}, expected {expected})")
+
+
+def check_size(path: Path, expected: int) -> None:
+    """DataError unless the file has exactly this many bytes; reads nothing."""
+    found = path.stat().st_size
+    if found != expected:
+        raise DataError(f"{path}: wrong length ({found:,} bytes, expected {expected:,})")
+
+
+def fingerprint(folder: Path, files: Iterable[Path]) -> str:
+    """A short digest of the names and sizes of files, which stands for their content in a cache key."""
+    digest = hashlib.sha256()
+    start = len(str(folder))  # plain strings, because ImageNet has 1.3 million files
+    for name in sorted(map(str, files)):
+        digest.update(f"{name[start:]}\0{os.stat(name).st_size}\n".encode())  # noqa: PTH116
+    return digest.hexdigest()[:12]
+
+
+def one_line(error: BaseException) -> str:
+    """The message of another library's exception on a single line."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,86 @@
+"""A sentence of a paper as a test over results, with a verdict that is a pure function of both."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from math import isinf
+from typing import Any, Literal
+
+from bnnbench.harness.collect import NotRun, Results
+from bnnbench.harness.config import SCALES
+from bnnbench.harness.statistics import Interval
+
+Verdict = Literal["reproduced", "contradicted", "inconclusive", "not run"]
+VERDICTS: tuple[Verdict, ...] = ("reproduced", "contradicted", "inconclusive", "not run")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What results say of a claim, in a verdict and in words with numbers."""
+
+    verdict: Verdict
+    text: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of a paper: where it stands, which experiments it needs, and its test."""
+
+    name: str
+    statement: str
+    source: str
+    experiments: tuple[str, ...]
+    scales: tuple[str, ...]
+    test: Callable[[Results], Evidence]
+
+
+def claim(
+    name: str, statement: str, source: str, experiments: Sequence[str], scales: Sequence[str] = SCALES
+) -> Callable[[Callable[[Results], Evidence]], Claim]:
+    """Declares the decorated function as the test of a claim; `scales` are those where it means something."""
+
+    def declare(test: Callable[[Results], Evidence]) -> Claim:
+        return Claim(name, statement, source, tuple(experiments), tuple(scales), test)
+
+    return declare
+
+
+def judge(claim: Claim, results: Results) -> dict[str, Any]:
+    """The verdict on `claim`, as a record for the report."""
+    if results.scale not in claim.scales:
+        evidence = Evidence("not run", f"means nothing at scale {results.scale}; judged at {', '.join(claim.scales)}")
+    else:
+        try:
+            evidence = claim.test(results)
+        except NotRun as missing:
+            evidence = Evidence("not run", str(missing))
+    about = {"name": claim.name, "statement": claim.statement, "source": claim.source}
+    return {**about, "experiments": list(claim.experiments), **asdict(evidence)}
+
+
+def at_most(what: str, interval: Interval, bound: float, unit: str = "") -> Evidence:
+    """The claim that the mean is at most `bound`: reproduced if the whole interval is, contradicted if none of it is."""
+    return _one_sided(what, interval, bound, unit, "at most", interval.high <= bound, interval.low > bound)
+
+
+def at_least(what: str, interval: Interval, bound: float, unit: str = "") -> Evidence:
+    """The claim that the mean is at least `bound`: reproduced if the whole interval is, contradicted if none of it is."""
+    return _one_sided(what, interval, bound, unit, "at least", interval.low >= bound, interval.high < bound)
+
+
+def all_of(*parts: Evidence) -> Evidence:
+    """A claim with several parts: contradicted if one is, reproduced if all are."""
+    verdicts = {part.verdict for part in parts}
+    verdict: Verdict = next((v for v in ("contradicted", "not run", "inconclusive") if v in verdicts), "reproduced")
+    return Evidence(verdict, "; ".join(f"{part.text} ({part.verdict})" for part in parts))
+
+
+def _one_sided(
+    what: str, interval: Interval, bound: float, unit: str, relation: str, holds: bool, fails: bool
+) -> Evidence:
+    space = f" {unit}" if unit else ""
+    if isinf(interval.high):
+        text = f"{what}: {interval.mean:.3g}{space} from one seed; an interval needs two"
+        return Evidence("inconclusive", f"{text} (claimed: {relation} {bound:g}{space})")
+    numbers = f"{interval.mean:.3g}{space} [{interval.low:.3g}, {interval.high:.3g}], n = {interval.n}"
+    verdict: Verdict = "reproduced" if holds else "contradicted" if fails else "inconclusive"
+    return Evidence(verdict, f"{what}: {numbers} (claimed: {relation} {bound:g}{space})")

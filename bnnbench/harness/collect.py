@@ -1,0 +1,224 @@
+"""All results of an experiment as three tidy tables: numbers, jobs and curves.
+
+A result whose key is not that of the plan is stale and is left out; a job without a result is listed with the reason.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bnnbench.errors import UserError
+from bnnbench.harness import history, result
+from bnnbench.harness.files import produce_atomic
+from bnnbench.harness.plan import Job, Plan
+from bnnbench.harness.result import Result
+from bnnbench.harness.statistics import Interval, mean_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+IDENTITY = {"paper": "string", "experiment": "string", "variant": "string", "scale": "string", "job": "string"}
+TABLES: dict[str, dict[str, str]] = {
+    "results": {
+        **IDENTITY,
+        "key": "string",
+        "seed": "int64",
+        "metric": "string",
+        "value": "float64",
+        "unit": "string",
+        "higher_is_better": "bool",
+        "provenance": "string",
+    },
+    "jobs": {
+        **IDENTITY,
+        "key": "string",
+        "status": "string",
+        "reason": "string",
+        "seeds": "int64",
+        "params": "string",
+        "datasets": "string",
+        "provenance": "string",
+        "environment": "string",
+        "device": "string",
+        "threads": "int64",
+        "wall_seconds": "float64",
+        "cpu_seconds": "float64",
+        "peak_memory_mb": "float64",
+        "energy_joules": "float64",
+        "finished": "float64",
+        "warnings": "string",
+    },
+    "history": {**IDENTITY, "seed": "int64", "step": "int64", "name": "string", "value": "float64"},
+}
+
+
+class NotRun(Exception):  # noqa: N818  (a state that is reported, not a fault of the program)
+    """Numbers that a claim or a figure needs are not there; the message says which and why."""
+
+
+def folder(plan: Plan, experiment: str) -> Path:
+    """Where the tables of `experiment` (`paper/name`) are."""
+    return plan.config.folder() / "collected" / experiment
+
+
+def collect(plan: Plan, experiment: str) -> None:
+    """Writes the tables of one experiment from the results of its jobs."""
+    jobs = [job for job in plan.jobs if f"{job.paper}/{job.experiment}" == experiment]
+    found = [(job, *read(plan, job)) for job in jobs]
+    rows: dict[str, list[dict[str, Any]]] = {
+        "results": [row for job, record, _ in found if record for row in _metric_rows(job, record)],
+        "jobs": [_job_row(job, record, reason) for job, record, reason in found],
+        "history": [row for job, record, _ in found if record for row in _history_rows(plan, job)],
+    }
+    for name, content in rows.items():
+        write_table(folder(plan, experiment) / f"{name}.parquet", TABLES[name], content)
+
+
+def read(plan: Plan, job: Job) -> tuple[Result | None, str]:
+    """The current result of `job`, or `None` and why there is none."""
+    place = plan.folder(job)
+    if (place / "failure.json").exists():
+        return None, "failed: " + json.loads((place / "failure.json").read_text())["reason"]
+    if not (place / "result.json").exists():
+        return None, "missing: not computed yet"
+    try:
+        record = result.read(place / "result.json")
+    except UserError as error:
+        return None, f"missing: {error}"
+    if record.key != job.key:
+        return None, "stale: computed with other parameters, code or data; run the workflow again"
+    return record, ""
+
+
+def write_table(path: Path, columns: dict[str, str], rows: list[dict[str, Any]]) -> None:
+    """Writes rows as Parquet with the given columns, so that an empty table has its schema too."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
+    produce_atomic(path, lambda partial: pq.write_table(pa.Table.from_pylist(rows, schema=schema), partial))
+
+
+def _identity(job: Job) -> dict[str, Any]:
+    return {
+        "paper": job.paper,
+        "experiment": job.experiment,
+        "variant": job.variant,
+        "scale": job.scale,
+        "job": job.id,
+    }
+
+
+def _provenance(record: Result) -> str:
+    return ", ".join(sorted({data.provenance for data in record.datasets}))
+
+
+def _metric_rows(job: Job, record: Result) -> Iterator[dict[str, Any]]:
+    for seed in record.seeds:
+        for name, value in seed.metrics.items():
+            yield {
+                **_identity(job),
+                "key": record.key,
+                "seed": seed.seed,
+                "metric": name,
+                "value": value,
+                "unit": record.metrics[name].unit,
+                "higher_is_better": record.metrics[name].higher_is_better,
+                "provenance": _provenance(record),
+            }
+
+
+def _job_row(job: Job, record: Result | None, reason: str) -> dict[str, Any]:
+    if record is None:
+        status, _, text = reason.partition(": ")
+        return {**_identity(job), "key": job.key, "status": status, "reason": text, "seeds": len(job.seeds)}
+    same = ("key", "status", "reason", "environment", "device", "threads", "wall_seconds", "cpu_seconds")
+    return {
+        **_identity(job),
+        **{name: getattr(record, name) for name in same},
+        "seeds": len(job.seeds),
+        "params": json.dumps(record.params),
+        "datasets": json.dumps([data.model_dump() for data in record.datasets]),
+        "provenance": _provenance(record),
+        "peak_memory_mb": record.peak_memory_mb,
+        "energy_joules": record.energy_joules,
+        "finished": record.finished,
+        "warnings": json.dumps(record.warnings),
+    }
+
+
+def _history_rows(plan: Plan, job: Job) -> Iterator[dict[str, Any]]:
+    for row in history.read(plan.folder(job) / "history.jsonl"):
+        for name, value in row.items():
+            if name not in ("seed", "step", "time"):
+                yield {**_identity(job), "seed": row["seed"], "step": row["step"], "name": name, "value": value}
+
+
+@dataclass(frozen=True)
+class Results:
+    """The tables of several experiments, and the questions that claims and figures ask of them."""
+
+    scale: str
+    metrics: "pd.DataFrame"
+    jobs: "pd.DataFrame"
+    history: "pd.DataFrame"
+
+    @classmethod
+    def load(cls, plan: Plan, experiments: Iterable[str]) -> "Results":
+        """Reads the collected tables of `experiments` (`paper/name`); one without tables counts as not run."""
+        import pandas as pd
+
+        places = [folder(plan, experiment) for experiment in experiments]
+        frames = {}
+        for name, columns in TABLES.items():
+            parts = [
+                pd.read_parquet(place / f"{name}.parquet") for place in places if (place / f"{name}.parquet").exists()
+            ]
+            parts = [part for part in parts if len(part)]
+            frames[name] = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(columns))
+        return cls(plan.config.scale, frames["results"], frames["jobs"], frames["history"])
+
+    def values(self, experiment: str, variant: str, metric: str) -> dict[int, float]:
+        """The metric of each seed that finished; raises `NotRun` with the reason where there is none."""
+        table = self.of(self.metrics, experiment, variant)
+        chosen = table[table["metric"] == metric]
+        if len(chosen) == 0:
+            raise NotRun(f"{experiment}/{variant}: {self._why_not(experiment, variant, metric)}")
+        return {int(seed): float(value) for seed, value in zip(chosen["seed"], chosen["value"], strict=True)}
+
+    def interval(self, experiment: str, variant: str, metric: str) -> Interval:
+        """Mean over seeds with its Student-t interval."""
+        return mean_interval(list(self.values(experiment, variant, metric).values()))
+
+    def difference(self, experiment: str, metric: str, first: str, second: str) -> Interval:
+        """Interval of `first - second` over the seeds that both variants finished (paired)."""
+        a, b = self.values(experiment, first, metric), self.values(experiment, second, metric)
+        shared = sorted(a.keys() & b.keys())
+        if not shared:
+            raise NotRun(f"{experiment}: {first} and {second} share no seed")
+        return mean_interval([a[seed] - b[seed] for seed in shared])
+
+    def curves(self, experiment: str, variant: str, name: str) -> "pd.DataFrame":
+        """One column a seed, one row a step; raises `NotRun` where nothing was logged."""
+        table = self.of(self.history, experiment, variant)
+        chosen = table[table["name"] == name]
+        if len(chosen) == 0:
+            raise NotRun(f"{experiment}/{variant}: {self._why_not(experiment, variant, name)}")
+        return chosen.pivot_table(index="step", columns="seed", values="value")
+
+    @staticmethod
+    def of(table: "pd.DataFrame", experiment: str, variant: str | None = None) -> "pd.DataFrame":
+        """The rows of `table` of one experiment (`paper/name`), or of one of its variants."""
+        chosen = table[(table["paper"] + "/" + table["experiment"]) == experiment]
+        return chosen if variant is None else chosen[chosen["variant"] == variant]
+
+    def _why_not(self, experiment: str, variant: str, name: str) -> str:
+        jobs = self.of(self.jobs, experiment, variant)
+        if len(jobs) == 0:
+            return f"not part of this run at scale {self.scale}"
+        bad = jobs[jobs["status"] != "ok"]
+        if len(bad):
+            return f"{bad['status'].iloc[0]}: {bad['reason'].iloc[0]}"
+        return f"has no {name}"

@@ -1,0 +1,126 @@
+"""How the harness sees data sets: where one may come from, which was chosen, and the record of what was used."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from bnnbench.errors import DataError, DataUnavailable, UserError
+from bnnbench.harness import files
+from bnnbench.harness.config import Config, parse, read_yaml
+from bnnbench.harness.result import DataRecord
+
+
+class Source(Protocol):
+    """The place chosen for one data set."""
+
+    @property
+    def dataset(self) -> str: ...  # noqa: D102
+    @property
+    def provenance(self) -> str: ...  # noqa: D102
+    @property
+    def identity(self) -> str: ...  # noqa: D102
+    @property
+    def note(self) -> str: ...  # noqa: D102
+
+
+class Dataset(Protocol):
+    """A registered data set. `bnnbench.data` holds the project's own; others come through the entry point."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def title(self) -> str: ...  # noqa: D102
+    @property
+    def task(self) -> str: ...  # noqa: D102
+    @property
+    def downloadable(self) -> bool: ...  # noqa: D102
+    def locate(self, places: Any) -> Any: ...  # noqa: D102
+    def fetch(self, places: Any, progress: bool = False) -> Any: ...  # noqa: D102
+    def verify(self, source: Any) -> str: ...  # noqa: D102
+    def load(self, source: Any) -> Any: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where data may come from, in this order: the user's folder, the download cache, a bundled stand-in."""
+
+    data_dir: Path | None
+    cache_dir: Path
+    download: bool
+    bundled: bool
+
+
+@dataclass(frozen=True)
+class Availability:
+    """What planning knows of a data set: its identity, and the reason when it cannot be had."""
+
+    name: str
+    identity: str
+    provenance: str
+    note: str
+    unavailable: str = ""
+
+
+def places(config: Config) -> Places:
+    """The places that a configuration allows."""
+    return Places(config.data_dir(), config.cache_dir(), config.may_download(), config.may_use_bundled())
+
+
+def availability(dataset: Dataset, config: Config) -> Availability:
+    """Where `dataset` would come from, without reading it or going to the network."""
+    try:
+        source = dataset.locate(places(config))
+    except DataUnavailable as missing:
+        if config.may_download() and dataset.downloadable:
+            # Same identity as once it is there, so that fetching does not make results stale.
+            return Availability(dataset.name, f"official:{dataset.name}", "official", "will be downloaded")
+        return Availability(dataset.name, "unavailable", "", "", str(missing))
+    except DataError as broken:
+        return Availability(dataset.name, "broken", "", "", str(broken))
+    return Availability(dataset.name, source.identity, source.provenance, source.note)
+
+
+def obtain(dataset: Dataset, config: Config, progress: bool = False) -> Any:
+    """The source of `dataset`, downloaded where that is needed and allowed."""
+    try:
+        return dataset.locate(places(config))
+    except DataUnavailable:
+        if not (config.may_download() and dataset.downloadable):
+            raise
+    return dataset.fetch(places(config), progress)
+
+
+def record(dataset: Dataset, config: Config, progress: bool = False) -> DataRecord:
+    """Obtains and verifies `dataset`: every byte is read and checked."""
+    source = obtain(dataset, config, progress)
+    checksum = dataset.verify(source)
+    return DataRecord(
+        name=dataset.name,
+        provenance=source.provenance,
+        identity=source.identity,
+        checksum=checksum,
+        note=source.note,
+    )
+
+
+def record_path(config: Config, name: str) -> Path:
+    """Where the workflow keeps the record of a verified data set."""
+    return config.folder() / "datasets" / f"{name}.json"
+
+
+def write_record(path: Path, value: DataRecord) -> None:
+    """Writes the record of a verified data set."""
+    files.write_json(path, value.model_dump())
+
+
+def read_record(config: Config, dataset: Dataset, source: Source) -> DataRecord:
+    """The record of `source` that the workflow made, or a fresh one where there is none for this very source."""
+    path = record_path(config, dataset.name)
+    if path.exists():
+        try:
+            known = parse(DataRecord, read_yaml(path), str(path))
+        except UserError:
+            known = None
+        if known is not None and known.identity == source.identity:
+            return known
+    return record(dataset, config)

@@ -1,0 +1,98 @@
+"""The machine and the software that produced results; no host names, no user names, no paths."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import bnnbench
+from bnnbench.harness.config import read_yaml
+from bnnbench.harness.device import gpu_count
+from bnnbench.harness.files import write_json
+
+PACKAGES = (
+    "torch",
+    "numpy",
+    "scipy",
+    "pandas",
+    "snakemake",
+    "mlflow",
+    "scikit-learn",
+    "cupy-cuda13x",
+    "pytest-benchmark",
+)
+
+
+def capture() -> dict[str, Any]:
+    """What can be read of this machine; a part that cannot be read is `None`, never an error."""
+    content: dict[str, Any] = {
+        "bnnbench": bnnbench.__version__,
+        **git_state(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "distribution": _distribution(),
+        "machine": platform.machine(),
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "gpus": _gpus(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+    }
+    digest = hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=6).hexdigest()
+    return {"id": digest, **content}
+
+
+def identify(path: Path) -> str:
+    """The id of the environment recorded at `path`, captured now where none is."""
+    if not path.exists():
+        write_json(path, capture())
+    return str(read_yaml(path)["id"])
+
+
+def git_state() -> dict[str, Any]:
+    """Commit of the code and whether the working tree differs from it; `None` outside a git checkout."""
+    folder = Path(__file__).parent
+    commit = _output("git", "-C", str(folder), "rev-parse", "HEAD")
+    changed = _output("git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "dirty": None if commit is None else bool(changed)}
+
+
+def _output(*command: str) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _distribution() -> str | None:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME")
+    except OSError:
+        return None
+
+
+def _cpu_model() -> str | None:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+
+
+def _gpus() -> list[str]:
+    if gpu_count() == 0:
+        return []
+    listing = _output("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
+    return listing.splitlines() if listing else ["unknown"] * gpu_count()

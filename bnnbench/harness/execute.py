@@ -1,0 +1,235 @@
+"""Computes one job: seed after seed, from where a killed run left off, and writes its record last."""
+
+import json
+import math
+import os
+import random
+import resource
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from bnnbench.errors import UserError
+from bnnbench.harness import data, device, environment, paper, registry, result
+from bnnbench.harness.energy import Meter
+from bnnbench.harness.experiment import Diverged, Experiment, Metric, Outcome
+from bnnbench.harness.files import locked, produce_atomic, write_atomic, write_json
+from bnnbench.harness.plan import Job, Plan
+from bnnbench.harness.result import DataRecord, MetricRecord, Result, SeedRecord
+from bnnbench.harness.run import CHECKPOINT_SECONDS, Progress, Run
+from bnnbench.harness.seeds import derive
+
+
+def execute(
+    plan: Plan, job: Job, progress: Progress | None = None, checkpoint_seconds: float = CHECKPOINT_SECONDS
+) -> Result:
+    """The result of `job`: read where it is already there and current, computed otherwise.
+
+    Two processes never compute the same job at once: the second waits, and then finds the result.
+    An exception of the experiment is noted in `failure.json` and raised.
+    """
+    folder = plan.folder(job)
+    with locked(folder / ".lock", progress.waiting if progress else None):
+        current = _current(folder / "result.json", job)
+        if current is not None:
+            return current
+        (folder / "result.json").unlink(missing_ok=True)
+        if job.skip:
+            done = _compose(plan, job, [], [], status="skipped", reason=job.skip)
+        else:
+            try:
+                done = _compute(plan, job, folder, progress, checkpoint_seconds)
+            except UserError:
+                raise
+            except Exception as error:
+                reason = f"{type(error).__name__}: {error}".splitlines()[0]
+                write_json(
+                    folder / "failure.json", {"key": job.key, "reason": reason, "traceback": traceback.format_exc()}
+                )
+                raise
+        (folder / "failure.json").unlink(missing_ok=True)
+        result.write(folder / "result.json", done)
+        shutil.rmtree(folder / "partial", ignore_errors=True)
+        return done
+
+
+def _current(path: Path, job: Job) -> Result | None:
+    if not path.exists():
+        return None
+    try:
+        found = result.read(path)
+    except UserError:
+        return None
+    return found if found.key == job.key else None
+
+
+def _compute(plan: Plan, job: Job, folder: Path, progress: Progress | None, checkpoint_seconds: float) -> Result:
+    with ExitStack() as stack:
+        if job.device == "cuda":
+            stack.enter_context(device.gpu(progress.waiting if progress else None))
+        _prepare(job)
+        meter = Meter()
+        declared = paper.get(job.paper).declaration(job.experiment)
+        used: dict[str, DataRecord] = {}
+        seeds = []
+        _forget_other_runs(folder, job)
+        for seed in job.seeds:
+            done = _seed_record(folder, seed, job.key)
+            if done is None:
+                run = Run(seed, job.device, folder, job.key, _loader(plan, used), progress, checkpoint_seconds)
+                done = _seed(declared, job, run, folder)
+            seeds.append(done)
+        records = [used[name] if name in used else _describe(plan, name) for name in job.datasets]
+        return _compose(plan, job, seeds, records, metrics=declared.metrics, energy=meter.joules())
+
+
+def _prepare(job: Job) -> None:
+    """Threads and determinism: the same seed gives the same bits at the same number of threads."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(job.resources.threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    import torch
+
+    torch.set_num_threads(job.resources.threads)
+    torch.use_deterministic_algorithms(True)
+    if job.device == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            f"{job.id}: this torch ({torch.__version__}) has no CUDA; install a CUDA build or set device: cpu"
+        )
+
+
+def _forget_other_runs(folder: Path, job: Job) -> None:
+    """Clears what an earlier job with other parameters or code left in the folder."""
+    mark = folder / "partial" / "key"
+    if mark.exists() and mark.read_text() == job.key:
+        return
+    shutil.rmtree(folder / "partial", ignore_errors=True)
+    shutil.rmtree(folder / "tables", ignore_errors=True)
+    (folder / "history.jsonl").unlink(missing_ok=True)
+    write_atomic(mark, job.key)
+
+
+def _loader(plan: Plan, used: dict[str, DataRecord]) -> Callable[[str], Any]:
+    def load(name: str) -> Any:
+        dataset = registry.dataset(name)
+        source = data.obtain(dataset, plan.config)
+        loaded = dataset.load(source)
+        used[name] = data.read_record(plan.config, dataset, source)
+        return loaded
+
+    return load
+
+
+def _describe(plan: Plan, name: str) -> DataRecord:
+    dataset = registry.dataset(name)
+    return data.read_record(plan.config, dataset, data.obtain(dataset, plan.config))
+
+
+def _seed(declared: Experiment[Any], job: Job, run: Run, folder: Path) -> SeedRecord:
+    _seed_global_streams(run.seed)
+    run.forget()
+    try:
+        outcome = declared(job.params, run)  # type: ignore[arg-type]
+        for name, value in outcome.metrics.items():
+            if not math.isfinite(value):
+                raise Diverged(f"{name} is {value} at the end")
+    except Diverged as diverged:
+        outcome, status, reason = Outcome({}), "diverged", str(diverged)
+    else:
+        status, reason = "ok", ""
+    tables = [_write_table(folder, run.seed, name, columns) for name, columns in outcome.tables.items()]
+    wall, cpu = run.spent()
+    record = SeedRecord.model_validate(
+        {
+            "seed": run.seed,
+            "status": status,
+            "reason": reason,
+            "metrics": {name: float(value) for name, value in outcome.metrics.items()},
+            "tables": tables,
+            "warnings": list(outcome.warnings),
+            "wall_seconds": wall,
+            "cpu_seconds": cpu,
+            "resumed": run.resumed,
+        }
+    )
+    write_json(_seed_path(folder, run.seed), {"key": job.key, "record": record.model_dump()})
+    run.discard_checkpoint()
+    return record
+
+
+def _seed_global_streams(seed: int) -> None:
+    """Dropout and the like draw from torch's global stream; libraries may draw from Python's."""
+    import torch
+
+    random.seed(derive(seed, "python"))
+    torch.manual_seed(derive(seed, "torch"))
+
+
+def _seed_path(folder: Path, seed: int) -> Path:
+    return folder / "partial" / f"seed-{seed}.json"
+
+
+def _seed_record(folder: Path, seed: int, key: str) -> SeedRecord | None:
+    """What a killed run of this job had already finished."""
+    try:
+        saved = json.loads(_seed_path(folder, seed).read_text())
+        return SeedRecord.model_validate(saved["record"]) if saved["key"] == key else None
+    except (OSError, ValueError, KeyError, ValidationError):
+        return None
+
+
+def _write_table(folder: Path, seed: int, name: str, columns: Mapping[str, Sequence[Any]]) -> str:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = Path("tables") / f"seed-{seed}" / f"{name}.parquet"
+    produce_atomic(folder / path, lambda partial: pq.write_table(pa.table(dict(columns)), partial))
+    return str(path)
+
+
+def _compose(
+    plan: Plan,
+    job: Job,
+    seeds: list[SeedRecord],
+    datasets: list[DataRecord],
+    *,
+    metrics: Sequence[Metric] = (),
+    status: str = "",
+    reason: str = "",
+    energy: float | None = None,
+) -> Result:
+    diverged = [seed for seed in seeds if seed.status == "diverged"]
+    return Result.model_validate(
+        {
+            "job": job.id,
+            "key": job.key,
+            "paper": job.paper,
+            "experiment": job.experiment,
+            "variant": job.variant,
+            "scale": job.scale,
+            "params": job.params.model_dump(mode="json"),
+            "status": status or ("diverged" if diverged else "ok"),
+            "reason": reason or "; ".join(f"seed {seed.seed}: {seed.reason}" for seed in diverged),
+            "seeds": [seed.model_dump() for seed in seeds],
+            "metrics": {
+                m.name: MetricRecord(unit=m.unit, higher_is_better=m.higher_is_better, description=m.description)
+                for m in metrics
+            },
+            "datasets": [record.model_dump() for record in datasets],
+            "environment": environment.identify(plan.config.folder() / "environment.json"),
+            "device": job.device,
+            "threads": job.resources.threads,
+            "wall_seconds": sum(seed.wall_seconds for seed in seeds),
+            "cpu_seconds": sum(seed.cpu_seconds for seed in seeds),
+            "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "energy_joules": energy,
+            "finished": time.time(),
+            "warnings": [f"seed {seed.seed}: {text}" for seed in seeds for text in seed.warnings],
+        }
+    )

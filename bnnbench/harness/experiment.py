@@ -1,0 +1,78 @@
+"""What an experiment is: a pure function of its parameters, its data and its seed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from bnnbench.harness.run import Run
+
+
+class Params(BaseModel):
+    """Parameters of an experiment: types, ranges and units; an unknown name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def datasets(self) -> tuple[str, ...]:
+        """Names of the data sets that these parameters need."""
+        return ()
+
+
+class Diverged(Exception):  # noqa: N818  (an outcome that is recorded, not a fault of the program)
+    """The computation left the finite numbers; the message says what and where."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that an experiment reports for each seed."""
+
+    name: str
+    unit: str = ""
+    higher_is_better: bool = False
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one seed gives: its metrics, tables by name (columns of equal length), and warnings."""
+
+    metrics: Mapping[str, float]
+    tables: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+
+
+P = TypeVar("P", bound=Params)
+
+
+@dataclass(frozen=True)
+class Experiment(Generic[P]):
+    """A registered experiment: its name (`paper/experiment`), parameters, metrics and function."""
+
+    name: str
+    params: type[P]
+    metrics: tuple[Metric, ...]
+    function: Callable[[P, "Run"], Outcome]
+
+    def __call__(self, params: P, run: "Run") -> Outcome:
+        """Computes one seed; metrics that were not declared are a fault of the experiment."""
+        outcome = self.function(params, run)
+        declared = {metric.name for metric in self.metrics}
+        if undeclared := sorted(set(outcome.metrics) - declared):
+            raise ValueError(f"{self.name}: metrics {undeclared} are not among the declared {sorted(declared)}")
+        return outcome
+
+
+def experiment(
+    name: str, params: type[P], metrics: Sequence[Metric]
+) -> Callable[[Callable[[P, "Run"], Outcome]], Experiment[P]]:
+    """Declares the decorated function as the experiment `name`.
+
+    The module that holds it is imported to plan, so it imports torch and the like inside the function.
+    """
+
+    def declare(function: Callable[[P, "Run"], Outcome]) -> Experiment[P]:
+        return Experiment(name, params, tuple(metrics), function)
+
+    return declare

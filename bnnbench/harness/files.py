@@ -1,0 +1,77 @@
+"""Files that are whole or absent, and locks that end with the process that holds them."""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bnnbench.errors import UserError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns an `OSError` (full disk, no permission) into one line that names the file and the way out."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written: {error.strerror or error}; free space there, or name another folder"
+            " as `results` in the configuration"
+        ) from error
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Writes `content` so that `path` holds it whole or is untouched, even when killed in between."""
+    data = content.encode() if isinstance(content, str) else content
+
+    def write(partial: Path) -> None:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+    produce_atomic(path, write)
+
+
+def produce_atomic(path: Path, produce: Callable[[Path], None]) -> None:
+    """Lets `produce` write a file beside `path`, then moves it there in one step."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            produce(partial)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as JSON, atomically; NaN and infinity are refused, since JSON has none."""
+    write_atomic(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+@contextmanager
+def locked(path: Path, on_wait: Callable[[], None] | None = None, wait: bool = True) -> Iterator[None]:
+    """Holds an exclusive lock on `path`; the kernel frees it when the process ends, however it ends.
+
+    `on_wait` is called once before waiting for another holder. With `wait=False` a held lock raises
+    `BlockingIOError` instead.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                raise
+            if on_wait is not None:
+                on_wait()
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,130 @@
+"""A paper's room as the harness reads it: `paper.yaml` (experiments, grids, scales) and `published.csv`."""
+
+import csv
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from bnnbench.errors import UserError
+from bnnbench.harness import registry
+from bnnbench.harness.config import Scale, Section, SeedList, parse, read_yaml, unknown
+from bnnbench.harness.experiment import Experiment
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._=+-]*")
+
+
+class Resources(Section):
+    """What one job needs."""
+
+    threads: PositiveInt = 1
+    memory_mb: PositiveInt = 1500
+    minutes: PositiveFloat = Field(5.0, description="estimated time of a job on the recommended machine")
+    gpus: NonNegativeInt = 0
+
+
+class ScaleSpec(Section):
+    """How an experiment runs at one scale."""
+
+    seeds: SeedList = [0]
+    seed_per_job: bool | None = Field(None, description="one job a seed; null: at paper scale only")
+    params: dict[str, Any] = {}
+    variants: list[str] | None = Field(None, description="the variants that this scale runs; null: all")
+    resources: Resources = Resources()
+
+
+class ExperimentSpec(Section):
+    """One experiment of a paper: its module, its grid and its scales."""
+
+    title: str
+    module: str = Field(description="module below the paper's package that declares the experiment")
+    source: str = Field("", description="where in the paper: section, table, figure")
+    deviations: list[str] = Field([], description="known differences from the paper")
+    params: dict[str, Any] = {}
+    variants: dict[str, dict[str, Any]] = Field({"default": {}}, description="name: parameters that make it")
+    grid: dict[str, list[Any]] = Field({}, description="parameter: values; crossed with the variants")
+    scales: dict[Scale, ScaleSpec]
+
+
+class PaperSpec(Section):
+    """A publication and its experiments."""
+
+    title: str
+    authors: str
+    venue: str
+    year: int
+    url: str = ""
+    experiments: dict[str, ExperimentSpec]
+
+
+class Published(Section):
+    """A number that a paper prints."""
+
+    experiment: str
+    variant: str = ""
+    model: str
+    dataset: str
+    metric: str
+    value: float
+    std: float | None = None
+    unit: str = ""
+    source: str
+    verified: bool
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A registered paper."""
+
+    name: str
+    package: str
+    folder: Path
+    spec: PaperSpec
+
+    def declaration(self, experiment: str) -> Experiment[Any]:
+        """The `@experiment` object behind `experiment`."""
+        return _declaration(self.name, experiment, f"{self.package}.{self.spec.experiments[experiment].module}")
+
+    def published(self) -> list[Published]:
+        """The numbers that the paper prints, from `published.csv`."""
+        return _published(self.folder / "published.csv")
+
+
+@cache
+def get(name: str) -> Paper:
+    """The paper called `name`; an unknown name raises `UserError` with the nearest known one."""
+    folders = registry.paper_folders()
+    if name not in folders:
+        raise UserError(unknown("paper", name, sorted(folders)))
+    package, folder = folders[name]
+    spec = parse(PaperSpec, read_yaml(folder / "paper.yaml"), f"{name}/paper.yaml")
+    for key in (*spec.experiments, *(v for e in spec.experiments.values() for v in e.variants)):
+        if not NAME.fullmatch(key):
+            raise UserError(f"{name}/paper.yaml: name {key!r} may hold only a-z, 0-9 and . _ = + -")
+    return Paper(name, package, folder, spec)
+
+
+def names() -> list[str]:
+    """Names of all registered papers."""
+    return sorted(registry.paper_folders())
+
+
+@cache
+def _declaration(paper: str, experiment: str, module: str) -> Experiment[Any]:
+    for declared in registry.members(module, Experiment):
+        if declared.name == f"{paper}/{experiment}":
+            return declared
+    raise UserError(f"{paper}/paper.yaml: module {module} declares no experiment {paper}/{experiment}")
+
+
+@cache
+def _published(path: Path) -> list[Published]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [{key: value for key, value in row.items() if value != ""} for row in csv.DictReader(file)]
+    return [parse(Published, row, f"{path.parent.name}/{path.name} row {i}") for i, row in enumerate(rows, start=2)]

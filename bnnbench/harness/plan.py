@@ -1,0 +1,179 @@
+"""From configuration to jobs: the grids of the papers expanded into the table that Snakemake schedules."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from bnnbench.errors import UserError
+from bnnbench.harness import device, paper, registry
+from bnnbench.harness.code import code_hash
+from bnnbench.harness.config import Config, parse, unknown
+from bnnbench.harness.data import Availability, availability
+from bnnbench.harness.experiment import Params
+from bnnbench.harness.paper import ExperimentSpec, Paper, Resources, ScaleSpec
+
+
+@dataclass(frozen=True)
+class Job:
+    """A variant with its seeds at a scale: the unit that is scheduled and cached."""
+
+    paper: str
+    experiment: str
+    variant: str
+    scale: str
+    seeds: tuple[int, ...]
+    seed_per_job: bool
+    params: Params
+    datasets: tuple[str, ...]
+    resources: Resources
+    key: str
+    device: str
+    skip: str = ""
+
+    @property
+    def id(self) -> str:
+        """`paper/experiment/variant`, with `@seed` where each seed is a job."""
+        suffix = f"@{self.seeds[0]}" if self.seed_per_job else ""
+        return f"{self.paper}/{self.experiment}/{self.variant}{suffix}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The jobs of a configuration, and what is known of their data."""
+
+    config: Config
+    jobs: tuple[Job, ...]
+    data: dict[str, Availability]
+
+    def job(self, name: str) -> Job:
+        """The job with the id `name`; an unknown one raises `UserError` with the nearest known one."""
+        for job in self.jobs:
+            if job.id == name:
+                return job
+        raise UserError(unknown("job", name, [job.id for job in self.jobs]))
+
+    def papers(self) -> list[str]:
+        """Names of the papers that have jobs."""
+        return sorted({job.paper for job in self.jobs})
+
+    def folder(self, job: Job) -> Path:
+        """Where a job leaves its result."""
+        return self.config.folder() / job.id
+
+
+def make(config: Config, where: str = "config") -> Plan:
+    """Expands `config`; `where` names its file in errors."""
+    _check_params_known(config, where)
+    chosen = [(room, name) for room in _papers(config, where) for name in _experiments(room, config)]
+    if not chosen:
+        known = [f"{name}/{e}" for name in paper.names() for e in paper.get(name).spec.experiments]
+        raise UserError(f"{where}: experiments: {unknown('experiment', config.experiments[0], known)}")
+    data: dict[str, Availability] = {}
+    jobs = [job for room, name in chosen for job in _jobs(room, name, config, where, data)]
+    if not jobs:
+        raise UserError(
+            f"{where}: nothing to run: no chosen experiment has the variants {config.variants} at {config.scale}"
+        )
+    return Plan(config, tuple(jobs), data)
+
+
+def _papers(config: Config, where: str) -> list[Paper]:
+    names = paper.names() if config.papers == "all" else config.papers
+    for name in names:
+        if name not in paper.names():
+            raise UserError(f"{where}: papers: {unknown('paper', name, paper.names())}")
+    return [paper.get(name) for name in names]
+
+
+def _experiments(room: Paper, config: Config) -> list[str]:
+    return [
+        name
+        for name, spec in room.spec.experiments.items()
+        if config.scale in spec.scales and _matches(f"{room.name}/{name}", config.experiments)
+    ]
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _check_params_known(config: Config, where: str) -> None:
+    for name in config.params:
+        room, _, experiment = name.partition("/")
+        if room not in paper.names() or experiment not in paper.get(room).spec.experiments:
+            known = [f"{p}/{e}" for p in paper.names() for e in paper.get(p).spec.experiments]
+            raise UserError(f"{where}: params: {unknown('experiment', name, known)}")
+    for pattern in config.experiments:
+        known = [f"{p}/{e}" for p in paper.names() for e in paper.get(p).spec.experiments]
+        if not any(fnmatchcase(name, pattern) for name in known):
+            raise UserError(f"{where}: experiments: {unknown('experiment', pattern, known)}")
+
+
+def _jobs(room: Paper, name: str, config: Config, where: str, data: dict[str, Availability]) -> Iterator[Job]:
+    spec = room.spec.experiments[name]
+    scale = spec.scales[config.scale]
+    declared = room.declaration(name)
+    code = code_hash(f"{room.package}.{spec.module}")
+    override = config.params.get(f"{room.name}/{name}", {})
+    seeds = config.seeds if config.seeds is not None else scale.seeds
+    seed_per_job = config.scale == "paper" if scale.seed_per_job is None else scale.seed_per_job
+    for variant, values in _cells(room, name, spec, scale):
+        if not _matches(variant, config.variants):
+            continue
+        merged = {**spec.params, **scale.params, **values}
+        params = parse(declared.params, merged, f"{room.name}/paper.yaml", f"{name}/{variant}: ")
+        if override:
+            params = parse(declared.params, {**merged, **override}, where, f"params.{room.name}/{name}.")
+        needed = params.datasets()
+        for dataset in needed:
+            if dataset not in data:
+                data[dataset] = availability(registry.dataset(dataset), config)
+        place, skip = device.choose(config.device, scale.resources.gpus)
+        skip = "; ".join(filter(None, [*(data[dataset].unavailable for dataset in needed), skip]))
+        for group in [(seed,) for seed in seeds] if seed_per_job else [tuple(seeds)]:
+            identity = {dataset: data[dataset].identity for dataset in needed}
+            key = _key(f"{room.name}/{name}", params, group, code, identity, place, skip)
+            yield Job(
+                paper=room.name,
+                experiment=name,
+                variant=variant,
+                scale=config.scale,
+                seeds=group,
+                seed_per_job=seed_per_job,
+                params=params,
+                datasets=needed,
+                resources=scale.resources,
+                key=key,
+                device=place,
+                skip=skip,
+            )
+
+
+def _cells(room: Paper, name: str, spec: ExperimentSpec, scale: ScaleSpec) -> Iterator[tuple[str, dict[str, Any]]]:
+    wanted = scale.variants if scale.variants is not None else list(spec.variants)
+    for variant in wanted:
+        if variant not in spec.variants:
+            raise UserError(f"{room.name}/paper.yaml: {name}: {unknown('variant', variant, sorted(spec.variants))}")
+        for values in itertools.product(*spec.grid.values()):
+            cell = dict(zip(spec.grid, values, strict=True))
+            suffix = "".join(f",{key}={value}" for key, value in cell.items())
+            yield f"{variant}{suffix}", {**spec.variants[variant], **cell}
+
+
+def _key(
+    experiment: str,
+    params: Params,
+    seeds: Sequence[int],
+    code: str,
+    data: dict[str, str],
+    place: str,
+    skip: str,
+) -> str:
+    """What a result depends on, as one short hash: a result with another key is stale."""
+    parts = [experiment, params.model_dump(mode="json"), list(seeds), code, data, place, bool(skip)]
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=8).hexdigest()

@@ -1,0 +1,76 @@
+"""Papers, methods and data sets, found through entry points: the project's own use the same door as anybody's."""
+
+from collections.abc import Iterable
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bnnbench.errors import UserError
+from bnnbench.harness.config import unknown
+from bnnbench.harness.data import Dataset
+
+T = TypeVar("T")
+PAPERS, METHODS, DATASETS = "bnnbench.papers", "bnnbench.methods", "bnnbench.datasets"
+
+
+@cache
+def paper_folders() -> dict[str, tuple[str, Path]]:
+    """Of each paper: its package and the folder that holds its `paper.yaml`, without importing the paper."""
+    found: dict[str, tuple[str, Path]] = {}
+    for point in _points(PAPERS):
+        spec = find_spec(point.value)
+        folder = Path(spec.origin).parent if spec is not None and spec.origin else None
+        if folder is None or not (folder / "paper.yaml").exists():
+            raise UserError(f"entry point {PAPERS}:{point.name}: package {point.value} holds no paper.yaml")
+        if point.name in found and found[point.name][0] != point.value:
+            raise UserError(f"paper {point.name!r} is registered by {found[point.name][0]} and by {point.value}")
+        found[point.name] = (point.value, folder)
+    return found
+
+
+@cache
+def datasets() -> dict[str, Dataset]:
+    """Every registered data set, by name. An entry point names a data set or several."""
+    found: dict[str, Dataset] = {}
+    for point in _points(DATASETS):
+        loaded = _load(point)
+        for dataset in loaded if isinstance(loaded, Iterable) else [loaded]:
+            if dataset.name in found and found[dataset.name] is not dataset:
+                raise UserError(f"data set {dataset.name!r} is registered twice (again by {point.value})")
+            found[dataset.name] = dataset
+    return found
+
+
+def dataset(name: str) -> Dataset:
+    """The data set called `name`; an unknown name raises `UserError` with the nearest known one."""
+    known = datasets()
+    if name not in known:
+        raise UserError(unknown("data set", name, sorted(known)))
+    return known[name]
+
+
+def methods() -> dict[str, EntryPoint]:
+    """Entry points of inference methods, not yet imported."""
+    return {point.name: point for point in _points(METHODS)}
+
+
+def members(module_name: str, kind: type[T]) -> list[T]:
+    """The objects of class `kind` that a module defines, in the order of its text; none where there is no module."""
+    if find_spec(module_name) is None:
+        return []
+    found: list[T] = [value for value in vars(import_module(module_name)).values() if isinstance(value, kind)]
+    return found
+
+
+def _points(group: str) -> list[EntryPoint]:
+    return sorted(entry_points(group=group), key=lambda point: (point.name, point.value))
+
+
+def _load(point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"entry point {point.group}:{point.name}: {point.value} cannot be loaded: {error}") from error

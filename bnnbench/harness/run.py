@@ -1,0 +1,175 @@
+"""What an experiment sees while it runs: its seed's random streams, its device, data, log and checkpoints."""
+
+import math
+import pickle
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bnnbench.harness import history
+from bnnbench.harness.experiment import Diverged
+from bnnbench.harness.files import produce_atomic
+from bnnbench.harness.seeds import derive
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+CHECKPOINT_SECONDS = 15.0
+
+
+class Progress(Protocol):
+    """Told of what goes on; the command line draws it."""
+
+    def waiting(self) -> None:
+        """Another process holds the job or the GPU."""
+
+    def step(self, seed: int, done: int, total: int, values: Mapping[str, float]) -> None:
+        """`done` of `total` steps are computed; `values` were logged last."""
+
+
+class Run:
+    """One seed of one job. Everything random must come from `generator` or `rng`, or from torch's global stream."""
+
+    def __init__(
+        self,
+        seed: int,
+        device: str,
+        folder: Path,
+        key: str,
+        data: Callable[[str], Any],
+        progress: Progress | None = None,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    ) -> None:
+        self.seed = seed
+        self.device = device
+        self.data = data
+        self.resumed = 0
+        self._history = folder / "history.jsonl"
+        self._checkpoint = folder / "partial" / f"seed-{seed}.pt"
+        self._key = key
+        self._progress = progress
+        self._interval = checkpoint_seconds
+        self._generators: dict[str, torch.Generator] = {}
+        self._rngs: dict[str, np.random.Generator] = {}
+        self._values: dict[str, float] = {}
+        self._start = time.monotonic(), time.process_time()
+        self._spent_before = 0.0, 0.0
+        self._last_checkpoint = time.monotonic()
+
+    def generator(self, axis: str) -> "torch.Generator":
+        """The torch stream of `axis` ("split", "init", "noise"): the same object at every call (on the CPU)."""
+        if axis not in self._generators:
+            import torch
+
+            self._generators[axis] = torch.Generator().manual_seed(derive(self.seed, axis))
+        return self._generators[axis]
+
+    def rng(self, axis: str) -> "np.random.Generator":
+        """The NumPy stream of `axis`: the same object at every call."""
+        if axis not in self._rngs:
+            import numpy as np
+
+            self._rngs[axis] = np.random.default_rng(derive(self.seed, axis))
+        return self._rngs[axis]
+
+    def steps(self, total: int, start: int = 0) -> Iterator[int]:
+        """`range(start, total)`, shown as progress."""
+        for step in range(start, total):
+            yield step
+            if self._progress is not None:
+                self._progress.step(self.seed, step + 1, total, self._values)
+
+    def log(self, step: int, **values: float) -> None:
+        """Appends a point to the curves; a number that is not finite raises `Diverged`, which is recorded."""
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise Diverged(f"{name} is {value} at step {step}")
+        self._values = dict(values)
+        history.append(self._history, {"seed": self.seed, "step": step, "time": time.time(), **values})
+
+    def checkpoint(self, step: int, state: Callable[[], Mapping[str, Any]]) -> None:
+        """Saves `state()` and all random streams after `step`, if the last save is some seconds ago.
+
+        `state()` holds tensors, numbers, strings and containers of them; nothing else is read back.
+        """
+        if time.monotonic() - self._last_checkpoint < self._interval:
+            return
+        import torch
+
+        content = {
+            "key": self._key,
+            "step": step,
+            "state": dict(state()),
+            "streams": self._streams(),
+            "spent": self.spent(),
+            "resumed": self.resumed,
+        }
+        produce_atomic(self._checkpoint, lambda partial: torch.save(content, partial))
+        self._last_checkpoint = time.monotonic()
+
+    def restore(self) -> tuple[int, Mapping[str, Any]] | None:
+        """The step and state of this job's last checkpoint, with all random streams put back; or `None`.
+
+        What was logged after that step is forgotten, since it is computed again.
+        """
+        content = self._read_checkpoint()
+        history.rewind(self._history, self.seed, None if content is None else content["step"])
+        if content is None:
+            return None
+        self._put_back(content["streams"])
+        self._spent_before = tuple(content["spent"])
+        self.resumed = content["resumed"] + 1
+        return content["step"], content["state"]
+
+    def spent(self) -> tuple[float, float]:
+        """Wall and CPU seconds of this seed, those before a kill included (up to the checkpoint)."""
+        wall, cpu = time.monotonic() - self._start[0], time.process_time() - self._start[1]
+        return self._spent_before[0] + wall, self._spent_before[1] + cpu
+
+    def discard_checkpoint(self) -> None:
+        """Removes the checkpoint, once the seed's record is safe."""
+        self._checkpoint.unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """Clears the curves of an earlier attempt that left no checkpoint to go on from."""
+        if self._read_checkpoint() is None:
+            history.rewind(self._history, self.seed, None)
+
+    def _read_checkpoint(self) -> dict[str, Any] | None:
+        if not self._checkpoint.exists():
+            return None
+        import torch
+
+        try:
+            content: dict[str, Any] = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError):
+            return None  # damaged from outside: starting over is right, only slower
+        return content if content.get("key") == self._key else None
+
+    def _streams(self) -> dict[str, Any]:
+        import torch
+
+        version, state, gauss = random.getstate()
+        return {
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state() if self.device == "cuda" else None,
+            "python": [version, list(state), gauss],
+            "generators": {axis: generator.get_state() for axis, generator in self._generators.items()},
+            "rngs": {axis: rng.bit_generator.state for axis, rng in self._rngs.items()},
+        }
+
+    def _put_back(self, streams: dict[str, Any]) -> None:
+        import torch
+
+        torch.set_rng_state(streams["torch"])
+        if streams["cuda"] is not None:
+            torch.cuda.set_rng_state(streams["cuda"])
+        version, state, gauss = streams["python"]
+        random.setstate((version, tuple(state), gauss))
+        for axis, saved in streams["generators"].items():
+            self.generator(axis).set_state(saved)
+        for axis, saved in streams["rngs"].items():
+            self.rng(axis).bit_generator.state = saved

@@ -1,0 +1,1 @@
+"""Binarized Neural Networks (Hubara, Courbariaux, Soudry, El-Yaniv, Bengio, NeurIPS 2016)."""
