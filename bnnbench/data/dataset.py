@@ -159,7 +159,7 @@ class Dataset(ABC):
 
         if (folder := self.find(places.cache_dir)) is not None and self._is_sound(folder):
             return self.inspect(folder)
-        target = folder or places.cache_dir / self.where[0]
+        target = places.cache_dir / self.where[0]  # the place that `find` tries first
         install(self.name, self.downloads, target, check=self._load_folder, progress=progress)
         return self.inspect(target)
 

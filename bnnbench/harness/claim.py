@@ -58,12 +58,12 @@ def judge(claim: Claim, results: Results) -> dict[str, Any]:
 
 
 def at_most(what: str, interval: Interval, bound: float, unit: str = "") -> Evidence:
-    """The claim that the mean is at most `bound`: reproduced if the whole interval is, contradicted if none of it is."""
+    """The claim that a mean is at most `bound`: reproduced if its whole interval is, contradicted if none of it is."""
     return _one_sided(what, interval, bound, unit, "at most", interval.high <= bound, interval.low > bound)
 
 
 def at_least(what: str, interval: Interval, bound: float, unit: str = "") -> Evidence:
-    """The claim that the mean is at least `bound`: reproduced if the whole interval is, contradicted if none of it is."""
+    """The claim that a mean is at least `bound`: reproduced if its whole interval is, contradicted if none of it is."""
     return _one_sided(what, interval, bound, unit, "at least", interval.low >= bound, interval.high < bound)
 
 

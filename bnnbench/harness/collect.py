@@ -76,6 +76,21 @@ def collect(plan: Plan, experiment: str) -> None:
         write_table(folder(plan, experiment) / f"{name}.parquet", TABLES[name], content)
 
 
+def experiments(plan: Plan) -> list[str]:
+    """The experiments of a plan, as `paper/name`, in its order."""
+    return list(dict.fromkeys(f"{job.paper}/{job.experiment}" for job in plan.jobs))
+
+
+def join(plan: Plan) -> None:
+    """Writes `results.parquet`, the numbers of all experiments in one table, from the collected ones."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    parts = [pq.read_table(folder(plan, experiment) / "results.parquet") for experiment in experiments(plan)]
+    path = plan.config.folder() / "results.parquet"
+    produce_atomic(path, lambda partial: pq.write_table(pa.concat_tables(parts), partial))
+
+
 def read(plan: Plan, job: Job) -> tuple[Result | None, str]:
     """The current result of `job`, or `None` and why there is none."""
     place = plan.folder(job)

@@ -123,18 +123,22 @@ def _sentence(model: type[BaseModel], error: Any, prefix: str) -> str:
         str(part) for part in error["loc"] if not str(part).startswith(("list[", "literal[", "function-", "constr"))
     ]
     name = prefix + ".".join(path)
+    value = error["input"]
     explain: dict[str, Callable[[], str]] = {
         "extra_forbidden": lambda: _unknown_key(model, path, prefix),
-        "literal_error": lambda: (
-            f"{name} {error['input']!r} is not one of {error['ctx']['expected'].replace(chr(39), '')}"
-        ),
+        "literal_error": lambda: f"{name} {value!r} is not one of {_choices(error['ctx']['expected'])}",
         "missing": lambda: f"{name} is missing",
         "value_error": lambda: f"{name}: {error['ctx']['error']}",
+        "list_type": lambda: f"{name} is {value!r}; it must be a list, for example [0, 1, 2]",
+        "dict_type": lambda: f"{name} is {value!r}; it must hold keys with values",
+        "too_short": lambda: f"{name} is empty; name at least one",
     }
-    kind = explain.get(error["type"])
-    if kind is not None:
-        return kind().replace(" or ", ", ") if error["type"] == "literal_error" else kind()
-    return f"{name} is {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+    other = f"{name} is {value!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+    return explain[error["type"]]() if error["type"] in explain else other
+
+
+def _choices(expected: str) -> str:
+    return expected.replace("'", "").replace(" or ", ", ")
 
 
 def _unknown_key(model: type[BaseModel], path: list[str], prefix: str) -> str:

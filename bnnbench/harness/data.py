@@ -1,5 +1,6 @@
 """How the harness sees data sets: where one may come from, which was chosen, and the record of what was used."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -78,6 +79,12 @@ def availability(dataset: Dataset, config: Config) -> Availability:
     except DataError as broken:
         return Availability(dataset.name, "broken", "", "", str(broken))
     return Availability(dataset.name, source.identity, source.provenance, source.note)
+
+
+def present(datasets: Iterable[Dataset], config: Config) -> list[str]:
+    """Names of those data sets that can be had without a download."""
+    offline = config.model_copy(update={"data": config.data.model_copy(update={"download": False})})
+    return sorted(dataset.name for dataset in datasets if availability(dataset, offline).provenance)
 
 
 def obtain(dataset: Dataset, config: Config, progress: bool = False) -> Any:

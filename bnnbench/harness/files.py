@@ -53,25 +53,32 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
-@contextmanager
-def locked(path: Path, on_wait: Callable[[], None] | None = None, wait: bool = True) -> Iterator[None]:
-    """Holds an exclusive lock on `path`; the kernel frees it when the process ends, however it ends.
+def acquire(path: Path, on_wait: Callable[[], None] | None = None, wait: bool = True) -> int:
+    """Takes an exclusive lock on `path` and returns the descriptor that holds it.
 
-    `on_wait` is called once before waiting for another holder. With `wait=False` a held lock raises
-    `BlockingIOError` instead.
+    The kernel frees the lock when the process ends, however it ends. `on_wait` is called once before waiting for
+    another holder; with `wait=False` a held lock raises `BlockingIOError` instead.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not wait:
-                raise
-            if on_wait is not None:
-                on_wait()
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if not wait:
+            os.close(handle)
+            raise
+        if on_wait is not None:
+            on_wait()
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    return handle
+
+
+@contextmanager
+def locked(path: Path, on_wait: Callable[[], None] | None = None, wait: bool = True) -> Iterator[None]:
+    """Holds the lock that `acquire` takes."""
+    handle = acquire(path, on_wait, wait)
+    try:
         yield
     finally:
         os.close(handle)

@@ -131,6 +131,10 @@ def _jobs(room: Paper, name: str, config: Config, where: str, data: dict[str, Av
             params = parse(declared.params, {**merged, **override}, where, f"params.{room.name}/{name}.")
         needed = params.datasets()
         for dataset in needed:
+            if dataset not in registry.datasets():
+                raise UserError(
+                    f"{where}: {room.name}/{name}: {unknown('data set', dataset, sorted(registry.datasets()))}"
+                )
             if dataset not in data:
                 data[dataset] = availability(registry.dataset(dataset), config)
         place, skip = device.choose(config.device, scale.resources.gpus)

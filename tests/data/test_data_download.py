@@ -1,6 +1,5 @@
 """Downloads from a server in this process: what is whole and right appears, everything else leaves no trace."""
 
-import gzip
 import hashlib
 import io
 import socket
@@ -12,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from data_makers import idx_bytes, message, places, small_cifar, small_idx, write_cifar, write_idx
+from data_makers import message, places, small_cifar, small_idx, write_cifar, write_idx
 
 from bnnbench.data.cifar import Cifar
 from bnnbench.data.download import Download, unpack
@@ -31,7 +30,7 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     server: Server
 
-    def do_GET(self) -> None:  # noqa: N802 - http.server calls it so
+    def do_GET(self) -> None:
         name = self.path.lstrip("/")
         self.server.requests.append(name)
         if name not in self.server.files:
@@ -206,11 +205,12 @@ def zip_with(path: Path, *members: tuple[zipfile.ZipInfo, bytes]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["../evil", "/tmp/evil-absolute", "a/../../evil", "..\\evil", "a/b/../../../evil"])
+@pytest.mark.parametrize("name", ["../evil", "{tmp}/evil", "a/../../evil", "..\\evil", "a/b/../../../evil"])
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 def test_a_path_outside_the_folder_is_refused(tmp_path: Path, kind: str, name: str) -> None:
     folder = tmp_path / "inside"
     folder.mkdir()
+    name = name.format(tmp=tmp_path)
     if kind == "tar":
         archive = tar_with(tmp_path / "x.tar.gz", (tarfile.TarInfo("fine"), b"1"), (tarfile.TarInfo(name), b"evil"))
     else:
@@ -219,7 +219,6 @@ def test_a_path_outside_the_folder_is_refused(tmp_path: Path, kind: str, name: s
         unpack(archive, folder)
     message(caught, str(archive), "outside the folder")
     assert [path.name for path in tmp_path.rglob("*") if "evil" in path.name] == []
-    assert not Path("/tmp/evil-absolute").exists()
 
 
 @pytest.mark.parametrize("kind", ["symlink", "hard link", "device", "fifo", "symlink in a zip"])
@@ -283,6 +282,4 @@ def test_emnist_style_zip_is_found_where_it_unpacks(server: Server, tmp_path: Pa
     dataset = small_idx(downloads=(Download(address(server, "gzip.zip"), known),))
     source = dataset.fetch(places(tmp_path))
     assert dataset.load(source).digest() == dataset.read(tmp_path / "origin").digest()
-    assert gzip.decompress((tmp_path / "origin" / "t10k-labels-idx1-ubyte.gz").read_bytes()) == idx_bytes(
-        small_idx().files["test"][1].read(tmp_path / "origin" / "t10k-labels-idx1-ubyte.gz")
-    )
+    assert source.folder == tmp_path / "cache" / "small"

@@ -50,7 +50,8 @@ def test_tiny_imagenet(tmp_path: Path, place: str) -> None:
     assert test.labels.tolist() == [2, 0, 1, 0]
     assert (len(train), len(test)) == (6, 4)
     grey = test.read(0)  # a grey photograph comes back with three equal channels
-    assert (grey.shape, grey.dtype) == ((7, 9, 3), np.uint8)
+    assert grey.shape == (7, 9, 3)
+    assert grey.dtype == np.uint8
     assert (grey == 90).all()
     assert np.abs(train.read(0).astype(int) - (200, 10, 60)).max() <= 3
 

@@ -93,8 +93,8 @@ def test_the_digest_is_of_the_content_not_of_its_packing(tmp_path: Path) -> None
     dataset = small_idx()
     digests = set()
     for name, packed in (("a", True), ("b", False)):
-        where = places(tmp_path / name) if (tmp_path / name).mkdir() is None else None
-        assert where is not None
+        (tmp_path / name).mkdir()
+        where = places(tmp_path / name)
         write_idx(tmp_path / name / "data" / "small", dataset, packed)
         digests.add(dataset.verify(dataset.locate(where)))
     path = tmp_path / "b" / "data" / "small" / "t10k-images-idx3-ubyte"

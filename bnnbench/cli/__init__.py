@@ -1,0 +1,5 @@
+"""The `bnnbench` command: the only room that prints."""
+
+from bnnbench.cli.commands import main
+
+__all__ = ["main"]

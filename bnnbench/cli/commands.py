@@ -1,0 +1,307 @@
+"""The `bnnbench` command. Only this module prints; a user's mistake is one line without a traceback."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bnnbench import __version__
+from bnnbench.errors import UserError
+from bnnbench.harness import config as configuration
+
+if TYPE_CHECKING:
+    from bnnbench.harness.plan import Plan
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Reproduce, track and compare experiments on binarized and Bayesian neural networks.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Data sets: where each one comes from, download, verification.")
+app.add_typer(data_app, name="data")
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="configuration file")]
+ScaleOption = Annotated[str | None, typer.Option("--scale", "-s", help="smoke, laptop or paper, instead of the file's")]
+DEFAULT_CONFIG = configuration.DEFAULT_PATH
+
+
+def main() -> None:
+    """Runs the command; a `UserError` becomes one line on stderr and exit status 1."""
+    try:
+        app()
+    except UserError as error:
+        print(f"bnnbench: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:  # `bnnbench plan | head`
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _plan(config: Path, scale: str | None, where: str = "") -> "Plan":
+    from bnnbench.harness import plan
+
+    return plan.make(_config(config, scale), where or str(config))
+
+
+def _config(config: Path, scale: str | None) -> configuration.Config:
+    return configuration.load(config, {"scale": scale} if scale else None)
+
+
+def _show(*renderables: Any) -> None:
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    for renderable in renderables:
+        console.print(renderable)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+    if version:
+        print(f"bnnbench {__version__}")
+        raise typer.Exit
+
+
+@app.command("list")
+def list_(what: Annotated[str, typer.Argument(help="papers, methods or datasets")] = "papers") -> None:
+    """What there is: papers with their experiments and variants, methods, data sets."""
+    from bnnbench.harness import paper, registry
+    from bnnbench.harness.config import unknown
+
+    if what == "papers":
+        for name in paper.names():
+            spec = paper.get(name).spec
+            print(f"{name}: {spec.title} ({spec.venue} {spec.year})")
+            for key, experiment in spec.experiments.items():
+                print(f"  {name}/{key}: {experiment.title} [{', '.join(experiment.scales)}]")
+                print(f"    {', '.join(experiment.variants)}")
+    elif what == "methods":
+        for name, point in registry.methods().items():
+            print(f"{name}: {point.value}")
+    elif what == "datasets":
+        for name, dataset in sorted(registry.datasets().items()):
+            print(f"{name}: {dataset.title} ({dataset.task})")
+    else:
+        raise UserError(unknown("list of", what, ["papers", "methods", "datasets"]))
+
+
+@app.command("plan")
+def plan_(
+    config: ConfigOption = DEFAULT_CONFIG,
+    scale: ScaleOption = None,
+    jobs: Annotated[bool, typer.Option("--jobs", help="one line a job")] = False,
+) -> None:
+    """The jobs of a configuration: resources, estimated time, and where their data would come from."""
+    from bnnbench.cli import plan_view
+
+    plan = _plan(config, scale)
+    _show(*(plan_view.jobs(plan) if jobs else plan_view.summary(plan)))
+
+
+@app.command()
+def run(
+    job: Annotated[str, typer.Argument(help="paper/experiment/variant, as `bnnbench plan --jobs` lists it")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    scale: ScaleOption = None,
+    checkpoint_seconds: Annotated[float, typer.Option(help="least time between two checkpoints")] = 15.0,
+) -> None:
+    """Compute one job, from its checkpoint where there is one; a result that is already there is kept."""
+    from bnnbench.harness.execute import execute
+    from bnnbench.cli.progress import show
+
+    plan = _plan(config, scale)
+    chosen = plan.job(job)
+    with show(chosen.id, len(chosen.seeds)) as progress:
+        record = execute(plan, chosen, progress, checkpoint_seconds)
+    reason = f": {record.reason}" if record.reason else ""
+    print(f"{chosen.id}: {record.status}{reason} ({plan.folder(chosen) / 'result.json'})")
+
+
+@app.command()
+def track(
+    papers: Annotated[list[str] | None, typer.Argument(help="papers; none: all")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    scale: ScaleOption = None,
+    stamp: Annotated[Path | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Bring results, and the curves of running jobs, into MLflow; as often as you like."""
+    from bnnbench.harness import files, tracking
+
+    done = tracking.track(_plan(config, scale), papers or None)
+    if stamp is not None:
+        files.write_json(stamp, vars(done))
+    print(f"{tracking.uri()}: {done.created} runs created, {done.updated} updated, {done.unchanged} unchanged")
+
+
+@app.command()
+def ui(
+    config: ConfigOption = DEFAULT_CONFIG,
+    scale: ScaleOption = None,
+    port: Annotated[int, typer.Option(help="port on 127.0.0.1")] = 5000,
+    every: Annotated[float, typer.Option(help="seconds between two looks at the results")] = 5.0,
+) -> None:
+    """Open the MLflow UI, with running jobs followed: curves are live."""
+    from bnnbench.cli import ui as server
+
+    server.serve(_plan(config, scale), port, every, print)
+
+
+@app.command()
+def report(
+    paper: Annotated[str | None, typer.Argument(help="write the page of this paper only")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    scale: ScaleOption = None,
+    text: Annotated[bool, typer.Option("--text", help="print the report's tables instead of writing the page")] = False,
+    refresh: Annotated[bool, typer.Option(help="first collect results, judge claims and draw figures anew")] = True,
+    index: Annotated[bool, typer.Option("--index", hidden=True)] = False,
+) -> None:
+    """Write results/<scale>/report/index.html, or print the same tables."""
+    from bnnbench.report import content, page
+    from bnnbench.report import text as terminal
+
+    plan = _plan(config, scale)
+    papers = plan.papers() if paper is None else [paper]
+    if refresh:
+        _refresh(plan, papers, figures=not text)
+    gathered = content.gather(plan)
+    if text:
+        _show(*terminal.tables(gathered))
+        return
+    folder = plan.config.folder() / "report"
+    for name in [] if index else papers:
+        page.write_paper(plan, gathered, name, folder)
+    if paper is None:
+        page.write_index(plan, gathered, folder)
+        print(folder / "index.html")
+
+
+def _refresh(plan: "Plan", papers: list[str], figures: bool) -> None:
+    from bnnbench.harness import collect, drawing, verdicts
+
+    for experiment in collect.experiments(plan):
+        collect.collect(plan, experiment)
+    for paper in papers:
+        verdicts.write(plan, paper)
+        for name in drawing.figures(paper) if figures else []:
+            drawing.draw(plan, paper, name)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="a folder of results")],
+    second: Annotated[Path, typer.Argument(help="another one")],
+) -> None:
+    """What changed between two folders of results beyond its interval."""
+    from bnnbench.report import comparison
+
+    _show(*comparison.tables(comparison.compare(first, second)))
+
+
+@app.command()
+def record(
+    name: Annotated[str, typer.Argument(help="name below results/recorded, e.g. laptop-2026-11-24")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    scale: ScaleOption = None,
+) -> None:
+    """Keep a summary of the current results in results/recorded (which git does not ignore)."""
+    from bnnbench.harness import recorded
+
+    for path in recorded.record(_plan(config, scale), name):
+        print(path)
+
+
+@app.command(hidden=True)
+def collect(experiment: str, config: ConfigOption = DEFAULT_CONFIG, scale: ScaleOption = None) -> None:
+    """Tables of one experiment (a step of the workflow)."""
+    from bnnbench.harness import collect as tables
+
+    tables.collect(_plan(config, scale), experiment)
+
+
+@app.command(hidden=True)
+def table(config: ConfigOption = DEFAULT_CONFIG, scale: ScaleOption = None) -> None:
+    """All numbers in one table (a step of the workflow)."""
+    from bnnbench.harness import collect as tables
+
+    tables.join(_plan(config, scale))
+
+
+@app.command(hidden=True)
+def claims(paper: str, config: ConfigOption = DEFAULT_CONFIG, scale: ScaleOption = None) -> None:
+    """Verdicts on a paper's claims (a step of the workflow)."""
+    from bnnbench.harness import verdicts
+
+    verdicts.write(_plan(config, scale), paper)
+
+
+@app.command(hidden=True)
+def figure(paper: str, name: str, config: ConfigOption = DEFAULT_CONFIG, scale: ScaleOption = None) -> None:
+    """One figure of a paper (a step of the workflow)."""
+    from bnnbench.harness import drawing
+
+    drawing.draw(_plan(config, scale), paper, name)
+
+
+@app.command(hidden=True)
+def environment(path: Path) -> None:
+    """Capture the machine and software (a step of the workflow)."""
+    from bnnbench.harness import environment as machine
+    from bnnbench.harness.files import write_json
+
+    write_json(path, machine.capture())
+
+
+@data_app.command("list")
+def data_list(config: ConfigOption = DEFAULT_CONFIG, scale: ScaleOption = None) -> None:
+    """Every data set and where it would come from."""
+    from bnnbench.cli import plan_view
+
+    _show(plan_view.datasets(_config(config, scale)))
+
+
+@data_app.command("fetch")
+def data_fetch(names: list[str], config: ConfigOption = DEFAULT_CONFIG, scale: ScaleOption = None) -> None:
+    """Download data sets from their official addresses into the cache, checked by hash."""
+    _verify(names, config, scale, {"download": True, "bundled": False})
+
+
+@data_app.command("verify")
+def data_verify(
+    names: Annotated[list[str] | None, typer.Argument(help="data sets; none: all that are here")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    scale: ScaleOption = None,
+    record: Annotated[Path | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Read data sets whole and check every checksum and structure."""
+    _verify(names, config, scale, {}, record)
+
+
+def _verify(
+    names: list[str] | None, path: Path, scale: str | None, changes: Mapping[str, Any], record: Path | None = None
+) -> None:
+    from bnnbench.harness import data, registry
+
+    config = _config(path, scale)
+    config = config.model_copy(update={"data": config.data.model_copy(update=dict(changes))})
+    broken = False
+    for name in names or data.present(registry.datasets().values(), config):
+        try:
+            found = data.record(registry.dataset(name), config, progress=sys.stderr.isatty())
+        except UserError as error:
+            if names is not None and len(names) == 1:
+                raise
+            broken = True
+            print(f"bnnbench: {error}", file=sys.stderr)
+            continue
+        print(f"{name}: {found.provenance}, sha256 {found.checksum[:16]}…, {found.note}")
+        if record is not None:
+            data.write_record(record, found)
+    if broken:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

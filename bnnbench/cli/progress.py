@@ -1,0 +1,70 @@
+"""Progress of a job: a bar in a terminal, a line now and then in a log."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from bnnbench.harness.run import Progress
+
+LOG_SECONDS = 10.0
+
+
+class _Lines:
+    """Lines for a log file."""
+
+    def __init__(self, job: str) -> None:
+        self.job = job
+        self.last = time.monotonic()
+
+    def waiting(self) -> None:
+        print(f"{self.job}: waiting for another process that holds this job or the GPU", flush=True)
+
+    def step(self, seed: int, done: int, total: int, values: Mapping[str, float]) -> None:
+        if done < total and time.monotonic() - self.last < LOG_SECONDS:
+            return
+        self.last = time.monotonic()
+        print(f"{self.job} seed {seed}: {done}/{total} {_numbers(values)}", flush=True)
+
+
+@contextmanager
+def show(job: str, n_seeds: int) -> Iterator[Progress]:
+    """What draws the progress of `job` while it runs."""
+    if not sys.stderr.isatty():
+        yield _Lines(job)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, TextColumn("{task.fields[values]}"), console=Console(stderr=True)) as bars:
+        yield _Bar(bars, job, n_seeds)
+
+
+class _Bar:
+    """One bar over the steps of all seeds."""
+
+    def __init__(self, bars: "Bars", job: str, n_seeds: int) -> None:  # type: ignore[name-defined]  # noqa: F821
+        self.bars = bars
+        self.n_seeds = n_seeds
+        self.seeds: list[int] = []
+        self.task = bars.add_task(job, total=None, values="")
+
+    def waiting(self) -> None:
+        self.bars.update(self.task, values="waiting for another process that holds this job or the GPU")
+
+    def step(self, seed: int, done: int, total: int, values: Mapping[str, float]) -> None:
+        if seed not in self.seeds:
+            self.seeds.append(seed)
+        finished = (len(self.seeds) - 1) * total
+        self.bars.update(
+            self.task,
+            total=self.n_seeds * total,
+            completed=finished + done,
+            values=f"seed {seed} {_numbers(values)}",
+        )
+
+
+def _numbers(values: Mapping[str, float]) -> str:
+    return " ".join(f"{name}={value:.4g}" for name, value in values.items())

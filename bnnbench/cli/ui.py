@@ -1,0 +1,48 @@
+"""The MLflow UI with a follower beside it, so that curves of running jobs are live."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from bnnbench.errors import UserError
+from bnnbench.harness import tracking
+from bnnbench.harness.plan import Plan
+
+
+def serve(plan: Plan, port: int, every: float, say: Callable[[str], None]) -> None:
+    """Tracks what there is, starts the UI, and tracks again `every` few seconds until interrupted."""
+    tracking.track(plan)
+    if tracking.uri().startswith("http"):
+        say(f"tracking into {tracking.uri()}; stop with Ctrl-C")
+        _follow(plan, every, lambda: True, say)
+        return
+    _refuse_taken_port(port)
+    say(f"MLflow: {tracking.link(port, plan)}   (stop with Ctrl-C)")
+    # One worker and no job runner: 2 processes instead of 15, and a quarter of the start-up time.
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking.uri(), "--workers", "1"]
+    server = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], env=environment)
+    try:
+        _follow(plan, every, lambda: server.poll() is None, say)
+        raise UserError(f"the MLflow server ended with status {server.returncode}; its messages are above")
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _follow(plan: Plan, every: float, alive: Callable[[], bool], say: Callable[[str], None]) -> None:
+    while alive():
+        time.sleep(every)
+        done = tracking.track(plan)
+        if done.created or done.updated:
+            say(f"{done.created} runs created, {done.updated} updated")
+
+
+def _refuse_taken_port(port: int) -> None:
+    import socket
+
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise UserError(f"port {port} is in use; choose another one with --port")

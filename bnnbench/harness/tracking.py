@@ -1,0 +1,253 @@
+"""Results and running curves into MLflow: one writer, incremental, and as often as one likes.
+
+Jobs never open MLflow: this module reads what they leave. A job is one run, found again by its tag `bnnbench.job`, so
+a database can be deleted and rebuilt, and a job killed and run again does not appear twice.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bnnbench.errors import UserError
+from bnnbench.harness import collect, drawing, history, paper
+from bnnbench.harness.files import locked
+from bnnbench.harness.plan import Job, Plan
+from bnnbench.harness.result import Result
+from bnnbench.harness.statistics import mean_interval
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric, Run
+    from mlflow.tracking import MlflowClient
+
+DEFAULT_URI = "sqlite:///mlflow.db"
+BATCH = 1000  # the most metrics that MLflow takes in one call
+VALUE_LIMIT = 500  # characters of a parameter
+JOB, SCALE, RESULTS, STATE = "bnnbench.job", "bnnbench.scale", "bnnbench.results", "bnnbench.state"
+
+
+def uri() -> str:
+    """Where runs are tracked: `$MLFLOW_TRACKING_URI`, else MLflow's own default in the current folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
+@dataclass
+class Tracked:
+    """What one pass wrote."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+
+def track(plan: Plan, papers: list[str] | None = None) -> Tracked:
+    """Brings the jobs of `papers` (all with `None`) into MLflow: finished ones whole, running ones so far."""
+    jobs = [job for job in plan.jobs if papers is None or job.paper in papers]
+    with locked(plan.config.results / ".tracking.lock"):
+        client = _client()
+        done = Tracked()
+        for experiment in sorted({f"{job.paper}/{job.experiment}" for job in jobs}):
+            members = [job for job in jobs if f"{job.paper}/{job.experiment}" == experiment]
+            experiment_id = _experiment(client, experiment)
+            runs = _runs(client, experiment_id, plan)
+            for job in members:
+                _track_job(client, experiment_id, plan, job, runs.get(job.id), done)
+        return done
+
+
+def link(port: int, plan: Plan) -> str:
+    """The address of the first experiment's runs in a UI at `port`, in the view for model training."""
+    client = _client()
+    name = f"{plan.jobs[0].paper}/{plan.jobs[0].experiment}"
+    found = client.get_experiment_by_name(name)
+    where = f"experiments/{found.experiment_id}/runs" if found else "experiments"
+    return f"http://127.0.0.1:{port}/#/{where}?workflowType=machine_learning&compareRunsMode=CHART"
+
+
+def _client() -> "MlflowClient":
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    import logging
+
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        client = MlflowClient(tracking_uri=uri())
+        client.search_experiments(max_results=1)
+    except (MlflowException, OSError) as error:
+        raise UserError(f"MLFLOW_TRACKING_URI {uri()}: {str(error).splitlines()[0]}") from error
+    return client
+
+
+def _experiment(client: "MlflowClient", name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        if found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+    room, _, experiment = name.partition("/")
+    spec = paper.get(room).spec
+    note = f"{spec.experiments[experiment].title}\n\n{spec.title} ({spec.authors}; {spec.venue} {spec.year})"
+    tags = {"mlflow.experimentKind": "custom_model_development", "mlflow.note.content": note}
+    return str(client.create_experiment(name, tags=tags))
+
+
+def _runs(client: "MlflowClient", experiment_id: str, plan: Plan) -> dict[str, "Run"]:
+    found: dict[str, Run] = {}
+    token: str | None = None
+    wanted = f"tags.`{SCALE}` = '{plan.config.scale}' and tags.`{RESULTS}` = '{plan.config.results}'"
+    while True:
+        page = client.search_runs([experiment_id], wanted, page_token=token)
+        for run in page:
+            job = run.data.tags[JOB]
+            if job in found:  # left by a writer killed between create and delete
+                client.delete_run(run.info.run_id)
+            else:
+                found[job] = run
+        token = page.token
+        if not token:
+            return found
+
+
+def _track_job(
+    client: "MlflowClient", experiment_id: str, plan: Plan, job: Job, run: "Run | None", done: Tracked
+) -> None:
+    record, _ = collect.read(plan, job)
+    rows = list(history.read(plan.folder(job) / "history.jsonl"))
+    if record is None and not rows:
+        return
+    state, before = _state(job, record, rows), _parse_state(run)
+    if state == before:
+        done.unchanged += 1
+        return
+    already = _rows_that_stand(before, rows)
+    if run is not None and already is None:
+        client.delete_run(run.info.run_id)
+        run = None
+    if run is None:
+        run = _create(client, experiment_id, plan, job)
+        done.created += 1
+    else:
+        done.updated += 1
+    run_id = run.info.run_id
+    _log(client, run_id, list(_curve_metrics(rows[already or 0 :])))
+    if record is not None:
+        _finish(client, run_id, plan, job, record)
+    client.set_tag(run_id, STATE, json.dumps(state))
+
+
+def _state(job: Job, record: Result | None, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a run shows; an equal state needs no writing."""
+    return {
+        "key": job.key,
+        "rows": len(rows),
+        "last": rows[-1]["time"] if rows else 0.0,
+        "status": "running" if record is None else record.status,
+        "finished": 0.0 if record is None else record.finished,
+    }
+
+
+def _rows_that_stand(before: dict[str, Any] | None, rows: list[dict[str, Any]]) -> int | None:
+    """How many rows a running run already shows; `None` where it must be written anew (curves were rewound)."""
+    if before is None or before["status"] != "running" or before["rows"] > len(rows):
+        return None
+    last = rows[before["rows"] - 1]["time"] if before["rows"] else 0.0
+    return int(before["rows"]) if last == before["last"] else None
+
+
+def _parse_state(run: "Run | None") -> dict[str, Any] | None:
+    if run is None or STATE not in run.data.tags:
+        return None
+    state: dict[str, Any] = json.loads(run.data.tags[STATE])
+    return state
+
+
+def _create(client: "MlflowClient", experiment_id: str, plan: Plan, job: Job) -> "Run":
+    started = plan.folder(job) / "history.jsonl"
+    tags = {
+        JOB: job.id,
+        "bnnbench.key": job.key,
+        "bnnbench.paper": job.paper,
+        "bnnbench.experiment": job.experiment,
+        "bnnbench.variant": job.variant,
+        SCALE: job.scale,
+        RESULTS: str(plan.config.results),
+    }
+    start = int(1000 * (started.stat().st_ctime if started.exists() else time.time()))
+    name = f"{job.variant}{f'@{job.seeds[0]}' if job.seed_per_job else ''} · {job.scale}"
+    run = client.create_run(experiment_id, start_time=start, tags=tags, run_name=name)
+    from mlflow.entities import Param
+
+    values = {**job.params.model_dump(mode="json"), "seeds": list(job.seeds)}
+    params = [Param(key, str(value)[:VALUE_LIMIT]) for key, value in values.items()]
+    client.log_batch(run.info.run_id, params=params)
+    return run
+
+
+def _curve_metrics(rows: list[dict[str, Any]]) -> Iterator["Metric"]:
+    from mlflow.entities import Metric
+
+    for row in rows:
+        for name, value in row.items():
+            if name not in ("seed", "step", "time"):
+                yield Metric(f"curves/{name}/seed-{row['seed']}", value, int(1000 * row["time"]), row["step"])
+
+
+def _finish(client: "MlflowClient", run_id: str, plan: Plan, job: Job, record: Result) -> None:
+    from mlflow.entities import RunTag
+
+    _log(client, run_id, list(_final_metrics(job, record)))
+    tags = {
+        "bnnbench.status": record.status,
+        "bnnbench.reason": record.reason,
+        "bnnbench.provenance": ", ".join(f"{data.name}: {data.provenance}" for data in record.datasets),
+        "bnnbench.environment": record.environment,
+        "bnnbench.warnings": "; ".join(record.warnings),
+    }
+    environment = plan.config.folder() / "environment.json"
+    if environment.exists():
+        found = json.loads(environment.read_text())
+        tags |= {"mlflow.source.git.commit": found["commit"] or "unknown", "bnnbench.dirty": str(found["dirty"])}
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    for path in [plan.folder(job) / "result.json", *_figures(plan, job)]:
+        client.log_artifact(run_id, str(path), "figures" if path.suffix == ".svg" else None)
+    status = {"ok": "FINISHED", "skipped": "FINISHED"}.get(record.status, "FAILED")
+    client.set_terminated(run_id, status, int(1000 * record.finished))
+
+
+def _figures(plan: Plan, job: Job) -> Iterator[Path]:
+    for figure in drawing.figures(job.paper).values():
+        path = drawing.path(plan, job.paper, figure.name)
+        if f"{job.paper}/{job.experiment}" in figure.experiments and path.exists():
+            yield path
+
+
+def _final_metrics(job: Job, record: Result) -> Iterator["Metric"]:
+    from mlflow.entities import Metric
+
+    when = int(1000 * record.finished)
+    for name in record.metrics:
+        values = [seed.metrics[name] for seed in record.seeds if name in seed.metrics]
+        if not values:
+            continue
+        interval = mean_interval(values)
+        yield Metric(f"final/{name}", interval.mean, when, 0)
+        if interval.n > 1:
+            yield Metric(f"interval/{name}", interval.half_width, when, 0)
+        for published in paper.get(job.paper).published():
+            same = published.verified and (published.experiment, published.variant) == (job.experiment, job.variant)
+            if same and published.metric == name:
+                yield Metric(f"published/{name}", published.value, when, 0)
+                yield Metric(f"difference/{name}", interval.mean - published.value, when, 0)
+    for name in ("wall_seconds", "cpu_seconds", "peak_memory_mb"):
+        yield Metric(f"cost/{name}", getattr(record, name), when, 0)
+
+
+def _log(client: "MlflowClient", run_id: str, metrics: list["Metric"]) -> None:
+    for start in range(0, len(metrics), BATCH):
+        client.log_batch(run_id, metrics=metrics[start : start + BATCH])

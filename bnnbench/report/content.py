@@ -1,0 +1,147 @@
+"""All that a report shows of a plan, gathered once from its collected tables, verdicts, figures and records."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bnnbench.errors import UserError
+from bnnbench.harness import data, paper, registry
+from bnnbench.harness.claim import VERDICTS
+from bnnbench.harness.config import parse, read_yaml
+from bnnbench.harness.figure import Figure
+from bnnbench.harness.paper import Paper, Published
+from bnnbench.harness.plan import Plan
+from bnnbench.harness.result import DataRecord
+from bnnbench.report.records import (
+    STATUSES,
+    ClaimRecord,
+    DataLine,
+    Drawing,
+    JobState,
+    PaperContent,
+    Remark,
+    Study,
+    Uncovered,
+    total,
+    weakest,
+)
+from bnnbench.report.study import study
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a report shows: the papers, their data, and where and when it was computed."""
+
+    scale: str
+    papers: tuple[PaperContent, ...]
+    data: tuple[DataLine, ...]
+    environment: dict[str, Any]
+    environments: tuple[str, ...]
+    first_finished: float
+    last_finished: float
+
+
+def gather(plan: Plan) -> Content:
+    """Reads all that the report of `plan` shows; what has not been computed yet is listed as such."""
+    papers = tuple(_paper(plan, paper.get(name)) for name in plan.papers())
+    states = [state for room in papers for part in room.studies for state in part.jobs]
+    finished = [state.finished for state in states if state.finished > 0]
+    environment = plan.config.folder() / "environment.json"
+    return Content(
+        scale=plan.config.scale,
+        papers=papers,
+        data=tuple(_data_line(plan, name) for name in plan.data),
+        environment=read_yaml(environment) if environment.exists() else {},
+        environments=tuple(sorted({state.environment for state in states} - {""})),
+        first_finished=min(finished, default=0.0),
+        last_finished=max(finished, default=0.0),
+    )
+
+
+def _paper(plan: Plan, room: Paper) -> PaperContent:
+    names = dict.fromkeys(job.experiment for job in plan.jobs if job.paper == room.name)
+    studies = tuple(study(plan, room, name) for name in names)
+    states = [state for part in studies for state in part.jobs]
+    claims = _claims(plan, room)
+    verdicts = Counter(claim.verdict for claim in claims)
+    statuses = Counter(state.status for state in states)
+    spec = room.spec
+    return PaperContent(
+        name=room.name,
+        title=spec.title,
+        citation=f"{spec.authors}. {spec.venue} {spec.year}",
+        url=spec.url,
+        verdicts={verdict: verdicts[verdict] for verdict in VERDICTS},
+        statuses={status: statuses[status] for status in STATUSES if statuses[status]},
+        cost=total(state.cost for state in states),
+        provenance=weakest(name for state in states for name in state.provenance),
+        claims=claims,
+        studies=studies,
+        figures=_figures(plan, room),
+        problems=_problems(states),
+        warnings=_grouped(("warning", text, state.job) for state in states for text in state.warnings),
+        uncovered=tuple(Uncovered(row, why) for row in room.published() if (why := _why_uncovered(row, room, studies))),
+    )
+
+
+def _claims(plan: Plan, room: Paper) -> tuple[ClaimRecord, ...]:
+    path = plan.config.folder() / "claims" / f"{room.name}.json"
+    if not path.exists():
+        return ()
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(ClaimRecord(**{**record, "experiments": tuple(record["experiments"])}) for record in records)
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path}: not a list of verdicts ({error}); delete it and run the workflow again") from error
+
+
+def _figures(plan: Plan, room: Paper) -> tuple[Drawing, ...]:
+    folder = plan.config.folder() / "figures" / room.name
+    return tuple(
+        Drawing(figure.name, figure.title, figure.caption, figure.source, folder / f"{figure.name}.svg")
+        for figure in registry.members(f"{room.package}.figures", Figure)
+    )
+
+
+def _problems(states: Iterable[JobState]) -> tuple[Remark, ...]:
+    found = _grouped((state.status, state.reason, state.job) for state in states if state.status != "ok")
+    return tuple(sorted(found, key=lambda remark: -STATUSES.index(remark.kind)))
+
+
+def _grouped(said: Iterable[tuple[str, str, str]]) -> tuple[Remark, ...]:
+    jobs: dict[tuple[str, str], list[str]] = {}
+    for kind, text, job in said:
+        jobs.setdefault((kind, text), []).append(job)
+    return tuple(Remark(kind, text, tuple(names)) for (kind, text), names in jobs.items())
+
+
+def _why_uncovered(row: Published, room: Paper, studies: Sequence[Study]) -> str:
+    """Why a published value has no place in a table; empty where it has one."""
+    if row.experiment not in room.spec.experiments:
+        return "no experiment of ours yet"
+    part = next((part for part in studies if part.name == row.experiment), None)
+    if part is None:
+        return "experiment not part of this run"
+    if row.metric not in {column.name for column in part.columns}:
+        return "not measured by our experiment"
+    if row.variant not in {shown.variant for shown in part.rows}:
+        return "variant not part of this run" if row.variant else "no variant of ours"
+    return ""
+
+
+def _data_line(plan: Plan, name: str) -> DataLine:
+    planned = plan.data[name]
+    path = data.record_path(plan.config, name)
+    known = parse(DataRecord, read_yaml(path), str(path)) if path.exists() else None
+    verified = known if known is not None and known.identity == planned.identity else None
+    return DataLine(
+        name=name,
+        provenance=planned.provenance,
+        identity=planned.identity,
+        checksum=verified.checksum if verified else "",
+        note=verified.note if verified else planned.note,
+        unavailable=planned.unavailable,
+        experiments=tuple(sorted({f"{job.paper}/{job.experiment}" for job in plan.jobs if name in job.datasets})),
+    )

@@ -1,0 +1,86 @@
+"""Numbers as people read them: rounded to what their interval supports."""
+
+from math import floor, isfinite, log10
+
+from bnnbench.harness.statistics import Interval
+
+MINUS = "\u2212"
+
+
+def mean(value: Interval) -> str:
+    """`4.49 ± 0.04`; without an interval (one seed) the mean alone."""
+    return _rounded(value, "")
+
+
+def difference(value: Interval) -> str:
+    """`+0.35 ± 0.04`: a mean with its sign."""
+    return _rounded(value, "+")
+
+
+def spread(value: float, std: float | None) -> str:
+    """A published value as it was printed, with its spread if it has one."""
+    return plain(value) if std is None else f"{plain(value)} ± {plain(std)}"
+
+
+def plain(value: float, sign: str = "") -> str:
+    """A number to at most six digits, without an exponent where it can do without."""
+    text = f"{value:{sign}.6g}"
+    mantissa, _, exponent = text.partition("e")
+    return _minus(f"{mantissa}·10^{int(exponent)}" if exponent else text)
+
+
+def decimals(half_width: float) -> int:
+    """Decimals that a half-width supports: one digit of it, or two where it begins with a 1 or a 2."""
+    place = floor(log10(half_width))
+    leading = half_width / 10.0**place
+    return (1 if leading < 2.95 else 0) - place  # 2.95 becomes 3 in print
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `12 s`, `4 min 10 s`, `2 h 05 min`, `3 d 04 h`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"
+
+
+def memory(megabytes: float) -> str:
+    """`512 MB`, `1.5 GB`."""
+    return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1024:.1f} GB"
+
+
+def energy(joules: float | None) -> str:
+    """`230 J`, `4.2 kJ`, `1.3 MJ`; empty where it was not read."""
+    if joules is None:
+        return ""
+    for size, unit in ((1e6, "MJ"), (1e3, "kJ")):
+        if joules >= size:
+            return f"{joules / size:.1f} {unit}"
+    return f"{joules:.0f} J"
+
+
+def _rounded(value: Interval, sign: str) -> str:
+    half = value.half_width
+    if not isfinite(half):
+        return _minus(f"{value.mean:{sign}.4g}")
+    # Seeds that agree, or differ by rounding errors alone, support every digit.
+    if half <= 1e-9 * abs(value.mean) or half == 0.0:
+        return f"{plain(value.mean, sign)} ± 0"
+    places = decimals(half)
+    largest = max(abs(value.mean), half)
+    if places > 6 or largest >= 1e7:
+        exponent = floor(log10(largest))
+        scale, places = 10.0**exponent, max(places + exponent, 0)
+        return _minus(f"({value.mean / scale:{sign}.{places}f} ± {half / scale:.{places}f})·10^{exponent}")
+    places = max(places, 0)
+    return _minus(f"{value.mean:{sign}.{places}f} ± {half:.{places}f}")
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", MINUS)

@@ -1,0 +1,190 @@
+"""What a report shows, as plain values: computed once, then shown alike by the page and in the terminal."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bnnbench.harness.claim import Verdict
+from bnnbench.harness.paper import Published
+from bnnbench.harness.statistics import Interval
+
+# From the best to the worst: a variant with several jobs shows the worst of theirs.
+STATUSES = ("ok", "skipped", "missing", "stale", "diverged", "failed")
+# From the official files to stand-ins: what counts for a paper is the weakest that it used.
+PROVENANCES = ("official", "copy", "bundled")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What jobs cost: sums of time and energy, the peak of memory. Energy is `None` where it cannot be read."""
+
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    energy_joules: float | None = None
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A planned job and what became of it."""
+
+    job: str
+    variant: str
+    status: str
+    reason: str
+    cost: Cost
+    provenance: tuple[str, ...]
+    environment: str
+    finished: float
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something that is said alike of one or several jobs; `kind` is their status, or `warning`."""
+
+    kind: str
+    text: str
+    jobs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparand:
+    """A published value beside ours; where there is no difference, `why_not` says so unless ours is not there."""
+
+    published: Published
+    difference: Interval | None
+    why_not: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One metric of one variant."""
+
+    ours: Interval | None
+    published: tuple[Comparand, ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric, as the experiment declares it."""
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    description: str
+    has_published: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant: its cells in the order of the columns, its jobs taken together, and the parameters of its own."""
+
+    variant: str
+    status: str
+    statuses: dict[str, int]
+    reasons: tuple[str, ...]
+    seeds: int
+    seeds_planned: int
+    cells: tuple[Cell, ...]
+    provenance: tuple[str, ...]
+    cost: Cost
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Study:
+    """One experiment: variants by metrics."""
+
+    name: str
+    title: str
+    source: str
+    deviations: tuple[str, ...]
+    notes: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    params: dict[str, Any]
+    jobs: tuple[JobState, ...]
+
+
+@dataclass(frozen=True)
+class ClaimRecord:
+    """A claim with the verdict that results gave it."""
+
+    name: str
+    statement: str
+    source: str
+    experiments: tuple[str, ...]
+    verdict: Verdict
+    text: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of the paper redrawn; `svg` may not be there yet."""
+
+    name: str
+    title: str
+    caption: str
+    source: str
+    svg: Path
+
+
+@dataclass(frozen=True)
+class Uncovered:
+    """A published value that no variant of this run stands beside, and why."""
+
+    published: Published
+    why: str
+
+
+@dataclass(frozen=True)
+class PaperContent:
+    """Everything on one paper."""
+
+    name: str
+    title: str
+    citation: str
+    url: str
+    verdicts: dict[Verdict, int]
+    statuses: dict[str, int]
+    cost: Cost
+    provenance: str
+    claims: tuple[ClaimRecord, ...]
+    studies: tuple[Study, ...]
+    figures: tuple[Drawing, ...]
+    problems: tuple[Remark, ...]
+    warnings: tuple[Remark, ...]
+    uncovered: tuple[Uncovered, ...]
+
+
+@dataclass(frozen=True)
+class DataLine:
+    """A data set: where it came from, or why it is not there."""
+
+    name: str
+    provenance: str
+    identity: str
+    checksum: str
+    note: str
+    unavailable: str
+    experiments: tuple[str, ...]
+
+
+def total(costs: Iterable[Cost]) -> Cost:
+    """The cost of several jobs together."""
+    listed = list(costs)
+    energies = [cost.energy_joules for cost in listed if cost.energy_joules is not None]
+    return Cost(
+        wall_seconds=sum(cost.wall_seconds for cost in listed),
+        cpu_seconds=sum(cost.cpu_seconds for cost in listed),
+        peak_memory_mb=max((cost.peak_memory_mb for cost in listed), default=0.0),
+        energy_joules=sum(energies) if energies else None,
+    )
+
+
+def weakest(provenances: Iterable[str]) -> str:
+    """The provenance that is furthest from the official files; one with an unknown name counts as further still."""
+    order = {name: place for place, name in enumerate(PROVENANCES)}
+    return max(provenances, key=lambda name: order.get(name, len(order)), default="")

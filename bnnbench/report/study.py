@@ -1,0 +1,164 @@
+"""One experiment of a paper as a table: ours beside the published values, the difference, and the state of every job."""
+
+import json
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+from bnnbench.harness.collect import Results
+from bnnbench.harness.paper import Paper, Published
+from bnnbench.harness.plan import Job, Plan
+from bnnbench.harness.statistics import Interval, mean_interval
+from bnnbench.report.records import STATUSES, Cell, Column, Comparand, Cost, JobState, Row, Study, total, weakest
+
+ORIENTATION = (
+    "Scale {scale}: the settings differ from the published ones (smaller nets, less data, fewer steps or seeds). "
+    "Published values are shown for orientation; the difference is not a reproduction test."
+)
+OVERRIDDEN = (
+    "The configuration overrides {names}: where that departs from the published settings, the difference is not a "
+    "reproduction test."
+)
+STAND_IN = "Computed on stand-in data ({variants}): these numbers are of another data set than the published ones."
+
+Values = dict[tuple[str, str], dict[int, float]]
+
+
+def study(plan: Plan, room: Paper, name: str) -> Study:
+    """The experiment `name` of the paper `room`, from its collected tables."""
+    spec = room.spec.experiments[name]
+    jobs = [job for job in plan.jobs if (job.paper, job.experiment) == (room.name, name)]
+    results = Results.load(plan, [f"{room.name}/{name}"])
+    recorded = {row["job"]: row for row in results.jobs.to_dict("records")}
+    states = tuple(_state(job, recorded.get(job.id)) for job in jobs)
+    published = [row for row in room.published() if row.experiment == name]
+    variants = list(dict.fromkeys(job.variant for job in jobs))
+    columns = _columns(room, name, published, variants)
+    params = {job.variant: job.params.model_dump(mode="json") for job in jobs}
+    common = _common(list(params.values()))
+    values = _values(results, jobs)
+    rows = tuple(
+        _row(
+            [job for job in jobs if job.variant == variant],
+            [state for state in states if state.variant == variant],
+            tuple(_cell(column, variant, values, published) for column in columns),
+            {key: value for key, value in params[variant].items() if key not in common},
+        )
+        for variant in variants
+    )
+    return Study(
+        name=name,
+        title=spec.title,
+        source=spec.source,
+        deviations=tuple(spec.deviations),
+        notes=_notes(plan, f"{room.name}/{name}", states),
+        columns=columns,
+        rows=rows,
+        params=common,
+        jobs=states,
+    )
+
+
+def difference(ours: Interval, published: float) -> Interval:
+    """Ours minus the published value, which counts as exact: how many runs stand behind it is mostly not printed."""
+    return Interval(ours.mean - published, ours.low - published, ours.high - published, ours.n)
+
+
+def _state(job: Job, row: Mapping[Hashable, Any] | None) -> JobState:
+    if row is None:
+        row = {"status": "missing", "reason": "its results have not been collected yet"}
+    elif row["key"] != job.key:
+        row = {"status": "stale", "reason": "collected with other parameters, code or data; run the workflow again"}
+    energy = row.get("energy_joules")
+    return JobState(
+        job=job.id,
+        variant=job.variant,
+        status=_text(row, "status"),
+        reason=_text(row, "reason"),
+        cost=Cost(
+            _number(row, "wall_seconds"),
+            _number(row, "cpu_seconds"),
+            _number(row, "peak_memory_mb"),
+            None if energy is None or energy != energy else float(energy),
+        ),
+        provenance=tuple(filter(None, _text(row, "provenance").split(", "))),
+        environment=_text(row, "environment"),
+        finished=_number(row, "finished"),
+        warnings=tuple(json.loads(_text(row, "warnings") or "[]")),
+    )
+
+
+def _text(row: Mapping[Hashable, Any], name: str) -> str:
+    value = row.get(name)
+    return value if isinstance(value, str) else ""  # a job without a result has NaN or None here
+
+
+def _number(row: Mapping[Hashable, Any], name: str) -> float:
+    value = row.get(name)
+    return float(value) if isinstance(value, int | float) and value == value else 0.0
+
+
+def _values(results: Results, jobs: Sequence[Job]) -> Values:
+    keys = {job.id: job.key for job in jobs}
+    found: Values = {}
+    for row in results.metrics.to_dict("records"):
+        if keys.get(row["job"]) == row["key"]:
+            found.setdefault((row["variant"], row["metric"]), {})[int(row["seed"])] = float(row["value"])
+    return found
+
+
+def _columns(room: Paper, name: str, published: Sequence[Published], variants: Sequence[str]) -> tuple[Column, ...]:
+    printed = {row.metric for row in published if row.variant in variants}
+    return tuple(
+        Column(metric.name, metric.unit, metric.higher_is_better, metric.description, metric.name in printed)
+        for metric in room.declaration(name).metrics
+    )
+
+
+def _cell(column: Column, variant: str, values: Values, published: Sequence[Published]) -> Cell:
+    seeds = values.get((variant, column.name))
+    ours = mean_interval(list(seeds.values())) if seeds else None
+    printed = [row for row in published if (row.variant, row.metric) == (variant, column.name)]
+    return Cell(ours, tuple(_comparand(row, ours, column.unit) for row in printed))
+
+
+def _comparand(row: Published, ours: Interval | None, unit: str) -> Comparand:
+    if not row.verified:
+        return Comparand(row, None, "unverified, so compared with nothing")
+    if row.unit != unit:
+        return Comparand(row, None, f"the units differ: ours {unit or 'none'}, published {row.unit or 'none'}")
+    return Comparand(row, difference(ours, row.value) if ours else None, "")
+
+
+def _row(jobs: Sequence[Job], states: Sequence[JobState], cells: tuple[Cell, ...], params: dict[str, Any]) -> Row:
+    statuses = Counter(state.status for state in states)
+    provenances = {name for state in states for name in state.provenance}
+    return Row(
+        variant=jobs[0].variant,
+        status=max(statuses, key=STATUSES.index),
+        statuses=dict(statuses),
+        reasons=tuple(dict.fromkeys(state.reason for state in states if state.reason)),
+        seeds=max((cell.ours.n for cell in cells if cell.ours), default=0),
+        seeds_planned=sum(len(job.seeds) for job in jobs),
+        cells=cells,
+        provenance=tuple(sorted(provenances)),
+        cost=total(state.cost for state in states),
+        params=params,
+    )
+
+
+def _common(params: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    first, *others = params
+    return {key: value for key, value in first.items() if all(key in other and other[key] == value for other in others)}
+
+
+def _notes(plan: Plan, name: str, states: Sequence[JobState]) -> tuple[str, ...]:
+    notes = []
+    if plan.config.scale != "paper":
+        notes.append(ORIENTATION.format(scale=plan.config.scale))
+    if overridden := plan.config.params.get(name):
+        notes.append(OVERRIDDEN.format(names=", ".join(overridden)))
+    stand_ins = {state.variant: None for state in states if weakest(state.provenance) not in ("", "official", "copy")}
+    if stand_ins:
+        notes.append(STAND_IN.format(variants=", ".join(stand_ins)))
+    return tuple(notes)

@@ -1,0 +1,13 @@
+# Each data set is made available once, read whole and checked; a broken file stops the jobs that need it.
+
+
+rule dataset:
+    input:
+        config=ancient(RESOLVED),
+    output:
+        f"{FOLDER}/datasets/{{dataset}}.json",
+    params:
+        source=lambda wildcards: PLAN.data[wildcards.dataset].identity,
+    retries: 1
+    shell:
+        "bnnbench data verify {wildcards.dataset:q} --config {input.config:q} --record {output:q}"

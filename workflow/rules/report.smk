@@ -1,0 +1,75 @@
+# Figures, the report and the tracked runs; and one target a paper and a figure.
+
+
+rule figure:
+    input:
+        config=ancient(RESOLVED),
+        tables=lambda wildcards: collected(FIGURES[wildcards.paper][wildcards.figure].experiments),
+    output:
+        f"{FOLDER}/figures/{{paper}}/{{figure}}.svg",
+    params:
+        code=lambda wildcards: code_hash(f"{papers.get(wildcards.paper).package}.figures"),
+    shell:
+        "bnnbench figure {wildcards.paper:q} {wildcards.figure:q} --config {input.config:q}"
+
+
+rule page:
+    input:
+        config=ancient(RESOLVED),
+        environment=ancient(ENVIRONMENT),
+        tables=lambda wildcards: collected(of_paper(wildcards.paper)),
+        claims=f"{FOLDER}/claims/{{paper}}.json",
+        figures=lambda wildcards: drawn(wildcards.paper),
+    output:
+        f"{FOLDER}/report/{{paper}}.html",
+    params:
+        code=REPORT_CODE,
+    shell:
+        "bnnbench report {wildcards.paper:q} --no-refresh --config {input.config:q}"
+
+
+rule report:
+    input:
+        config=ancient(RESOLVED),
+        pages=expand(f"{FOLDER}/report/{{paper}}.html", paper=PAPERS),
+        table=f"{FOLDER}/results.parquet",
+    output:
+        REPORT,
+    params:
+        code=REPORT_CODE,
+    shell:
+        "bnnbench report --index --no-refresh --config {input.config:q}"
+
+
+rule track:
+    input:
+        config=ancient(RESOLVED),
+        results=expand(RESULT, job=JOBS),
+        figures=[path for paper in PAPERS for path in drawn(paper)],
+    output:
+        TRACKED,
+    shell:
+        "bnnbench track --config {input.config:q} --stamp {output:q}"
+
+
+for paper in PAPERS:
+
+    rule:
+        name:
+            paper
+        input:
+            f"{FOLDER}/report/{paper}.html",
+
+    for figure in FIGURES[paper]:
+
+        rule:
+            name:
+                f"{paper}_{figure}"
+            input:
+                f"{FOLDER}/figures/{paper}/{figure}.svg",
+
+
+# The report of a run in which a job failed: everything else is there, and the failure is named.
+onerror:
+    if not workflow.dryrun:
+        shell("test ! -e {RESOLVED:q} || bnnbench report --config {RESOLVED:q}")
