@@ -34,7 +34,7 @@ class _Straight(Function):
         return binary
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (x,) = ctx.saved_tensors
         return (gradient if x is None else _inside(gradient, x)), None, None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, field_validator
 
 from bnnbench.errors import UserError
 
@@ -34,10 +34,19 @@ class Section(BaseModel):
 class DataConfig(Section):
     """Where data sets may come from; `null` leaves the choice to the scale."""
 
-    dir: Path | None = Field(None, description="your own folder of data sets; $BNNBENCH_DATA where null")
+    dir: Path | None = Field(
+        None, validate_default=True, description="your own folder of data sets; $BNNBENCH_DATA where null"
+    )
     cache: Path | None = Field(None, description="downloads; ~/.cache/bnnbench where null")
     download: bool | None = Field(None, description="fetch from the official address; null: at paper scale only")
     bundled: bool | None = Field(None, description="use stand-ins of installed packages; null: not at paper scale")
+
+    @field_validator("dir")
+    @classmethod
+    def _from_environment(cls, given: Path | None) -> Path | None:
+        # Resolved once, so that a job on another machine sees what the plan saw.
+        named = os.environ.get("BNNBENCH_DATA")
+        return given or (Path(named).absolute() if named else None)
 
 
 class Config(Section):
@@ -49,18 +58,13 @@ class Config(Section):
     variants: list[str] = Field([], description="names or patterns of variants; empty: all that the scale has")
     seeds: SeedList | None = Field(None, description="seeds to run; null: those of the scale")
     params: dict[str, dict[str, Any]] = Field({}, description="per experiment: parameters to override")
-    data: DataConfig = DataConfig()
+    data: DataConfig = Field(default_factory=DataConfig)
     results: Path = Path("results")
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def folder(self) -> Path:
         """The results of this scale."""
         return self.results / self.scale
-
-    def data_dir(self) -> Path | None:
-        """The user's own folder of data sets, if there is one."""
-        from_environment = os.environ.get("BNNBENCH_DATA")
-        return self.data.dir or (Path(from_environment) if from_environment else None)
 
     def cache_dir(self) -> Path:
         """Where downloads are kept."""

@@ -64,7 +64,7 @@ class Availability:
 
 def places(config: Config) -> Places:
     """The places that a configuration allows."""
-    return Places(config.data_dir(), config.cache_dir(), config.may_download(), config.may_use_bundled())
+    return Places(config.data.dir, config.cache_dir(), config.may_download(), config.may_use_bundled())
 
 
 def availability(dataset: Dataset, config: Config) -> Availability:

@@ -135,7 +135,7 @@ def _seed(declared: Experiment[Any], job: Job, run: Run, folder: Path) -> SeedRe
     _seed_global_streams(run.seed)
     run.forget()
     try:
-        outcome = declared(job.params, run)  # type: ignore[arg-type]
+        outcome = declared(job.params, run)
         for name, value in outcome.metrics.items():
             if not math.isfinite(value):
                 raise Diverged(f"{name} is {value} at the end")

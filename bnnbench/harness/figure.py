@@ -53,9 +53,11 @@ def figure(
 def render(figure: Figure, results: Results, path: Path) -> None:
     """Draws `figure` as SVG; where results are missing the picture says which."""
     import matplotlib as mpl
+    from cycler import cycler
 
     mpl.use("svg")
-    with mpl.rc_context({**STYLE, "axes.prop_cycle": mpl.cycler(color=list(PALETTE))}):
+    style: Any = {**STYLE, "axes.prop_cycle": cycler(color=list(PALETTE))}
+    with mpl.rc_context(style):
         try:
             canvas = figure.draw(results)
         except NotRun as missing:

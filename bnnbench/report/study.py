@@ -1,4 +1,4 @@
-"""One experiment of a paper as a table: ours beside the published values, the difference, and the state of every job."""
+"""One experiment of a paper as a table: ours beside the published values, the difference, every job's state."""
 
 import json
 from collections import Counter

@@ -1,6 +1,7 @@
 # The plan: the validated configuration expanded into jobs. Every rule builds on it and on nothing else.
 import os
 import sys
+from pathlib import Path
 
 from bnnbench.errors import UserError
 from bnnbench.harness import collect as tables
@@ -11,7 +12,7 @@ from bnnbench.harness import plan as planning
 from bnnbench.harness.code import code_hash
 
 # `bnnbench` of the environment that runs this snakemake, activated or not.
-os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+shell.prefix(f"set -euo pipefail; PATH='{Path(sys.executable).parent}':$PATH; ")
 
 
 def stop(message):
@@ -39,19 +40,26 @@ REPORT = f"{FOLDER}/report/index.html"
 REPORT_CODE = code_hash("bnnbench.report.page")
 TRACKED = f"{FOLDER}/tracked.json"
 
+
 # Snakemake's own lock outlives a killed Snakemake; this one ends with its process. The profile turns the other one off.
 onstart:
     try:
         files.acquire(CONFIG.results / ".workflow.lock", wait=False)
     except BlockingIOError:
-        stop(f"another snakemake is at work in {CONFIG.results}; wait for it or give this one another `results` folder")
+        stop(
+            f"another snakemake is at work in {CONFIG.results}; wait for it or give this one another `results` folder"
+        )
     except UserError as error:
         stop(error)
 
 
 def collected(names):
     """Tables of those of the experiments (`paper/experiment`) that this plan runs."""
-    return [f"{FOLDER}/collected/{name}/results.parquet" for name in names if name in EXPERIMENTS]
+    return [
+        f"{FOLDER}/collected/{name}/results.parquet"
+        for name in names
+        if name in EXPERIMENTS
+    ]
 
 
 def of_paper(paper):
@@ -59,7 +67,11 @@ def of_paper(paper):
 
 
 def results_of(name):
-    return [f"{FOLDER}/{job.id}/result.json" for job in PLAN.jobs if f"{job.paper}/{job.experiment}" == name]
+    return [
+        f"{FOLDER}/{job.id}/result.json"
+        for job in PLAN.jobs
+        if f"{job.paper}/{job.experiment}" == name
+    ]
 
 
 def drawn(paper):

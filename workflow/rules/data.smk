@@ -6,8 +6,10 @@ rule dataset:
         config=ancient(RESOLVED),
     output:
         f"{FOLDER}/datasets/{{dataset}}.json",
+    log:
+        f"{FOLDER}/logs/dataset-{{dataset}}.txt",
+    retries: 1
     params:
         source=lambda wildcards: PLAN.data[wildcards.dataset].identity,
-    retries: 1
     shell:
-        "bnnbench data verify {wildcards.dataset:q} --config {input.config:q} --record {output:q}"
+        "bnnbench data verify {wildcards.dataset:q} --config {input.config:q} --record {output:q} > {log:q} 2>&1"

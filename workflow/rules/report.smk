@@ -4,13 +4,19 @@
 rule figure:
     input:
         config=ancient(RESOLVED),
-        tables=lambda wildcards: collected(FIGURES[wildcards.paper][wildcards.figure].experiments),
+        tables=lambda wildcards: collected(
+            FIGURES[wildcards.paper][wildcards.figure].experiments
+        ),
     output:
         f"{FOLDER}/figures/{{paper}}/{{figure}}.svg",
+    log:
+        f"{FOLDER}/logs/figure-{{paper}}-{{figure}}.txt",
     params:
-        code=lambda wildcards: code_hash(f"{papers.get(wildcards.paper).package}.figures"),
+        code=lambda wildcards: code_hash(
+            f"{papers.get(wildcards.paper).package}.figures"
+        ),
     shell:
-        "bnnbench figure {wildcards.paper:q} {wildcards.figure:q} --config {input.config:q}"
+        "bnnbench figure {wildcards.paper:q} {wildcards.figure:q} --config {input.config:q} > {log:q} 2>&1"
 
 
 rule page:
@@ -22,10 +28,12 @@ rule page:
         figures=lambda wildcards: drawn(wildcards.paper),
     output:
         f"{FOLDER}/report/{{paper}}.html",
+    log:
+        f"{FOLDER}/logs/page-{{paper}}.txt",
     params:
         code=REPORT_CODE,
     shell:
-        "bnnbench report {wildcards.paper:q} --no-refresh --config {input.config:q}"
+        "bnnbench report {wildcards.paper:q} --no-refresh --config {input.config:q} > {log:q} 2>&1"
 
 
 rule report:
@@ -35,10 +43,12 @@ rule report:
         table=f"{FOLDER}/results.parquet",
     output:
         REPORT,
+    log:
+        f"{FOLDER}/logs/report.txt",
     params:
         code=REPORT_CODE,
     shell:
-        "bnnbench report --index --no-refresh --config {input.config:q}"
+        "bnnbench report --index --no-refresh --config {input.config:q} > {log:q} 2>&1"
 
 
 rule track:
@@ -48,8 +58,10 @@ rule track:
         figures=[path for paper in PAPERS for path in drawn(paper)],
     output:
         TRACKED,
+    log:
+        f"{FOLDER}/logs/track.txt",
     shell:
-        "bnnbench track --config {input.config:q} --stamp {output:q}"
+        "bnnbench track --config {input.config:q} --stamp {output:q} > {log:q} 2>&1"
 
 
 for paper in PAPERS:

@@ -86,7 +86,7 @@ def _epoch(net: nn.Module, optimizer: torch.optim.Adam, splits: Splits, params: 
     order = torch.randperm(len(splits.x_train), generator=run.generator("batches")).to(splits.x_train.device)
     total = torch.zeros((), device=splits.x_train.device)
     n_batches = len(order) // batch
-    for indices in order[: n_batches * batch].split(batch):
+    for indices in torch.split(order[: n_batches * batch], batch):
         optimizer.zero_grad(set_to_none=True)
         loss = squared_hinge(net(splits.x_train[indices]), splits.y_train[indices])
         loss.backward()  # type: ignore[no-untyped-call]
@@ -114,7 +114,7 @@ def _choose(net: nn.Module, splits: Splits, progress: Progress, epoch: int, para
 def predict(net: nn.Module, x: Tensor) -> Tensor:
     """Outputs [N, C] in evaluation mode, in batches."""
     net.eval()
-    return torch.cat([net(part) for part in x.split(EVALUATION_BATCH)])
+    return torch.cat([net(part) for part in torch.split(x, EVALUATION_BATCH)])
 
 
 def _summary(net: nn.Module, progress: Progress) -> Trained:

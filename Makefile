@@ -1,0 +1,47 @@
+# The two commands: `make reproduce` and `make test`. Everything is installed into .venv; no root, conda or GPU needed.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CONFIG ?= config/config.yaml
+export PATH := $(abspath $(BIN)):$(PATH)
+export MLFLOW_DISABLE_TELEMETRY ?= true
+
+.PHONY: help setup reproduce smoke test lint benchmark ui clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+setup: $(VENV)/.installed ## make the environment in .venv
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bnnbench needs Python 3.11 or newer; name one: make setup PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	@touch $@
+
+reproduce: setup ## run the workflow (CONFIG=config/config.yaml: laptop scale) and write the report
+	snakemake --configfile $(CONFIG)
+	@bnnbench report --text --no-refresh --config $(CONFIG)
+
+smoke: setup ## the same in seconds, on tiny settings
+	snakemake --configfile config/smoke.yaml
+
+test: lint ## lint, type-check and run the tests
+	pytest --cov --cov-report=term
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+benchmark: setup ## time the kernels with pytest-benchmark
+	pytest --benchmark
+
+ui: setup ## open the MLflow UI, following running jobs
+	bnnbench ui --config $(CONFIG)
+
+clean: ## remove results (not results/recorded) and the tracking database
+	rm -rf results/smoke results/laptop results/paper results/.workflow.lock results/.tracking.lock mlflow.db mlruns .snakemake

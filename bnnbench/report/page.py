@@ -1,0 +1,126 @@
+"""The report as HTML: an overview and a page for each paper, each one file that needs no network."""
+
+import base64
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bnnbench.harness.files import write_atomic
+from bnnbench.harness.plan import Plan
+from bnnbench.report import numbers
+from bnnbench.report.content import Content
+from bnnbench.report.records import Cell, Drawing, Study
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def write(plan: Plan, content: Content, folder: Path) -> None:
+    """Writes `index.html` and `<paper>.html` for every paper into `folder`."""
+    templates = _templates()
+    page = {"content": content, "run": _run_line(content), "config": plan.config.model_dump(mode="json")}
+    write_atomic(folder / "index.html", templates.get_template("index.html.j2").render(page))
+    for room in content.papers:
+        text = templates.get_template("paper.html.j2").render(page, paper=room)
+        write_atomic(folder / f"{room.name}.html", text)
+
+
+def _templates() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    # Autoescape always: names, reasons and captions come from results and may hold anything.
+    found = Environment(
+        loader=PackageLoader("bnnbench.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for shown in (numbers.mean, numbers.difference, numbers.spread, numbers.plain, numbers.duration, numbers.memory):
+        found.filters[shown.__name__] = shown
+    found.filters |= {"energy": numbers.energy, "moment": _moment, "words": _words, "value": _value}
+    found.globals |= {"picture": _picture, "axis": _axis, "strip": _strip}
+    return found
+
+
+def _run_line(content: Content) -> str:
+    """What was run, when and where, in one line."""
+    jobs = sum(count for room in content.papers for count in room.statuses.values())
+    variants = sum(len(study.rows) for room in content.papers for study in room.studies)
+    what = f"{_count(variants, 'variant')} in {_count(jobs, 'job')}"
+    when = ""
+    if content.last_finished:
+        first, last = _moment(content.first_finished), _moment(content.last_finished)
+        when = f"computed {first}" if first == last else f"computed {first} to {last}"
+    return "; ".join(filter(None, [what, when, *_machine(content.environment)]))
+
+
+def _machine(known: dict[str, Any]) -> Iterable[str]:
+    if not known:
+        return
+    gpus = ", ".join(known.get("gpus") or ()) or "no GPU"
+    yield f"{known.get('cpu') or 'unknown CPU'}, {_count(known.get('cores', 0), 'core')}, {gpus}"
+    packages = known.get("packages", {})
+    versions = [f"{name} {packages[name]}" for name in ("torch", "numpy") if name in packages]
+    yield ", ".join([f"Python {known.get('python')}", *versions])
+    commit = known.get("commit")
+    state = " with uncommitted changes" if known.get("dirty") else ""
+    yield f"bnnbench {known.get('bnnbench')} " + (f"at commit {commit[:10]}{state}" if commit else "outside git")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _value(value: Any) -> str:
+    """A parameter as it stands in YAML."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return ", ".join(map(_value, value)) if isinstance(value, list) else str(value)
+
+
+def _picture(drawing: Drawing) -> str:
+    """The figure as a data URI, which keeps the ids of several SVGs on one page apart; empty where it is not drawn."""
+    if not drawing.svg.exists():
+        return ""
+    return "data:image/svg+xml;base64," + base64.b64encode(drawing.svg.read_bytes()).decode()
+
+
+def _axis(study: Study, column: int) -> tuple[float, float] | None:
+    """The range of a metric over all variants, intervals and published values included; `None` where it is a point."""
+    ends = [end for row in study.rows for end in _ends(row.cells[column])]
+    return (min(ends), max(ends)) if ends and min(ends) < max(ends) else None
+
+
+def _ends(cell: Cell) -> list[float]:
+    printed = [one.published.value for one in cell.published]
+    if cell.ours is None:
+        return printed
+    return printed + [end for end in (cell.ours.low, cell.ours.mean, cell.ours.high) if isfinite(end)]
+
+
+def _strip(cell: Cell, axis: tuple[float, float] | None) -> dict[str, Any] | None:
+    """Positions in percent of the small picture under a number: the mean, its interval, the published values."""
+    if axis is None or cell.ours is None:
+        return None
+
+    def place(value: float) -> float:
+        return round(4 + 92 * (value - axis[0]) / (axis[1] - axis[0]), 2)
+
+    whole = isfinite(cell.ours.half_width)
+    return {
+        "mean": place(cell.ours.mean),
+        "low": place(cell.ours.low) if whole else None,
+        "high": place(cell.ours.high) if whole else None,
+        "published": [place(one.published.value) for one in cell.published],
+    }
