@@ -109,8 +109,8 @@ def run(
     checkpoint_seconds: Annotated[float, typer.Option(help="least time between two checkpoints")] = 15.0,
 ) -> None:
     """Compute one job, from its checkpoint where there is one; a result that is already there is kept."""
-    from bnnbench.harness.execute import execute
     from bnnbench.cli.progress import show
+    from bnnbench.harness.execute import execute
 
     plan = _plan(config, scale)
     chosen = plan.job(job)

@@ -103,6 +103,10 @@ def array_digest(arrays: Iterable[NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
+class IncompleteFolder(DataError):
+    """The folder of a data set lacks files: a mistake to be corrected, never a reason to look elsewhere."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dataset(ABC):
     """One data set: subclasses say how a folder is inspected and read, the rest is the same for all."""
@@ -120,9 +124,14 @@ class Dataset(ABC):
     downloads: tuple[Download, ...] = ()
     bundled: Bundled | None = None
 
+    @property
+    def downloadable(self) -> bool:
+        """Is there an official address that `fetch` can use."""
+        return bool(self.downloads)
+
     @abstractmethod
     def inspect(self, folder: Path) -> Source:
-        """Look at names and sizes only; DataUnavailable names a missing file, DataError a file of wrong size."""
+        """Look at names and sizes only; IncompleteFolder names a missing file, DataError one of wrong size."""
 
     @abstractmethod
     def read(self, folder: Path) -> Images | ImageFolders | Table:
@@ -131,13 +140,11 @@ class Dataset(ABC):
     def locate(self, places: Places) -> Source:
         """The first place that has the data set: the user's folder, the cache, an installed package.
 
-        A folder that is there but incomplete is an error, never a reason to take another place in silence.
-        Raises DataUnavailable, one line that ends with what to do.
+        Raises DataUnavailable when no place has it, and DataError for a folder that is there but broken or
+        incomplete, which is never passed over in silence; both are one line that ends with what to do.
         """
         if places.data_dir is not None and not places.data_dir.is_dir():
-            raise DataUnavailable(
-                f"{places.data_dir}: there is no such data folder; correct $BNNBENCH_DATA or unset it"
-            )
+            raise DataError(f"{places.data_dir}: there is no such data folder; correct $BNNBENCH_DATA or unset it")
         for root in (places.data_dir, places.cache_dir):
             if root is not None and (folder := self.find(root)) is not None:
                 return self.inspect(folder)
@@ -171,7 +178,7 @@ class Dataset(ABC):
             return self.bundled.read()
         try:
             return self.read(source.folder)
-        except DataUnavailable:
+        except IncompleteFolder:
             raise
         except DataError as error:
             again = f"run: bnnbench data fetch {self.name}" if self.downloads else f"get it again: {self.home}"
@@ -198,7 +205,7 @@ class Dataset(ABC):
         root = places.data_dir if places is not None and places.data_dir is not None else "$BNNBENCH_DATA"
         return f"get it from {self.home} and put it in {root}/{self.where[0]}"
 
-    def incomplete(self, folder: Path, missing: Iterable[str]) -> DataUnavailable:
+    def incomplete(self, folder: Path, missing: Iterable[str]) -> IncompleteFolder:
         """The error for a folder that lacks files."""
         packed = [item.filename for item in self.downloads if item.is_archive and (folder / item.filename).is_file()]
         if packed:
@@ -207,7 +214,7 @@ class Dataset(ABC):
             todo = f"complete the folder, or remove it and {self.remedy()}"
         else:
             todo = f"complete it from {self.home}"
-        return DataUnavailable(f"{self.name}: {folder} lacks {', '.join(missing)}; {todo}")
+        return IncompleteFolder(f"{self.name}: {folder} lacks {', '.join(missing)}; {todo}")
 
     def describe(self, folder: Path, files: Iterable[Path], official: bool, note: str, part: str = "") -> Source:
         """The Source for files in a folder; `part` marks a folder that holds only some of the splits."""

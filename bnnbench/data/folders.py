@@ -78,7 +78,7 @@ class PhotoDataset(Dataset):
 
     @abstractmethod
     def listing(self, folder: Path) -> tuple[tuple[str, ...], Listing]:
-        """The class names in label order, and the files; raises DataUnavailable or DataError."""
+        """The class names in label order, and the files; raises DataError."""
 
     def inspect(self, folder: Path) -> Source:
         """See `Dataset.inspect`."""

@@ -40,7 +40,8 @@ class Svhn(Dataset):
         found = self._found(folder)
         official = all(self.files[split].md5 for split in found)
         splits = "+".join(found)
-        return self.describe(folder, found.values(), official, f"{self.title} ({splits}) from {folder}", splits)
+        part = splits if any(split in self.optional for split in found) else ""
+        return self.describe(folder, found.values(), official, f"{self.title} ({splits}) from {folder}", part)
 
     def read(self, folder: Path) -> Images:
         """See `Dataset.read`."""

@@ -54,7 +54,7 @@ TABLES: dict[str, dict[str, str]] = {
 }
 
 
-class NotRun(Exception):  # noqa: N818  (a state that is reported, not a fault of the program)
+class NotRun(Exception):
     """Numbers that a claim or a figure needs are not there; the message says which and why."""
 
 

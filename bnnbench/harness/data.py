@@ -77,7 +77,8 @@ def availability(dataset: Dataset, config: Config) -> Availability:
             return Availability(dataset.name, f"official:{dataset.name}", "official", "will be downloaded")
         return Availability(dataset.name, "unavailable", "", "", str(missing))
     except DataError as broken:
-        return Availability(dataset.name, "broken", "", "", str(broken))
+        # Not a reason to skip: the jobs that need it must fail where the user sees it.
+        return Availability(dataset.name, "broken", "", str(broken))
     return Availability(dataset.name, source.identity, source.provenance, source.note)
 
 

@@ -20,7 +20,7 @@ class Params(BaseModel):
         return ()
 
 
-class Diverged(Exception):  # noqa: N818  (an outcome that is recorded, not a fault of the program)
+class Diverged(Exception):
     """The computation left the finite numbers; the message says what and where."""
 
 

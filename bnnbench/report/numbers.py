@@ -14,7 +14,7 @@ def mean(value: Interval) -> str:
 
 def difference(value: Interval) -> str:
     """`+0.35 ± 0.04`: a mean with its sign."""
-    return _rounded(value, "+")
+    return _rounded(value, "+" if value.mean else "")
 
 
 def spread(value: float, std: float | None) -> str:

@@ -21,6 +21,9 @@ OVERRIDDEN = (
 )
 STAND_IN = "Computed on stand-in data ({variants}): these numbers are of another data set than the published ones."
 
+COLLECTED_EARLIER = (
+    "collected with other parameters, code or data, like the verdicts and figures; run the workflow again"
+)
 Values = dict[tuple[str, str], dict[int, float]]
 
 
@@ -68,7 +71,7 @@ def _state(job: Job, row: Mapping[Hashable, Any] | None) -> JobState:
     if row is None:
         row = {"status": "missing", "reason": "its results have not been collected yet"}
     elif row["key"] != job.key:
-        row = {"status": "stale", "reason": "collected with other parameters, code or data; run the workflow again"}
+        row = {"status": "stale", "reason": COLLECTED_EARLIER}
     energy = row.get("energy_joules")
     return JobState(
         job=job.id,

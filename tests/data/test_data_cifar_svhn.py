@@ -13,7 +13,7 @@ from scipy.io import savemat
 from bnnbench.data.cifar import BinFile
 from bnnbench.data.dataset import Images
 from bnnbench.data.svhn import MatFile, Svhn
-from bnnbench.errors import DataError, DataUnavailable
+from bnnbench.errors import DataError
 
 
 @pytest.mark.parametrize("inner", ["small-bin", ""])
@@ -59,7 +59,7 @@ def test_cifar_files_are_checked(tmp_path: Path) -> None:
     message(caught, str(path), "published checksum", md5)
 
     path.unlink()
-    with pytest.raises(DataUnavailable) as caught:
+    with pytest.raises(DataError) as caught:
         dataset.locate(where)
     message(caught, "test.bin", str(folder))
 
@@ -124,5 +124,5 @@ def test_svhn_files_are_checked(tmp_path: Path) -> None:
             dataset.load(source)
         message(caught, str(path), expected)
     path.unlink()
-    with pytest.raises(DataUnavailable, match=r"lacks test\.mat"):
+    with pytest.raises(DataError, match=r"lacks test\.mat"):
         dataset.locate(where)

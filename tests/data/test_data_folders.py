@@ -10,7 +10,7 @@ from PIL import Image
 
 from bnnbench.data import ImageFolders
 from bnnbench.data.folders import ClassFolders, TinyImageNet
-from bnnbench.errors import DataError, DataUnavailable
+from bnnbench.errors import DataError
 
 TINY = TinyImageNet(name="tiny", where=("tiny-imagenet",), **TEXTS)
 SAMPLE = ClassFolders(name="sample", where=("sample",), split_folders={"test": "."}, index="index.csv", **TEXTS)
@@ -73,7 +73,7 @@ def test_tiny_imagenet_files_are_checked(tmp_path: Path) -> None:
     assert TINY.verify(source) != first
 
     image.unlink()
-    with pytest.raises(DataUnavailable) as caught:
+    with pytest.raises(DataError) as caught:
         TINY.locate(where)
     message(caught, "val_2.JPEG")
     image.write_bytes(good)
@@ -81,7 +81,7 @@ def test_tiny_imagenet_files_are_checked(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="its class n03 is not one of the 2"):
         TINY.locate(where)
     (root / "wnids.txt").unlink()
-    with pytest.raises(DataUnavailable, match=r"lacks wnids\.txt"):
+    with pytest.raises(DataError, match=r"lacks wnids\.txt"):
         TINY.locate(where)
 
 
@@ -90,7 +90,7 @@ def test_class_folders_with_an_index(tmp_path: Path) -> None:
     folder = tmp_path / "data" / "sample"
     picture(folder / "n02" / "b.JPEG")
     picture(folder / "n01" / "a.JPEG")
-    with pytest.raises(DataUnavailable, match=r"lacks index\.csv"):
+    with pytest.raises(DataError, match=r"lacks index\.csv"):
         SAMPLE.locate(where)
     (folder / "index.csv").write_text("file,wnid\nn01/a.JPEG,n01\nn02/b.JPEG,n02\n")
     content = SAMPLE.load(SAMPLE.locate(where))
@@ -98,7 +98,7 @@ def test_class_folders_with_an_index(tmp_path: Path) -> None:
     assert content.classes == ("n01", "n02")
     assert content.splits["test"].labels.tolist() == [0, 1]
     (folder / "index.csv").write_text("file,wnid\nn01/a.JPEG,n01\nn02/c.JPEG,n02\n")
-    with pytest.raises(DataUnavailable, match=r"1 of 2 images \(n02/c\.JPEG"):
+    with pytest.raises(DataError, match=r"1 of 2 images \(n02/c\.JPEG"):
         SAMPLE.locate(where)
 
 
@@ -121,5 +121,5 @@ def test_train_and_val_share_their_labels(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no class folders there"):
         FULL.locate(where)
     shutil.rmtree(folder / "val")
-    with pytest.raises(DataUnavailable, match="lacks train/"):
+    with pytest.raises(DataError, match="lacks train/"):
         FULL.locate(where)

@@ -13,7 +13,7 @@ from data_makers import message
 from bnnbench.data import DATASETS, Dataset, ImageFolders, Images, Places, Source, Table
 from bnnbench.data.tables import standard_splits
 from bnnbench.data.uci import UciRegression
-from bnnbench.errors import DataError, DataUnavailable
+from bnnbench.errors import DataError
 
 # Counts of the digits 0 to 9 in MNIST, published in many places.
 MNIST_TRAIN = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -90,7 +90,7 @@ def test_a_corrupted_copy_of_mnist_is_refused(real: Places, tmp_path: Path, dama
         SETS["mnist"].load(SETS["mnist"].locate(where))
     message(caught, str(path), expected, "run: bnnbench data fetch mnist")
     path.unlink()
-    with pytest.raises(DataUnavailable, match=path.name):
+    with pytest.raises(DataError, match=path.name):
         SETS["mnist"].locate(where)
 
 

@@ -81,7 +81,7 @@ def test_a_missing_split_file_is_named(tmp_path: Path) -> None:
     root = tmp_path / "data" / "uci_regression" / "small" / "data"
     write_regression(root)
     (root / "index_test_1.txt").unlink()
-    with pytest.raises(DataUnavailable) as caught:
+    with pytest.raises(DataError) as caught:
         boston_like().locate(where)
     message(caught, "lacks index_test_1.txt", str(root))
 
@@ -119,8 +119,8 @@ def test_a_classification_set(tmp_path: Path) -> None:
     assert np.array_equal(table.y, y)
     assert table.y.dtype == np.int64
     contents: list[tuple[dict[str, Any], str]] = [
-        ({"X": np.array([{"a": 1}] * 4, object), "y": y}, "npz"),  # a pickle, which is never opened
-        ({"X": x}, "npz"),
+        ({"X": np.array([{"a": 1}] * 4, object), "y": y}, "not a readable npz"),  # a pickle, which is never opened
+        ({"X": x}, "not a readable npz"),
         ({"X": x.astype(str), "y": y}, "expected numbers"),
         ({"X": x[:3], "y": y[:3]}, "wrong shape"),
         ({"X": x, "y": y + 1}, "classes"),

@@ -1,0 +1,246 @@
+"""Two result folders side by side: which numbers changed beyond their interval, and what else is different.
+
+Nothing but the `result.json` files is read, so a folder that was kept from last year compares as well.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from bnnbench.errors import UserError
+from bnnbench.harness import result
+from bnnbench.harness.config import SCALES
+from bnnbench.harness.result import MetricRecord, Result
+from bnnbench.harness.statistics import Interval, mean_interval, welch_interval
+from bnnbench.report import numbers
+from bnnbench.report.terminal import plain, table, word
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+Judgement = Literal["better", "worse", "changed", "no interval", "within interval", "unchanged"]
+JUDGEMENTS: tuple[Judgement, ...] = get_args(Judgement)
+CAPTION = (
+    "Intervals are 95 % Student-t: of the differences where two seeds or more are shared (paired), otherwise Welch's. "
+    "Of 20 numbers that did not change, one is expected beyond its interval."
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One metric of one variant in both folders: `difference` is second minus first."""
+
+    variant: str
+    metric: str
+    unit: str
+    first: Interval
+    second: Interval
+    difference: Interval
+    paired: bool
+    judgement: Judgement
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Something other than a metric that is not the same in both folders."""
+
+    variant: str
+    what: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What differs between two result folders; variants are named `scale/paper/experiment/variant`."""
+
+    first: Path
+    second: Path
+    changes: tuple[Change, ...]
+    only_first: tuple[str, ...]
+    only_second: tuple[str, ...]
+    statuses: tuple[Switch, ...]
+    params: tuple[Switch, ...]
+    data: tuple[Switch, ...]
+    environments: tuple[Switch, ...]
+
+
+@dataclass
+class _Variant:
+    """The jobs of a variant in one folder, taken together."""
+
+    values: dict[str, dict[int, float]] = field(default_factory=dict)
+    metrics: dict[str, MetricRecord] = field(default_factory=dict)
+    statuses: list[str] = field(default_factory=list)
+    params: dict[str, list[str]] = field(default_factory=dict)
+    data: dict[str, list[str]] = field(default_factory=dict)
+    environments: list[str] = field(default_factory=list)
+
+
+def compare(first: Path, second: Path) -> Comparison:
+    """Compares two folders that each hold the results of one scale, or of several below it."""
+    a, b = _variants(first), _variants(second)
+    shared = [name for name in a if name in b]
+    changes = [change for name in shared for change in _changes(name, a[name], b[name])]
+    both = [(name, a[name], b[name]) for name in shared]
+    used = [sorted({one for variant in side.values() for one in variant.environments}) for side in (a, b)]
+    return Comparison(
+        first=first,
+        second=second,
+        changes=tuple(changes),
+        only_first=_only(a, b),
+        only_second=_only(b, a),
+        statuses=_switches(both, lambda variant: {"status": variant.statuses}),
+        params=_switches(both, lambda variant: variant.params),
+        data=_switches(both, lambda variant: variant.data),
+        environments=() if used[0] == used[1] else (Switch("", "environment", *map(", ".join, used)),),
+    )
+
+
+def judge(difference: Interval, higher_is_better: bool | None) -> Judgement:
+    """What a difference means; `None` where the folders disagree on which direction is better."""
+    if difference.low == difference.high == 0.0 or (difference.n == 1 and difference.mean == 0.0):
+        return "unchanged"
+    if difference.n == 1:
+        return "no interval"
+    if difference.low <= 0.0 <= difference.high:
+        return "within interval"
+    if higher_is_better is None:
+        return "changed"
+    return "better" if (difference.mean > 0.0) == higher_is_better else "worse"
+
+
+def tables(comparison: Comparison) -> "list[Table]":
+    """The comparison for the terminal: numbers first, then everything else that is not the same."""
+    found = [_changes_table(comparison)]
+    for title, switches in (
+        ("Status", comparison.statuses),
+        ("Parameters", comparison.params),
+        ("Data", comparison.data),
+        ("Environment", comparison.environments),
+    ):
+        if switches:
+            rows = [(one.variant, one.what, one.first, one.second) for one in switches]
+            found.append(_listing(title, ("Variant", "What", "A", "B"), rows))
+    only = [(name, "A") for name in comparison.only_first] + [(name, "B") for name in comparison.only_second]
+    return [*found, _listing("In one folder only", ("Variant", "In"), only)] if only else found
+
+
+def _variants(folder: Path) -> dict[str, _Variant]:
+    found: dict[str, _Variant] = {}
+    # Oldest first: where a seed was computed twice (once in a job of its own), the later one counts.
+    for record in sorted(_results(folder), key=lambda record: record.finished):
+        name = f"{record.scale}/{record.paper}/{record.experiment}/{record.variant}"
+        _add(found.setdefault(name, _Variant()), record)
+    return dict(sorted(found.items()))
+
+
+def _results(folder: Path) -> list[Result]:
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; name a results folder, such as results/laptop")
+    patterns = ("", *(f"{scale}/" for scale in SCALES))
+    found = [path for pattern in patterns for path in sorted(folder.glob(f"{pattern}*/*/*/result.json"))]
+    if not found:
+        raise UserError(f"{folder}: holds no results; name a results folder, such as results/laptop")
+    return [result.read(path) for path in found]
+
+
+def _add(variant: _Variant, record: Result) -> None:
+    variant.metrics |= record.metrics
+    variant.statuses = sorted({*variant.statuses, record.status})
+    variant.environments = sorted({*variant.environments, record.environment} - {""})
+    for key, value in record.params.items():
+        variant.params[key] = sorted({*variant.params.get(key, []), _shown(value)})
+    for used in record.datasets:
+        origin = f"{used.provenance}, {used.checksum[:12] or used.identity}"
+        variant.data[used.name] = sorted({*variant.data.get(used.name, []), origin})
+    for seed in record.seeds:
+        for metric, value in seed.metrics.items():
+            variant.values.setdefault(metric, {})[seed.seed] = value
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
+
+
+def _changes(name: str, first: _Variant, second: _Variant) -> Iterable[Change]:
+    for metric, values in first.values.items():
+        if metric in second.values:
+            about = (first.metrics.get(metric, MetricRecord()), second.metrics.get(metric, MetricRecord()))
+            same = about[0].higher_is_better == about[1].higher_is_better
+            a, b, difference, paired = _difference(values, second.values[metric])
+            judgement = judge(difference, about[1].higher_is_better if same else None)
+            yield Change(name, metric, about[1].unit, a, b, difference, paired, judgement)
+
+
+def _difference(first: dict[int, float], second: dict[int, float]) -> tuple[Interval, Interval, Interval, bool]:
+    """Both means, second minus first, and whether it is paired: then only shared seeds count, in the means too."""
+    shared = sorted(first.keys() & second.keys())
+    if len(shared) >= 2 or (shared and min(len(first), len(second)) == 1):
+        a, b = [first[seed] for seed in shared], [second[seed] for seed in shared]
+        paired = mean_interval([after - before for before, after in zip(a, b, strict=True)])
+        return mean_interval(a), mean_interval(b), paired, True
+    a, b = list(first.values()), list(second.values())
+    return mean_interval(a), mean_interval(b), welch_interval(b, a), False
+
+
+def _only(these: Mapping[str, _Variant], those: Mapping[str, _Variant]) -> tuple[str, ...]:
+    """Variants without a counterpart, and metrics without one of variants that have one."""
+    found = [name for name in these if name not in those]
+    for name in these.keys() & those.keys():
+        found += [f"{name}: {metric}" for metric in these[name].values if metric not in those[name].values]
+    return tuple(sorted(found))
+
+
+def _switches(
+    both: Iterable[tuple[str, _Variant, _Variant]], facts: Callable[[_Variant], dict[str, list[str]]]
+) -> tuple[Switch, ...]:
+    return tuple(
+        Switch(name, what, " | ".join(a.get(what, ["none"])), " | ".join(b.get(what, ["none"])))
+        for name, first, second in both
+        for a, b in [(facts(first), facts(second))]
+        for what in dict.fromkeys([*a, *b])
+        if a.get(what) != b.get(what)
+    )
+
+
+def _changes_table(comparison: Comparison) -> "Table":
+    """What is not unchanged, by variant; those with the most telling verdict come first."""
+    right = ("A", "B", "B \u2212 A")
+    title = f"A: {comparison.first}\nB: {comparison.second}"
+    counted = Counter(change.judgement for change in comparison.changes)
+    summary = ", ".join(f"{counted[name]} {name}" for name in JUDGEMENTS if counted[name]) or "nothing in common"
+    caption = f"{summary} (unchanged numbers are not listed). {CAPTION}"
+    shown = table(title, "Variant and metric", *right, "n", "Verdict", right=right, caption=caption)
+    variants: dict[str, list[Change]] = {}
+    for change in sorted(comparison.changes, key=lambda change: JUDGEMENTS.index(change.judgement)):
+        if change.judgement != "unchanged":
+            variants.setdefault(change.variant, []).append(change)
+    for variant, changes in variants.items():
+        shown.add_row(plain(variant, "bold"))
+        for change in changes:
+            shown.add_row(*_change_line(change))
+        shown.add_section()
+    return shown
+
+
+def _change_line(change: Change) -> "list[Text]":
+    unit = f" ({change.unit})" if change.unit else ""
+    return [
+        plain(f"  {change.metric}{unit}"),
+        plain(numbers.mean(change.first)),
+        plain(numbers.mean(change.second)),
+        plain(numbers.difference(change.difference)),
+        plain(f"{change.difference.n}{' paired' if change.paired else ''}"),
+        word(change.judgement),
+    ]
+
+
+def _listing(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> "Table":
+    shown = table(title, *columns)
+    for row in rows:
+        shown.add_row(*map(plain, row))
+    return shown

@@ -1,0 +1,199 @@
+"""What all tests share: the benchmark flag, a paper of another package, and ways to run the real commands."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bnnbench.harness import code, paper, registry
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--benchmark", action="store_true", help="run the benchmarks, and only them")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    # pytest-benchmark has no such flag; without it each benchmark runs once, as a test that it works.
+    config.option.benchmark_only = config.getoption("--benchmark") or config.option.benchmark_only
+    config.option.benchmark_disable = not config.option.benchmark_only
+
+
+TOY_FILES = {
+    "toy_paper/__init__.py": "",
+    "toy_paper/paper.yaml": """
+        title: A toy
+        authors: Nobody
+        venue: Nowhere
+        year: 2026
+        experiments:
+          walk:
+            title: A random walk
+            module: walk
+            deviations: [it is a toy]
+            variants:
+              plain: {}
+              shifted: {shift: 2.0}
+            scales:
+              smoke: {seeds: [0, 1, 2], params: {steps: 20}, resources: {minutes: 0.1}}
+              laptop: {seeds: [0, 1], params: {steps: 40}}
+              paper: {seeds: [0, 1], params: {steps: 60}}
+          still:
+            title: Another experiment
+            module: still
+            scales:
+              smoke: {seeds: [0]}
+        """,
+    "toy_paper/published.csv": """
+        experiment,variant,model,dataset,metric,value,std,unit,source,verified,note
+        walk,plain,walker,-,end,1.5,,m,Table 1,true,
+        walk,shifted,walker,-,end,9.5,0.5,m,Table 1,false,recalled
+        elsewhere,,other,-,end,3,,m,Table 2,true,
+        """,
+    "toy_paper/model.py": """
+        def step_size():
+            return 1.0
+        """,
+    "toy_paper/walk.py": """
+        import time
+
+        from bnnbench.harness.experiment import Metric, Outcome, Params, experiment
+        from bnnbench.harness.run import Run
+        from toy_paper.model import step_size
+
+
+        class Walk(Params):
+            steps: int
+            shift: float = 0.0
+            pause: float = 0.0
+            fault: str = ""
+
+
+        @experiment("toy/walk", params=Walk, metrics=[Metric("end", "m", True, "where it ends")])
+        def walk(params: Walk, run: Run) -> Outcome:
+            import torch
+
+            position, first = 0.0, 0
+            if (restored := run.restore()) is not None:
+                first, state = restored
+                position = state["position"]
+            for step in run.steps(params.steps, start=first):
+                if params.fault == "crash" and step == 10 and run.seed == 1:
+                    raise RuntimeError("the walker fell")
+                position += step_size() * torch.randn((), generator=run.generator("steps")).item()
+                position += 0.1 * torch.randn(()).item() + 0.1 * run.rng("drift").standard_normal()
+                if params.fault == "nan" and step == 10 and run.seed == 1:
+                    position = float("nan")
+                run.log(step + 1, position=position)
+                run.checkpoint(step + 1, lambda: {"position": position})
+                time.sleep(params.pause)
+            return Outcome({"end": position + params.shift}, {"path": {"end": [position]}}, ["it is a toy"])
+        """,
+    "toy_paper/still.py": """
+        from bnnbench.harness.experiment import Metric, Outcome, Params, experiment
+        from bnnbench.harness.run import Run
+
+
+        class Still(Params):
+            value: float = 1.0
+            dataset: str = ""
+
+            def datasets(self) -> tuple[str, ...]:
+                return (self.dataset,) if self.dataset else ()
+
+
+        @experiment("toy/still", params=Still, metrics=[Metric("end", "m")])
+        def still(params: Still, run: Run) -> Outcome:
+            return Outcome({"end": params.value})
+        """,
+    "toy_paper/claims.py": """
+        from bnnbench.harness.claim import at_least, claim
+
+
+        @claim("shift-shows", "The shift moves the end by 2 m.", "Table 1", ["toy/walk"])
+        def shift_shows(results):
+            return at_least("shifted - plain", results.difference("toy/walk", "end", "shifted", "plain"), 1.9, "m")
+        """,
+    "toy_paper/figures.py": """
+        from bnnbench.harness.figure import figure
+
+
+        @figure("path", "The path", "Position by step.", "Figure 1", ["toy/walk"])
+        def path(results):
+            from matplotlib.figure import Figure
+
+            canvas = Figure()
+            axes = canvas.subplots()
+            curves = results.curves("toy/walk", "plain", "position")
+            axes.plot(curves.index, curves)
+            axes.set(xlabel="step", ylabel="position (m)")
+            return canvas
+        """,
+    "toy_paper-0.1.dist-info/METADATA": "Metadata-Version: 2.1\nName: toy-paper\nVersion: 0.1\n",
+    "toy_paper-0.1.dist-info/entry_points.txt": "[bnnbench.papers]\ntoy = toy_paper\n",
+}
+
+
+def forget_registered() -> None:
+    """Empties what the process remembers of papers, data sets and code."""
+    for function in (registry.paper_folders, registry.datasets, paper.get, paper._declaration, paper._published):
+        function.cache_clear()
+    for function in (code._source, code._tree, code._imports, code._normalised):
+        function.cache_clear()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "toy_paper"]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def toy_folder(tmp_path: Path) -> Path:
+    """A folder that holds an installed package with a paper called `toy`: nothing in bnnbench knows it."""
+    folder = tmp_path / "site"
+    for name, text in TOY_FILES.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text).lstrip("\n"))
+    return folder
+
+
+@pytest.fixture
+def toy(toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The toy paper, importable in this process."""
+    forget_registered()
+    monkeypatch.syspath_prepend(str(toy_folder))
+    yield toy_folder
+    forget_registered()
+
+
+@pytest.fixture
+def command(toy_folder: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a command of the environment in a folder of its own, with the toy paper installed."""
+
+    def run(*words: str, timeout: float = 240, **options: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            words,
+            cwd=tmp_path,
+            env=environment(toy_folder, tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            **options,
+        )
+
+    return run
+
+
+def environment(*import_folders: Path) -> dict[str, str]:
+    """Environment variables of a command: this environment's programs, further packages, tracking in `cwd`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "SNAKEMAKE_"))}
+    kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    kept["PYTHONPATH"] = os.pathsep.join(str(folder) for folder in (*import_folders, ROOT))
+    kept["COLUMNS"] = "200"
+    return kept

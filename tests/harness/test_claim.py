@@ -1,0 +1,102 @@
+"""Verdicts are a pure function of claim and results."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bnnbench.harness import collect, config, execute, plan, registry
+from bnnbench.harness.claim import Claim, Evidence, all_of, at_least, at_most, judge
+from bnnbench.harness.collect import Results
+from bnnbench.harness.statistics import Interval, mean_interval
+
+bounds = st.floats(-10, 10)
+
+
+@given(bounds, st.floats(0.01, 5), bounds)
+def test_one_sided_verdicts(mean: float, half: float, bound: float) -> None:
+    interval = Interval(mean, mean - half, mean + half, 3)
+    upper, lower = at_most("x", interval, bound), at_least("x", interval, bound)
+    assert (upper.verdict == "reproduced") == all(value <= bound for value in (interval.low, interval.high))
+    assert (upper.verdict == "contradicted") == all(value > bound for value in (interval.low, interval.high))
+    # one claim's triumph is the opposite claim's defeat, up to the bound itself
+    if bound not in (interval.low, interval.high):
+        opposite = {"reproduced": "contradicted", "contradicted": "reproduced", "inconclusive": "inconclusive"}
+        assert lower.verdict == opposite[upper.verdict]
+
+
+def test_one_seed_is_never_enough() -> None:
+    assert at_most("x", mean_interval([-100.0]), 0.0).verdict == "inconclusive"
+    assert at_least("x", mean_interval([-100.0]), 0.0).verdict == "inconclusive"
+
+
+def test_all_of_is_the_worst_part() -> None:
+    parts = {name: Evidence(name, name) for name in ("reproduced", "inconclusive", "not run", "contradicted")}  # type: ignore[arg-type]
+    assert all_of(*parts.values()).verdict == "contradicted"
+    assert all_of(parts["reproduced"], parts["not run"], parts["inconclusive"]).verdict == "not run"
+    assert all_of(parts["reproduced"], parts["inconclusive"]).verdict == "inconclusive"
+    assert all_of(parts["reproduced"]).verdict == "reproduced"
+
+
+@pytest.fixture
+def results(toy: Path, tmp_path: Path) -> plan.Plan:
+    chosen = {"papers": ["toy"], "scale": "smoke", "results": str(tmp_path / "results")}
+    made = plan.make(config.validate(chosen, "file"), "file")
+    for job in made.jobs:
+        execute.execute(made, job)
+    for experiment in collect.experiments(made):
+        collect.collect(made, experiment)
+    return made
+
+
+def test_paired_differences_cancel_what_seeds_share(results: plan.Plan) -> None:
+    loaded = Results.load(results, ["toy/walk"])
+    difference = loaded.difference("toy/walk", "end", "shifted", "plain")
+    assert difference.mean == pytest.approx(2.0)
+    assert difference.half_width == pytest.approx(0.0, abs=1e-12)
+    assert difference.n == 3
+    spread = loaded.interval("toy/walk", "plain", "end")
+    assert spread.half_width > 0.1
+
+
+def test_a_claim_of_another_package_is_judged(results: plan.Plan) -> None:
+    (claim,) = registry.members("toy_paper.claims", Claim)
+    verdict = judge(claim, Results.load(results, claim.experiments))
+    assert verdict["verdict"] == "reproduced"
+    assert verdict["text"].startswith("shifted - plain: 2 m [2, 2], n = 3")
+
+
+def test_what_is_missing_is_said(results: plan.Plan) -> None:
+    (claim,) = registry.members("toy_paper.claims", Claim)
+    (results.config.folder() / "toy/walk/shifted/result.json").unlink()
+    collect.collect(results, "toy/walk")
+    verdict = judge(claim, Results.load(results, claim.experiments))
+    assert verdict["verdict"] == "not run"
+    assert verdict["text"] == "toy/walk/shifted: missing: not computed yet"
+
+
+def test_stale_results_are_left_out(results: plan.Plan) -> None:
+    changed = results.config.model_copy(update={"params": {"toy/walk": {"steps": 3}}})
+    other = plan.make(changed, "file")
+    collect.collect(other, "toy/walk")
+    loaded = Results.load(other, ["toy/walk"])
+    assert set(loaded.jobs["status"]) == {"stale"}
+    assert len(loaded.metrics) == 0
+
+
+def test_a_claim_is_judged_only_at_its_scales(results: plan.Plan) -> None:
+    (claim,) = registry.members("toy_paper.claims", Claim)
+    elsewhere = Claim(claim.name, claim.statement, claim.source, claim.experiments, ("paper",), claim.test)
+    verdict = judge(elsewhere, Results.load(results, claim.experiments))
+    assert (verdict["verdict"], verdict["text"]) == ("not run", "means nothing at scale smoke; judged at paper")
+
+
+def test_the_tidy_table_has_one_row_a_metric_and_seed(results: plan.Plan) -> None:
+    import pandas as pd
+
+    collect.join(results)
+    table = pd.read_parquet(results.config.folder() / "results.parquet")
+    assert list(table.columns) == list(collect.TABLES["results"])
+    assert len(table) == 3 + 3 + 1
+    assert table.groupby(["job", "seed", "metric"]).size().eq(1).all()

@@ -1,0 +1,188 @@
+"""One job: what it records, and that a killed one loses nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bnnbench.harness import config, execute, history, plan, result
+from conftest import environment
+
+
+def make(tmp_path: Path, **values: Any) -> plan.Plan:
+    chosen = {"papers": ["toy"], "scale": "smoke", "results": str(tmp_path / "results"), **values}
+    return plan.make(config.validate(chosen, "file"), "file")
+
+
+def computed(tmp_path: Path, job: str = "toy/walk/plain", **values: Any) -> tuple[result.Result, Path]:
+    made = make(tmp_path, **values)
+    return execute.execute(made, made.job(job), checkpoint_seconds=0), made.folder(made.job(job))
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_result_records_every_seed(tmp_path: Path) -> None:
+    record, folder = computed(tmp_path)
+    assert record == result.read(folder / "result.json")
+    assert (record.status, record.reason) == ("ok", "")
+    assert [seed.seed for seed in record.seeds] == [0, 1, 2]
+    assert len({seed.metrics["end"] for seed in record.seeds}) == 3
+    assert record.metrics["end"].unit == "m"
+    assert record.metrics["end"].higher_is_better
+    assert record.warnings == ["seed 0: it is a toy", "seed 1: it is a toy", "seed 2: it is a toy"]
+    assert all((folder / table).exists() for seed in record.seeds for table in seed.tables)
+    rows = list(history.read(folder / "history.jsonl"))
+    assert [(row["seed"], row["step"]) for row in rows] == [(s, step) for s in range(3) for step in range(1, 21)]
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "history.jsonl", "result.json", "tables"]
+
+
+@pytest.mark.usefixtures("toy")
+def test_the_same_seed_gives_the_same_bits(tmp_path: Path) -> None:
+    first, _ = computed(tmp_path / "a")
+    second, _ = computed(tmp_path / "b")
+    assert [seed.metrics for seed in first.seeds] == [seed.metrics for seed in second.seeds]
+
+
+@pytest.mark.usefixtures("toy")
+def test_seeds_do_not_depend_on_the_seeds_before_them(tmp_path: Path) -> None:
+    together, _ = computed(tmp_path / "a")
+    alone, _ = computed(tmp_path / "b", seeds=[2])
+    assert alone.seeds[0].metrics == together.seeds[2].metrics
+
+
+@pytest.mark.usefixtures("toy")
+def test_variants_share_their_streams(tmp_path: Path) -> None:
+    plain, _ = computed(tmp_path)
+    shifted, _ = computed(tmp_path, "toy/walk/shifted")
+    for a, b in zip(plain.seeds, shifted.seeds, strict=True):
+        assert b.metrics["end"] - a.metrics["end"] == pytest.approx(2.0)
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_current_result_is_not_computed_again_and_a_stale_one_is(tmp_path: Path) -> None:
+    first, folder = computed(tmp_path)
+    before = (folder / "result.json").stat().st_mtime_ns
+    assert computed(tmp_path)[0] == first
+    assert (folder / "result.json").stat().st_mtime_ns == before
+    again, _ = computed(tmp_path, params={"toy/walk": {"steps": 7}})
+    assert again.key != first.key
+    assert len(list(history.read(folder / "history.jsonl"))) == 3 * 7
+
+
+@pytest.mark.usefixtures("toy")
+@pytest.mark.parametrize("content", ["", "{", '{"schema_version": 1}', "[]", "\x00" * 10])
+def test_a_broken_record_is_computed_again(tmp_path: Path, content: str) -> None:
+    first, folder = computed(tmp_path)
+    (folder / "result.json").write_text(content)
+    second, _ = computed(tmp_path)
+    assert [seed.metrics for seed in second.seeds] == [seed.metrics for seed in first.seeds]
+
+
+@pytest.mark.usefixtures("toy")
+def test_nan_is_recorded_as_diverged_and_other_seeds_go_on(tmp_path: Path) -> None:
+    record, folder = computed(tmp_path, params={"toy/walk": {"fault": "nan"}})
+    assert record.status == "diverged"
+    assert record.reason == "seed 1: position is nan at step 11"
+    assert [seed.status for seed in record.seeds] == ["ok", "diverged", "ok"]
+    assert record.seeds[1].metrics == {}
+    assert [row["step"] for row in history.read(folder / "history.jsonl") if row["seed"] == 1] == list(range(1, 11))
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_fault_is_noted_raised_and_forgotten_after_success(tmp_path: Path, toy: Path) -> None:
+    with pytest.raises(RuntimeError, match="the walker fell"):
+        computed(tmp_path, params={"toy/walk": {"fault": "crash"}})
+    folder = tmp_path / "results/smoke/toy/walk/plain"
+    assert json.loads((folder / "failure.json").read_text())["reason"] == "RuntimeError: the walker fell"
+    assert not (folder / "result.json").exists()
+    record, _ = computed(tmp_path)
+    assert record.status == "ok"
+    assert not (folder / "failure.json").exists()
+
+
+def started(tmp_path: Path, toy: Path, pause: float) -> tuple[subprocess.Popen[str], Path]:
+    """`bnnbench run` in a process of its own, slow enough to be killed in the middle."""
+    path = tmp_path / "slow.yaml"
+    path.write_text(
+        f"{{papers: [toy], scale: smoke, results: {tmp_path / 'results'}, params: {{toy/walk: {{pause: {pause}}}}}}}"
+    )
+    words = ["bnnbench", "run", "toy/walk/plain", "--config", str(path), "--checkpoint-seconds", "0"]
+    process = subprocess.Popen(words, env=environment(toy), cwd=tmp_path, text=True, stdout=subprocess.PIPE)
+    return process, tmp_path / "results/smoke/toy/walk/plain"
+
+
+def wait_for_rows(folder: Path, n: int) -> None:
+    deadline = time.monotonic() + 60
+    while sum(1 for _ in history.read(folder / "history.jsonl")) < n:
+        assert time.monotonic() < deadline, "the job logged nothing"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("moment", [7, 27, 41])
+def test_a_killed_job_goes_on_and_gives_the_same_numbers(tmp_path: Path, toy: Path, moment: int) -> None:
+    undisturbed, whole = computed(tmp_path / "undisturbed", params={"toy/walk": {"pause": 0.03}})
+    process, folder = started(tmp_path, toy, 0.03)
+    wait_for_rows(folder, moment)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (folder / "result.json").exists()
+    with (folder / "history.jsonl").open("a") as file:
+        file.write('{"seed": 0, "st')  # a line torn by the kill
+    process, _ = started(tmp_path, toy, 0.03)
+    assert process.wait(60) == 0
+    record = result.read(folder / "result.json")
+    assert [seed.metrics for seed in record.seeds] == [seed.metrics for seed in undisturbed.seeds]
+    assert [seed.resumed for seed in record.seeds] == [int(seed == (moment - 1) // 20) for seed in range(3)]
+
+    def curves(path: Path) -> list[tuple[Any, ...]]:
+        return [(row["seed"], row["step"], row["position"]) for row in history.read(path / "history.jsonl")]
+
+    assert curves(folder) == curves(whole)
+
+
+def test_a_second_process_waits_for_the_first_and_takes_its_result(tmp_path: Path, toy: Path) -> None:
+    first, folder = started(tmp_path, toy, 0.03)
+    wait_for_rows(folder, 2)
+    second, _ = started(tmp_path, toy, 0.03)
+    output = second.communicate(timeout=60)[0]
+    assert (first.wait(60), second.returncode) == (0, 0)
+    assert "waiting for another process" in output
+    assert len(list(history.read(folder / "history.jsonl"))) == 60
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_damaged_checkpoint_means_starting_over(tmp_path: Path, toy: Path) -> None:
+    undisturbed, _ = computed(tmp_path / "undisturbed", params={"toy/walk": {"pause": 0.03}})
+    process, folder = started(tmp_path, toy, 0.03)
+    wait_for_rows(folder, 5)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    (folder / "partial/seed-0.pt").write_bytes(b"not a checkpoint")
+    record, _ = computed(tmp_path, params={"toy/walk": {"pause": 0.03}})
+    assert [seed.metrics for seed in record.seeds] == [seed.metrics for seed in undisturbed.seeds]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.usefixtures("toy")
+def test_an_unwritable_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir(mode=0o500)
+    with pytest.raises(Exception, match="cannot be written"):
+        computed(tmp_path)
+
+
+@pytest.mark.usefixtures("toy")
+def test_an_undeclared_metric_is_a_fault(tmp_path: Path, toy: Path) -> None:
+    path = toy / "toy_paper" / "still.py"
+    path.write_text(path.read_text().replace('{"end": params', '{"ends": params'))
+    with pytest.raises(ValueError, match=r"metrics \['ends'\] are not among the declared"):
+        computed(tmp_path, "toy/still/default")
+
+
+def test_python_runs_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "bnnbench", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("bnnbench ")

@@ -1,0 +1,131 @@
+"""From configuration to jobs; a job's key changes with what its result depends on, and with nothing else."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bnnbench.errors import UserError
+from bnnbench.harness import config, plan
+from conftest import forget_registered
+
+
+def make(**values: Any) -> plan.Plan:
+    return plan.make(config.validate({"papers": ["toy"], "scale": "smoke", **values}, "file"), "file")
+
+
+def keys(**values: Any) -> dict[str, str]:
+    return {job.id: job.key for job in make(**values).jobs}
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_paper_of_another_package_is_planned() -> None:
+    jobs = make().jobs
+    assert [job.id for job in jobs] == ["toy/walk/plain", "toy/walk/shifted", "toy/still/default"]
+    assert [job.seeds for job in jobs] == [(0, 1, 2), (0, 1, 2), (0,)]
+    assert jobs[1].params.model_dump() == {"steps": 20, "shift": 2.0, "pause": 0.0, "fault": ""}
+
+
+@pytest.mark.usefixtures("toy")
+def test_at_paper_scale_each_seed_is_a_job() -> None:
+    jobs = make(scale="paper", experiments=["toy/walk"]).jobs
+    assert [job.id for job in jobs] == [
+        "toy/walk/plain@0",
+        "toy/walk/plain@1",
+        "toy/walk/shifted@0",
+        "toy/walk/shifted@1",
+    ]
+    assert len({job.key for job in jobs}) == 4
+
+
+@pytest.mark.usefixtures("toy")
+def test_an_overridden_parameter_changes_the_keys_of_its_experiment_only() -> None:
+    before, after = keys(), keys(params={"toy/walk": {"steps": 21}})
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"toy/walk/plain", "toy/walk/shifted"}
+    assert keys(params={"toy/walk": {"steps": 20}}) == before
+
+
+@pytest.mark.usefixtures("toy")
+def test_seeds_change_keys_and_other_choices_do_not() -> None:
+    before = keys()
+    assert all(before[name] != key for name, key in keys(seeds=[0, 1]).items() if name.startswith("toy/walk"))
+    assert keys(results="elsewhere") == before
+    assert keys(experiments=["toy/still"]) == {"toy/still/default": before["toy/still/default"]}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "affected"),
+    [
+        ("model.py", "return 1.0", "return 1.5", {"toy/walk/plain", "toy/walk/shifted"}),
+        ("still.py", "params.value", "-params.value", {"toy/still/default"}),
+        ("model.py", "return 1.0", "# a comment\n    return  1.0", set()),
+        ("claims.py", "1.9", "1.8", set()),
+    ],
+)
+def test_changed_code_changes_the_keys_of_the_experiments_that_use_it(
+    toy: Path, file: str, old: str, new: str, affected: set[str]
+) -> None:
+    before = keys()
+    path = toy / "toy_paper" / file
+    path.write_text(path.read_text().replace(old, new))
+    forget_registered()
+    after = keys()
+    assert {name for name in before if before[name] != after[name]} == affected
+
+
+def test_unknown_job_names_the_nearest(toy: Path) -> None:
+    with pytest.raises(UserError, match=r"no job 'toy/walk/plane'; did you mean 'toy/walk/plain'\?"):
+        make().job("toy/walk/plane")
+
+
+def test_a_grid_is_crossed_with_the_variants(toy: Path) -> None:
+    path = toy / "toy_paper" / "paper.yaml"
+    spec = yaml.safe_load(path.read_text())
+    spec["experiments"]["walk"]["grid"] = {"steps": list(range(5)), "pause": [0.0, 0.5]}
+    path.write_text(yaml.safe_dump(spec, sort_keys=False))
+    forget_registered()
+    jobs = make(experiments=["toy/walk"]).jobs
+    assert len(jobs) == 2 * 5 * 2
+    assert len({job.key for job in jobs}) == len(jobs)
+    job = make().job("toy/walk/shifted,steps=3,pause=0.5")
+    assert (job.params.steps, job.params.pause, job.params.shift) == (3, 0.5, 2.0)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda spec: spec.update(titel="x"), r"toy/paper\.yaml: no key 'titel'; did you mean 'title'"),
+        (
+            lambda spec: spec["experiments"]["walk"]["scales"]["smoke"].update(params={"stepz": 1}),
+            "did you mean 'steps'",
+        ),
+        (lambda spec: spec["experiments"]["walk"].update(module="nowhere"), "declares no experiment toy/walk"),
+        (lambda spec: spec["experiments"]["walk"]["variants"].update({"a/b": {}}), "name 'a/b' may hold only"),
+        (lambda spec: spec["experiments"]["walk"]["scales"]["smoke"].update(variants=["x"]), "no variant 'x'"),
+    ],
+)
+def test_a_mistake_in_a_paper_is_one_line(toy: Path, change: Any, message: str) -> None:
+    path = toy / "toy_paper" / "paper.yaml"
+    spec = yaml.safe_load(path.read_text())
+    change(spec)
+    path.write_text(yaml.safe_dump(spec, sort_keys=False))
+    forget_registered()
+    with pytest.raises(UserError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("toy")
+def test_missing_data_and_missing_gpus_skip_with_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BNNBENCH_DATA", str(tmp_path))
+    data = {"bundled": False, "cache": str(tmp_path / "cache")}
+    jobs = make(params={"toy/still": {"dataset": "cifar10"}}, data=data).jobs
+    assert "bnnbench data fetch cifar10" in jobs[-1].skip
+    assert not jobs[0].skip
+    monkeypatch.setattr("bnnbench.harness.device.gpu_count", lambda: 0)
+    binarized = plan.make(config.validate({"scale": "paper", "papers": ["binarized"]}, "file"), "file").jobs
+    assert all("needs a GPU" in job.skip for job in binarized)
+    on_cpu = plan.make(config.validate({"scale": "paper", "device": "cpu"}, "file"), "file").jobs
+    assert all("GPU" not in job.skip and job.device == "cpu" for job in on_cpu)
