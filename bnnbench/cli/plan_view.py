@@ -49,11 +49,12 @@ def jobs(plan: "Plan") -> list[Table]:
 def datasets(config: Config) -> Table:
     """Every registered data set and where it would come from."""
     table = Table(title=f"Data sets at scale {config.scale}", title_justify="left")
-    for column in ("data set", "task", "from", "what"):
+    for column in ("data set", "task", "from", "what", "folder"):
         table.add_column(column, overflow="fold")
     for name, dataset in sorted(registry.datasets().items()):
         found = data.availability(dataset, config)
-        table.add_row(name, dataset.task, found.provenance or "not here", found.note or found.unavailable)
+        origin, what = found.provenance or "not here", found.note or found.unavailable
+        table.add_row(name, dataset.task, origin, what, str(found.folder or ""))
     return table
 
 

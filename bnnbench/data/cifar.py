@@ -58,7 +58,7 @@ class Cifar(Dataset):
         for file in files:
             check_size(root / file.name, file.records * self._record)
         official = all(file.md5 for file in files)
-        return self.describe(folder, [root / file.name for file in files], official, f"{self.title} from {root}")
+        return self.describe(folder, [root / file.name for file in files], official, self.title)
 
     def read(self, folder: Path) -> Images:
         """See `Dataset.read`."""

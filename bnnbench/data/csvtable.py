@@ -38,7 +38,7 @@ class CsvTable(Dataset):
     def inspect(self, folder: Path) -> Source:
         """See `Dataset.inspect`."""
         path = self._path(folder)
-        return self.describe(folder, [path], False, f"{self.title} from {path}")
+        return self.describe(folder, [path], False, self.title)
 
     def read(self, folder: Path) -> Table:
         """See `Dataset.read`."""

@@ -88,7 +88,7 @@ class PhotoDataset(Dataset):
             for split, files in splits.items()
         ]
         paths = [path for files in splits.values() for path, _ in files]
-        return self.describe(folder, paths, False, f"{self.title} from {folder}: {', '.join(counts)}")
+        return self.describe(folder, paths, False, f"{self.title}: {', '.join(counts)}")
 
     def read(self, folder: Path) -> ImageFolders:
         """See `Dataset.read`; an image is decoded, and thereby checked, only when it is asked for."""

@@ -97,7 +97,7 @@ class IdxDataset(Dataset):
         ]
         official = all(file.is_official(path) for file, path in files)
         part = "" if len(found) == len(self.files) else "+".join(found)
-        note = f"{self.title} from {folder}" + (f", only the {part} split is there" if part else "")
+        note = self.title + (f", only the {part} split is there" if part else "")
         if not official:
             note += "; no checksum is published for these files, their structure is checked"
         return self.describe(folder, [path for _, path in files], official, note, part)

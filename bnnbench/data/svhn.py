@@ -41,7 +41,7 @@ class Svhn(Dataset):
         official = all(self.files[split].md5 for split in found)
         splits = "+".join(found)
         part = splits if any(split in self.optional for split in found) else ""
-        return self.describe(folder, found.values(), official, f"{self.title} ({splits}) from {folder}", part)
+        return self.describe(folder, found.values(), official, f"{self.title} ({splits})", part)
 
     def read(self, folder: Path) -> Images:
         """See `Dataset.read`."""

@@ -34,7 +34,7 @@ class UciRegression(Dataset):
         if missing := [name for name in names if not (root / name).is_file()]:
             raise self.incomplete(root, missing[:3] + ["..."] * (len(missing) > 3))
         files = [root / name for name in names]
-        return self.describe(folder, files, False, f"{self.title} with its {self.splits} published splits, {root}")
+        return self.describe(folder, files, False, f"{self.title} with its {self.splits} published splits")
 
     def read(self, folder: Path) -> Table:
         """See `Dataset.read`."""
@@ -75,7 +75,7 @@ class UciClassification(Dataset):
         path = folder / self.file
         if not path.is_file():
             raise self.incomplete(folder, [self.file])
-        return self.describe(folder, [path], False, f"{self.title} from {path}")
+        return self.describe(folder, [path], False, self.title)
 
     def read(self, folder: Path) -> Table:
         """See `Dataset.read`."""

@@ -118,7 +118,8 @@ def parse(model: type[M], values: Mapping[str, Any], where: str, prefix: str = "
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        first = error.errors()[0]
+        # An unknown key comes first: it often explains the missing one.
+        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
         raise UserError(f"{where}: {_sentence(model, first, prefix)}") from None
 
 

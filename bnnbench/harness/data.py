@@ -21,6 +21,8 @@ class Source(Protocol):
     @property
     def identity(self) -> str: ...  # noqa: D102
     @property
+    def folder(self) -> Path | None: ...  # noqa: D102
+    @property
     def note(self) -> str: ...  # noqa: D102
 
 
@@ -35,8 +37,8 @@ class Dataset(Protocol):
     def task(self) -> str: ...  # noqa: D102
     @property
     def downloadable(self) -> bool: ...  # noqa: D102
-    def locate(self, places: Any) -> Any: ...  # noqa: D102
-    def fetch(self, places: Any, progress: bool = False) -> Any: ...  # noqa: D102
+    def locate(self, places: Any) -> Source: ...  # noqa: D102
+    def fetch(self, places: Any, progress: bool = False) -> Source: ...  # noqa: D102
     def verify(self, source: Any) -> str: ...  # noqa: D102
     def load(self, source: Any) -> Any: ...  # noqa: D102
 
@@ -60,6 +62,7 @@ class Availability:
     provenance: str
     note: str
     unavailable: str = ""
+    folder: Path | None = None
 
 
 def places(config: Config) -> Places:
@@ -79,7 +82,7 @@ def availability(dataset: Dataset, config: Config) -> Availability:
     except DataError as broken:
         # Not a reason to skip: the jobs that need it must fail where the user sees it.
         return Availability(dataset.name, "broken", "", str(broken))
-    return Availability(dataset.name, source.identity, source.provenance, source.note)
+    return Availability(dataset.name, source.identity, source.provenance, source.note, folder=source.folder)
 
 
 def present(datasets: Iterable[Dataset], config: Config) -> list[str]:
@@ -88,7 +91,7 @@ def present(datasets: Iterable[Dataset], config: Config) -> list[str]:
     return sorted(dataset.name for dataset in datasets if availability(dataset, offline).provenance)
 
 
-def obtain(dataset: Dataset, config: Config, progress: bool = False) -> Any:
+def obtain(dataset: Dataset, config: Config, progress: bool = False) -> Source:
     """The source of `dataset`, downloaded where that is needed and allowed."""
     try:
         return dataset.locate(places(config))

@@ -70,12 +70,10 @@ def link(port: int, plan: Plan) -> str:
 def _client() -> "MlflowClient":
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    import logging
-
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # its default keeps a user waiting for minutes
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         client = MlflowClient(tracking_uri=uri())
         client.search_experiments(max_results=1)

@@ -158,8 +158,8 @@ def test_a_deleted_database_is_rebuilt(
 
 
 def test_an_unreachable_server_is_one_line(made: plan.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////nowhere/at/all.db")
-    monkeypatch.setenv("MLFLOW_TRACKING_DIR_RETRIES", "0")
-    with pytest.raises(UserError, match="MLFLOW_TRACKING_URI sqlite:////nowhere/at/all.db: ") as caught:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(UserError, match="MLFLOW_TRACKING_URI http://127.0.0.1:9: ") as caught:
         tracking.track(made)
     assert "\n" not in str(caught.value)

@@ -1,0 +1,195 @@
+"""What a report shows is what results hold: every number, every job and every reason, each once."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import report_makers as made
+from scipy import stats
+
+from bnnbench.errors import UserError
+from bnnbench.harness import paper
+from bnnbench.harness.data import Availability
+from bnnbench.harness.files import write_json
+from bnnbench.report.content import Content, gather
+from bnnbench.report.records import Row
+
+VERIFIED = "walk,plain,walker,-,end,1.5,,m,Table 1,true,"
+
+
+def row(content: Content, variant: str) -> Row:
+    return next(row for row in content.papers[0].studies[0].rows if row.variant == variant)
+
+
+def test_intervals_and_differences_are_those_of_scipy(toy: Path, tmp_path: Path) -> None:
+    made.published(toy, VERIFIED)
+    plan = made.toy_plan(tmp_path, seeds=[0, 1, 2, 3])
+    draw = random.Random(7)
+    values = {number: draw.gauss(2, 1) for number in range(4)}
+    made.finish(plan, made.job(plan, "plain"), values)
+    made.gathered(plan)
+    cell = row(gather(plan), "plain").cells[0]
+    low, high = stats.ttest_1samp(list(values.values()), 0.0).confidence_interval(0.95)
+    against = stats.ttest_1samp([value - 1.5 for value in values.values()], 0.0).confidence_interval(0.95)
+    assert cell.ours is not None
+    assert cell.ours.n == 4
+    assert [cell.ours.low, cell.ours.high] == pytest.approx([low, high])
+    difference = cell.published[0].difference
+    assert difference is not None
+    assert [difference.low, difference.high] == pytest.approx(list(against))
+
+
+def test_unverified_values_and_other_units_are_shown_but_compared_with_nothing(toy: Path, tmp_path: Path) -> None:
+    made.published(
+        toy, "walk,plain,recalled,-,end,1.5,,m,Table 1,false,", "walk,plain,in feet,-,end,5,,ft,Table 1,true,"
+    )
+    plan = made.toy_plan(tmp_path)
+    made.finish(plan, made.job(plan, "plain"), {0: 1.0, 1: 2.0})
+    made.gathered(plan)
+    shown = row(gather(plan), "plain").cells[0].published
+    assert [one.published.model for one in shown] == ["recalled", "in feet"]
+    assert [one.difference for one in shown] == [None, None]
+    assert all(one.why_not for one in shown)
+
+
+def test_every_published_value_has_exactly_one_place(toy: Path, tmp_path: Path) -> None:
+    made.published(
+        toy,
+        VERIFIED,
+        "walk,plain,again,-,end,1.6,,m,Table 2,true,",
+        "walk,,no variant,-,end,1,,m,T,true,",
+        "walk,sideways,unknown variant,-,end,1,,m,T,true,",
+        "walk,plain,unknown metric,-,start,1,,m,T,true,",
+        "still,default,not in this run,-,end,1,,m,T,true,",
+        "elsewhere,,no experiment,-,end,1,,m,T,true,",
+    )
+    plan = made.toy_plan(tmp_path)
+    made.gathered(plan)
+    room = gather(plan).papers[0]
+    placed = [
+        one.published for part in room.studies for row in part.rows for cell in row.cells for one in cell.published
+    ]
+    left = [line.published for line in room.uncovered]
+    assert sorted(one.model for one in placed + left) == sorted(one.model for one in paper.get("toy").published())
+    assert {one.model for one in placed} == {"walker", "again"}
+    assert len({line.why for line in room.uncovered}) == 5
+    assert all(line.why for line in room.uncovered)
+
+
+def test_the_state_of_every_job_is_listed_with_its_reason(toy: Path, tmp_path: Path) -> None:
+    plan = made.toy_plan(tmp_path, scale="paper", seeds=[0, 1, 2, 3, 4])
+    ok, diverged, skipped, failed, old = [job for job in plan.jobs if job.variant == "plain"]
+    made.finish(plan, ok, {0: 1.0})
+    made.finish(plan, diverged, {}, status="diverged", reason="end is nan")
+    made.finish(plan, skipped, {}, status="skipped", reason="no GPU", cpu_seconds=0.0)
+    made.fail(plan, failed, "ValueError: too short")
+    made.finish(plan, old, {4: 9.0}, key="of another time")
+    made.gathered(plan)
+    room = gather(plan).papers[0]
+    said = {job: (remark.kind, remark.text) for remark in room.problems for job in remark.jobs}
+    assert set(said) == {job.id for job in plan.jobs} - {ok.id}
+    assert said[diverged.id] == ("diverged", "end is nan")
+    assert said[skipped.id] == ("skipped", "no GPU")
+    assert said[failed.id] == ("failed", "ValueError: too short")
+    assert said[old.id][0] == "stale"
+    assert {said[job.id][0] for job in plan.jobs if job.variant == "shifted"} == {"missing"}
+    assert sum(room.statuses.values()) == len(plan.jobs)
+    shown = row(gather(plan), "plain")
+    assert (shown.status, shown.seeds, shown.seeds_planned) == ("failed", 1, 5)
+    assert shown.cells[0].ours is not None
+    assert shown.cells[0].ours.mean == 1.0  # the stale 9.0 takes no part
+    assert room.cost.cpu_seconds == pytest.approx(3.0)
+
+
+def test_tables_collected_for_another_configuration_are_stale(toy: Path, tmp_path: Path) -> None:
+    plan = made.toy_plan(tmp_path)
+    made.finish(plan, made.job(plan, "plain"), {0: 1.0, 1: 2.0, 2: 3.0})
+    made.gathered(plan)
+    changed = made.toy_plan(tmp_path, params={"toy/walk": {"steps": 5}})
+    shown = row(gather(changed), "plain")
+    assert shown.status == "stale"
+    assert shown.cells[0].ours is None
+
+
+def test_nothing_computed_yet_is_a_report_too(toy: Path, tmp_path: Path) -> None:
+    plan = made.toy_plan(tmp_path)
+    content = gather(plan)
+    assert content.papers[0].statuses == {"missing": len(plan.jobs)}
+    assert content.papers[0].claims == ()
+    assert content.environment == {}
+
+
+def test_differences_are_marked_where_settings_are_not_the_published_ones(toy: Path, tmp_path: Path) -> None:
+    def notes(**settings: object) -> str:
+        plan = made.toy_plan(tmp_path, **settings)
+        made.finish(plan, plan.jobs[0], {0: 1.0})
+        made.gathered(plan)
+        return " ".join(gather(plan).papers[0].studies[0].notes)
+
+    assert notes(scale="paper") == ""
+    assert "not a reproduction test" in notes(scale="smoke")
+    assert "steps" in notes(scale="paper", params={"toy/walk": {"steps": 5}})
+
+
+def test_stand_in_data_is_marked_and_counts_for_the_paper(toy: Path, tmp_path: Path) -> None:
+    plan = made.toy_plan(tmp_path, scale="paper", seeds=[0])
+    made.finish(plan, made.job(plan, "plain"), {0: 1.0}, datasets=[made.OFFICIAL])
+    made.finish(plan, made.job(plan, "shifted"), {0: 1.0}, datasets=[made.BUNDLED])
+    made.gathered(plan)
+    room = gather(plan).papers[0]
+    assert room.provenance == "bundled"
+    [note] = room.studies[0].notes
+    assert "stand-in" in note
+    assert "shifted" in note
+    assert "plain" not in note
+
+
+def test_parameters_in_common_and_own_make_those_of_the_job(toy: Path, tmp_path: Path) -> None:
+    plan = made.toy_plan(tmp_path)
+    study = gather(plan).papers[0].studies[0]
+    for shown in study.rows:
+        assert {**study.params, **shown.params} == made.job(plan, shown.variant).params.model_dump(mode="json")
+        assert not study.params.keys() & shown.params.keys()
+
+
+def test_claims_and_their_counts(toy: Path, tmp_path: Path) -> None:
+    plan = made.toy_plan(tmp_path)
+    made.claims(plan, {"verdict": "reproduced"}, {"verdict": "not run"}, {"verdict": "not run"})
+    room = gather(plan).papers[0]
+    assert [claim.verdict for claim in room.claims] == ["reproduced", "not run", "not run"]
+    assert room.verdicts == {"reproduced": 1, "contradicted": 0, "inconclusive": 0, "not run": 2}
+
+
+@pytest.mark.parametrize("broken", [{"a": 1}, [{"name": "x"}], [1]])
+def test_a_broken_file_of_verdicts_is_one_line(toy: Path, tmp_path: Path, broken: object) -> None:
+    plan = made.toy_plan(tmp_path)
+    write_json(plan.config.folder() / "claims" / "toy.json", broken)
+    with pytest.raises(UserError, match=r"toy\.json") as caught:
+        gather(plan)
+    assert "\n" not in str(caught.value)
+
+
+def test_data_that_cannot_be_had_says_why(toy: Path, tmp_path: Path) -> None:
+    plan = made.toy_plan(tmp_path)
+    known = {
+        "digits": Availability("digits", "bundled:digits", "bundled", "from a package"),
+        "stars": Availability("stars", "unavailable", "", "", "not here; run: bnnbench data fetch stars"),
+    }
+    write_json(plan.config.folder() / "datasets" / "digits.json", made.BUNDLED.model_dump())
+    lines = {line.name: line for line in gather(replace(plan, data=known)).data}
+    assert lines["digits"].checksum == made.BUNDLED.checksum
+    assert lines["stars"].unavailable.startswith("not here")
+    # The record of another source says nothing about this one.
+    write_json(plan.config.folder() / "datasets" / "digits.json", made.OFFICIAL.model_dump())
+    assert gather(replace(plan, data=known)).data[0].checksum == ""
+
+
+def test_several_environments_are_noticed(toy: Path, tmp_path: Path) -> None:
+    plan = made.toy_plan(tmp_path)
+    made.finish(plan, made.job(plan, "plain"), {0: 1.0}, environment="e1")
+    made.finish(plan, made.job(plan, "shifted"), {0: 1.0}, environment="e2", finished=1.9e9)
+    made.gathered(plan)
+    content = gather(plan)
+    assert content.environments == ("e1", "e2")
+    assert (content.first_finished, content.last_finished) == (1.8e9, 1.9e9)

@@ -1,0 +1,175 @@
+"""The pages hold all that the content holds, as text, and need nothing from outside."""
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import report_makers as made
+
+from bnnbench.harness.plan import Plan
+from bnnbench.report import page
+from bnnbench.report.content import gather
+
+VOID = {"meta", "input", "img", "link", "br"}
+HOSTILE = "</td><script>alert('x')</script><img src=x onerror=alert(1)> & \"quoted\""
+
+
+class Page(HTMLParser):
+    """A page taken apart: text, attributes, ids and whether every tag is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def pages(plan: Plan, folder: Path) -> dict[str, Page]:
+    page.write(plan, gather(plan), folder)
+    return {path.stem: Page(path.read_text()) for path in folder.glob("*.html")}
+
+
+@pytest.fixture
+def written(toy: Path, tmp_path: Path) -> dict[str, Page]:
+    """The pages of a run in which a bit of everything happened, and every text is hostile."""
+    made.published(
+        toy,
+        f'walk,plain,"{HOSTILE.replace(chr(34), chr(34) * 2)}",-,end,1.5,,m,Table 1,true,a note',
+        "walk,shifted,walker,-,end,9.5,0.5,m,Table 1,false,",
+        "elsewhere,,other,-,end,3,,m,Table 2,true,",
+    )
+    plan = made.toy_plan(tmp_path / "results", scale="paper", seeds=[0, 1])
+    first, second, third, fourth = plan.jobs
+    made.finish(plan, first, {0: 1.0}, warnings=[f"warned {HOSTILE}"], datasets=[made.BUNDLED])
+    made.finish(plan, second, {}, status="diverged", reason=f"diverged {HOSTILE}")
+    made.fail(plan, third, f"failed {HOSTILE}")
+    made.finish(plan, fourth, {1: 2.0})
+    made.gathered(plan)
+    made.claims(plan, {"text": f"evidence {HOSTILE}"}, {"verdict": "not run", "statement": f"statement {HOSTILE}"})
+    figures = plan.config.folder() / "figures" / "toy"
+    figures.mkdir(parents=True)
+    (figures / "path.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"><g id="a"/></svg>')
+    return pages(plan, tmp_path / "pages")
+
+
+def test_hostile_text_is_text(written: dict[str, Page]) -> None:
+    shown = " ".join(HOSTILE.split())
+    for found in written.values():
+        assert len(found.all("script")) == 1
+        assert not [attributes for _, attributes in found.tags if any(name.startswith("on") for name in attributes)]
+    for prefix in ("warned", "diverged", "failed", "evidence", "statement"):
+        assert f"{prefix} {shown}" in written["toy"].text
+    for prefix in ("diverged", "failed", "evidence", "statement"):
+        assert f"{prefix} {shown}" in written["index"].text
+
+
+def test_everything_in_the_content_is_on_the_pages(toy: Path, tmp_path: Path) -> None:
+    plan = made.toy_plan(tmp_path / "results")
+    made.finish(plan, made.job(plan, "plain"), {0: 1.0, 1: 2.0, 2: 4.0})
+    made.fail(plan, made.job(plan, "shifted"), "it fell")
+    made.gathered(plan)
+    made.claims(plan, {}, {"name": "near", "statement": "It stays near.", "verdict": "contradicted", "text": "no"})
+    content, found = gather(plan), pages(plan, tmp_path / "pages")
+    [room] = content.papers
+    for claim in room.claims:
+        for text in (claim.statement, claim.text, claim.source, claim.verdict):
+            assert text in found["toy"].text
+            assert text in found["index"].text
+    for study in room.studies:
+        for text in (study.title, *study.notes, *study.deviations, *(f"{k}: {v}" for k, v in study.params.items())):
+            assert text in found["toy"].text
+        for row in study.rows:
+            assert row.variant in found["toy"].text
+            assert all(reason in found["toy"].text for reason in row.reasons)
+    for line in room.uncovered:
+        assert line.published.model in found["toy"].text
+        assert line.why in found["toy"].text
+    for remark in room.problems + room.warnings:
+        assert remark.text in found["toy"].text
+        assert all(job in found["toy"].text for job in remark.jobs)
+    for drawing in room.figures:
+        assert drawing.caption in found["toy"].text
+        assert "Not drawn yet." in found["toy"].text
+    assert "2 ± 4" in found["toy"].text  # of 1, 2, 4: 2.33 and 3.79
+    assert content.environment["id"] in found["index"].text
+
+
+def test_the_scale_is_on_every_page(written: dict[str, Page]) -> None:
+    assert all("scale: paper" in found.text for found in written.values())
+
+
+def test_unverified_values_are_marked(written: dict[str, Page]) -> None:
+    assert "9.5 ± 0.5 unverified" in written["toy"].text
+    assert "not compared" in written["toy"].text
+
+
+def test_stand_in_data_is_labelled(written: dict[str, Page]) -> None:
+    assert "bundled stand-in" in written["toy"].text
+    assert "bundled stand-in" in written["index"].text
+
+
+def test_nothing_comes_from_outside(written: dict[str, Page]) -> None:
+    for name, found in written.items():
+        assert not found.all("link")
+        assert all("src" not in attributes for attributes in found.all("script"))
+        assert all(attributes["src"].startswith("data:image/svg+xml;base64,") for attributes in found.all("img"))
+        policy = next(one["content"] for one in found.all("meta") if one.get("http-equiv"))
+        assert policy.startswith("default-src 'none'")
+        style = Path(page.__file__).with_name("templates") / "style.css"
+        assert "url(" not in style.read_text()
+        for anchor in found.all("a"):
+            target = anchor["href"]
+            assert target.startswith(("https://", "http://")) or target.partition("#")[0].removesuffix(".html") in (
+                "",
+                *written,
+            ), (name, target)
+
+
+def test_ids_are_unique_and_links_within_the_page_lead_somewhere(written: dict[str, Page]) -> None:
+    for found in written.values():
+        ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
+        assert len(ids) == len(set(ids))
+        inner = {one["href"][1:] for one in found.all("a") if one["href"].startswith("#")}
+        assert inner | {one["data-table"] for one in found.all("input")} <= set(ids)
+
+
+def test_a_paper_without_anything_computed_has_a_page(toy: Path, tmp_path: Path) -> None:
+    found = pages(made.toy_plan(tmp_path / "results"), tmp_path / "pages")
+    assert set(found) == {"index", "toy"}
+    assert "No claim has been judged yet." in found["toy"].text
+    assert "2 missing" in found["index"].text
+
+
+def test_the_same_results_give_the_same_bytes(toy: Path, tmp_path: Path) -> None:
+    plan = made.toy_plan(tmp_path / "results")
+    made.finish(plan, made.job(plan, "plain"), {0: 1.0})
+    made.gathered(plan)
+    for name in ("a", "b"):
+        page.write(plan, gather(plan), tmp_path / name)
+    assert (tmp_path / "a" / "toy.html").read_bytes() == (tmp_path / "b" / "toy.html").read_bytes()
+    assert (tmp_path / "a" / "index.html").read_bytes() == (tmp_path / "b" / "index.html").read_bytes()
