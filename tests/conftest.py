@@ -143,9 +143,8 @@ TOY_FILES = {
 
 def forget_registered() -> None:
     """Empties what the process remembers of papers, data sets and code."""
-    for function in (registry.paper_folders, registry.datasets, paper.get, paper._declaration, paper._published):
-        function.cache_clear()
-    for function in (code._source, code._tree, code._imports, code._normalised):
+    remembered: list[Any] = [registry.paper_folders, registry.datasets, paper.get, paper._declaration, paper._published]
+    for function in (*remembered, code._source, code._tree, code._imports, code._normalised):
         function.cache_clear()
     for name in [name for name in sys.modules if name.partition(".")[0] == "toy_paper"]:
         del sys.modules[name]

@@ -27,6 +27,8 @@ def read(path: Path) -> Iterator[Row]:
 
 def append(path: Path, row: Row) -> None:
     """Adds one row in a single write."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row, allow_nan=False) + "\n")
 

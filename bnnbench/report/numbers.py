@@ -22,11 +22,12 @@ def spread(value: float, std: float | None) -> str:
     return plain(value) if std is None else f"{plain(value)} ± {plain(std)}"
 
 
-def plain(value: float, sign: str = "") -> str:
-    """A number to at most six digits, without an exponent where it can do without."""
-    text = f"{value:{sign}.6g}"
-    mantissa, _, exponent = text.partition("e")
-    return _minus(f"{mantissa}·10^{int(exponent)}" if exponent else text)
+def plain(value: float, sign: str = "", digits: int = 6) -> str:
+    """A number to so many digits, but whole where it is large, and without an exponent where it can do without."""
+    if 10**digits - 0.5 <= abs(value) < 1e12:
+        return _minus(f"{value:{sign}.0f}")
+    mantissa, _, exponent = f"{value:{sign}.{digits}g}".partition("e")
+    return _minus(f"{mantissa}·10^{int(exponent)}" if exponent else mantissa)
 
 
 def decimals(half_width: float) -> int:
@@ -68,7 +69,7 @@ def energy(joules: float | None) -> str:
 def _rounded(value: Interval, sign: str) -> str:
     half = value.half_width
     if not isfinite(half):
-        return _minus(f"{value.mean:{sign}.4g}")
+        return plain(value.mean, sign, digits=4)
     # Seeds that agree, or differ by rounding errors alone, support every digit.
     if half <= 1e-9 * abs(value.mean) or half == 0.0:
         return f"{plain(value.mean, sign)} ± 0"

@@ -32,7 +32,7 @@ def test_one_seed_is_never_enough() -> None:
 
 
 def test_all_of_is_the_worst_part() -> None:
-    parts = {name: Evidence(name, name) for name in ("reproduced", "inconclusive", "not run", "contradicted")}  # type: ignore[arg-type]
+    parts = {name: Evidence(name, name) for name in ("reproduced", "inconclusive", "not run", "contradicted")}
     assert all_of(*parts.values()).verdict == "contradicted"
     assert all_of(parts["reproduced"], parts["not run"], parts["inconclusive"]).verdict == "not run"
     assert all_of(parts["reproduced"], parts["inconclusive"]).verdict == "inconclusive"

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import environment
 
 from bnnbench.harness import config, execute, history, plan, result
-from conftest import environment
 
 
 def make(tmp_path: Path, **values: Any) -> plan.Plan:

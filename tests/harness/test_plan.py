@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import forget_registered
 
 from bnnbench.errors import UserError
 from bnnbench.harness import config, plan
-from conftest import forget_registered
 
 
 def make(**values: Any) -> plan.Plan:

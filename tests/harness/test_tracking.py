@@ -160,6 +160,6 @@ def test_a_deleted_database_is_rebuilt(
 def test_an_unreachable_server_is_one_line(made: plan.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(UserError, match="MLFLOW_TRACKING_URI http://127.0.0.1:9: ") as caught:
+    with pytest.raises(UserError, match=r"MLFLOW_TRACKING_URI http://127\.0\.0\.1:9: ") as caught:
         tracking.track(made)
     assert "\n" not in str(caught.value)

@@ -157,13 +157,21 @@ def test_a_run_does_not_differ_from_itself(tmp_path: Path) -> None:
     assert len(tables(found)) == 1
 
 
-def test_the_terminal_shows_all_of_it(tmp_path: Path) -> None:
-    console = Console(width=100, color_system=None, force_terminal=False)
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_terminal_shows_all_of_it(tmp_path: Path, width: int) -> None:
+    differing = everything_differs(tmp_path)
+    made.stored(tmp_path / "c", {0: {"end": 1.0}, 1: {"end": 2.0}})
+    made.stored(tmp_path / "d", {0: {"end": 1.5}, 1: {"end": 2.5}})
+    console = Console(width=width, color_system=None, force_terminal=False)
     with console.capture() as captured:
-        for table in tables(everything_differs(tmp_path)):
+        for table in [*tables(differing), *tables(compare(tmp_path / "c", tmp_path / "d"))]:
             console.print(table)
+    text = captured.get()
+    assert max(map(len, text.splitlines())) <= width
     for word in ("1 unchanged", "steps", "diverged", "official", "bundled", "e1", "e2", "alone", "new"):
-        assert word in captured.get()
+        assert word in text
+    for word in ("1 better", "end (m)", "+0.5 ± 0", "2 paired"):
+        assert word in text
 
 
 def test_a_missing_or_empty_folder_is_one_line(tmp_path: Path) -> None:

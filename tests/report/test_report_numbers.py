@@ -54,7 +54,7 @@ def test_rounding_loses_less_than_the_interval_blurs(mean: float, half: float) -
 def test_one_seed_has_no_interval(mean: float) -> None:
     single = Interval(mean, -math.inf, math.inf, 1)
     assert "±" not in numbers.mean(single)
-    assert float(numbers.mean(single).replace(numbers.MINUS, "-")) == pytest.approx(mean, rel=1e-3)
+    assert float(numbers.mean(single).replace(numbers.MINUS, "-").replace("·10^", "e")) == pytest.approx(mean, rel=1e-3)
 
 
 def test_differences_have_a_sign_and_zero_has_none() -> None:
@@ -66,6 +66,8 @@ def test_differences_have_a_sign_and_zero_has_none() -> None:
 def test_published_values_are_shown_as_printed() -> None:
     assert numbers.spread(1.29, 0.08) == "1.29 ± 0.08"
     assert numbers.spread(0.96, None) == "0.96"
+    assert numbers.spread(16_777_216, None) == "16777216"
+    assert numbers.spread(2.5e-7, None) == "2.5·10^\u22127"
     assert numbers.spread(-3.2, None) == f"{numbers.MINUS}3.2"
 
 
@@ -83,3 +85,8 @@ def test_published_values_are_shown_as_printed() -> None:
 )
 def test_durations(seconds: float, shown: str) -> None:
     assert numbers.duration(seconds) == shown
+
+
+def test_memory_and_energy() -> None:
+    assert [numbers.memory(512.3), numbers.memory(1536)] == ["512 MB", "1.5 GB"]
+    assert [numbers.energy(value) for value in (None, 230.0, 4200.0, 1.3e6)] == ["", "230 J", "4.2 kJ", "1.3 MJ"]

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import report_makers as made
 from rich.console import Console
 
+from bnnbench.harness.data import Availability
 from bnnbench.report import text
 from bnnbench.report.content import Content, gather
 
@@ -29,14 +31,24 @@ def test_it_fits_and_is_complete(toy: Path, tmp_path: Path, width: int, capsys: 
     made.fail(plan, made.job(plan, "shifted"), HOSTILE)
     made.gathered(plan)
     made.claims(plan, {"statement": HOSTILE})
-    content = gather(plan)
+    stars = Availability("stars", "unavailable", "", "", "not here; run: bnnbench data fetch stars")
+    content = gather(replace(plan, data={"stars": stars}))
     text.tables(content)
     assert capsys.readouterr().out == ""
     lines = shown(content, width)
     everything = " ".join(" ".join(lines).split())
     assert max(map(len, lines)) <= width
     assert everything.count(HOSTILE) == 2
-    for word in ("plain", "shifted", "failed", "reproduced", "2 ± 4", "+1 ± 4", "9.5 ± 0.5 unverified"):
+    for word in (
+        "plain",
+        "shifted",
+        "failed",
+        "reproduced",
+        "2 ± 4",
+        "+1 ± 4",
+        "9.5 ± 0.5 unverified",
+        "not available",
+    ):
         assert word in everything
     assert "not a reproduction test" in everything
 

@@ -1,0 +1,184 @@
+"""Algorithm 1 of the paper, step by step, against an independent NumPy implementation in float64."""
+
+import itertools
+from math import sqrt
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from bnnbench.binary.layers import BinaryActivation, BinaryLinear
+from bnnbench.binary.loss import squared_hinge
+from bnnbench.binary.optimize import clip_latent_weights, learning_rate_scale, parameter_groups, set_learning_rate
+from bnnbench.harness.run import Run
+from bnnbench.papers.binarized.mlp import binary_mlp
+
+Array = NDArray[np.float64]
+EPS_BN, EPS_ADAM = 1e-4, 1e-8
+
+
+@pytest.mark.parametrize(
+    ("fan_in", "fan_out", "expected"), [(784, 4096, 57.04), (4096, 4096, 73.90), (4096, 10, 52.32), (784, 2048, 43.45)]
+)
+def test_learning_rate_scales_of_the_papers_layers(fan_in: int, fan_out: int, expected: float) -> None:
+    assert learning_rate_scale(BinaryLinear(fan_in, fan_out)) == pytest.approx(expected, abs=0.005)
+
+
+@given(st.integers(1, 20), st.integers(2, 12), st.integers(0, 2**32 - 1))
+def test_squared_hinge_is_its_definition(n: int, classes: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    outputs, labels = rng.normal(size=(n, classes)), rng.integers(0, classes, n)
+    total = 0.0
+    for i in range(n):
+        for c in range(classes):
+            total += max(0.0, 1.0 - (1.0 if c == labels[i] else -1.0) * outputs[i, c]) ** 2
+    found = squared_hinge(torch.from_numpy(outputs), torch.from_numpy(labels)).item()
+    assert found == pytest.approx(total / (n * classes), rel=1e-12)
+
+
+def sign(x: Array) -> Array:
+    return np.where(x >= 0, 1.0, -1.0)
+
+
+class NumpyBNN:
+    """Two binary layers with BatchNorm, Adam with scaled rates, clipping: forward and backward by hand."""
+
+    def __init__(self, weights: list[Array]) -> None:
+        self.weights = [weight.copy() for weight in weights]
+        self.gammas = [np.ones(len(weight)) for weight in weights]
+        self.betas = [np.zeros(len(weight)) for weight in weights]
+        self.moments = [[np.zeros_like(p), np.zeros_like(p)] for p in self.parameters()]
+        self.t = 0
+
+    def parameters(self) -> list[Array]:
+        return [*self.weights, *self.gammas, *self.betas]
+
+    def gradients(self, x: Array, labels: NDArray[np.int64]) -> list[Array]:
+        inputs, kept = x, []
+        for k, (weight, gamma, beta) in enumerate(zip(self.weights, self.gammas, self.betas, strict=True)):
+            s = inputs @ sign(weight).T
+            mean, std = s.mean(0), np.sqrt(s.var(0) + EPS_BN)
+            normal = (s - mean) / std
+            a = gamma * normal + beta
+            kept.append((inputs, normal, std, a))
+            inputs = sign(a) if k + 1 < len(self.weights) else a
+        targets = np.where(np.arange(a.shape[1]) == labels[:, None], 1.0, -1.0)
+        g = -2 * targets * np.maximum(0, 1 - targets * a) / a.size
+        found: list[list[Array]] = [[], [], []]
+        for k in reversed(range(len(self.weights))):
+            inputs, normal, std, a = kept[k]
+            if k + 1 < len(self.weights):
+                g = g * (np.abs(a) <= 1)  # equation 4
+            found[1].insert(0, (g * normal).sum(0))
+            found[2].insert(0, g.sum(0))
+            g = self.gammas[k] / std * (g - g.mean(0) - normal * (g * normal).mean(0))
+            found[0].insert(0, g.T @ inputs)
+            g = g @ sign(self.weights[k])
+        return [*found[0], *found[1], *found[2]]
+
+    def step(self, x: Array, labels: NDArray[np.int64], learning_rate: float) -> None:
+        self.t += 1
+        for i, (p, g) in enumerate(zip(self.parameters(), self.gradients(x, labels), strict=True)):
+            m, v = self.moments[i]
+            m[:] = 0.9 * m + 0.1 * g
+            v[:] = 0.999 * v + 0.001 * g * g
+            scale = 1 / sqrt(1.5 / sum(p.shape)) if p.ndim == 2 else 1.0
+            p -= learning_rate * scale * (m / (1 - 0.9**self.t)) / (np.sqrt(v / (1 - 0.999**self.t)) + EPS_ADAM)
+        for weight in self.weights:
+            np.clip(weight, -1, 1, out=weight)
+
+
+def test_training_steps_are_algorithm_1() -> None:
+    rng = np.random.default_rng(1)
+    sizes = [(13, 7), (5, 13)]
+    net = torch.nn.Sequential(
+        BinaryLinear(7, 13),
+        torch.nn.BatchNorm1d(13, eps=EPS_BN),
+        BinaryActivation(),
+        BinaryLinear(13, 5),
+        torch.nn.BatchNorm1d(5, eps=EPS_BN),
+    ).double()
+    layers = [module for module in net if isinstance(module, BinaryLinear)]
+    for layer, shape in zip(layers, sizes, strict=True):
+        layer.weight.data = torch.from_numpy(rng.uniform(-1, 1, shape))
+    reference = NumpyBNN([layer.weight.detach().numpy() for layer in layers])
+    optimizer = torch.optim.Adam(parameter_groups(net, scale_learning_rate=True), lr=1.0, fused=True)
+    moved = 0.0
+    for step in range(8):
+        x, labels = rng.normal(size=(11, 7)), rng.integers(0, 5, 11)
+        before = layers[0].weight.detach().clone()
+        learning_rate = 0.05 * 0.9**step
+        set_learning_rate(optimizer, learning_rate)
+        optimizer.zero_grad()
+        squared_hinge(net(torch.from_numpy(x)), torch.from_numpy(labels)).backward()
+        optimizer.step()
+        clip_latent_weights(net)
+        reference.step(x, labels, learning_rate)
+        for layer, expected in zip(layers, reference.weights, strict=True):
+            assert np.allclose(layer.weight.detach().numpy(), expected, rtol=0, atol=1e-9)
+        moved = max(moved, (layers[0].weight.detach() - before).abs().max().item())
+    assert moved > 0.1, "the steps must be large enough to flip signs"
+    assert any((layer.weight.abs() == 1).any() for layer in layers), "and to reach the clip"
+
+
+def run(tmp_path: Path, seed: int = 0) -> Run:
+    return Run(seed, "cpu", tmp_path, "key", lambda name: SimpleNamespace())
+
+
+def mlp(tmp_path: Path, weights: str = "binary", activation: str = "sign", depth: int = 3) -> torch.nn.Sequential:
+    return binary_mlp(
+        20,
+        10,
+        width=16,
+        depth=depth,
+        weights=weights,
+        activation=activation,
+        gradient_mask=True,
+        dropout=(0.0, 0.0),
+        run=run(tmp_path),
+    )
+
+
+@pytest.mark.parametrize("weights", ["float", "binary", "stochastic"])
+@pytest.mark.parametrize("activation", ["relu", "hardtanh", "sign", "stochastic-sign"])
+def test_the_mlps_layers_compute_with_what_they_are_named_for(tmp_path: Path, weights: str, activation: str) -> None:
+    net = mlp(tmp_path, weights, activation)
+    seen: list[tuple[torch.nn.Module, torch.Tensor]] = []
+    for module in net:
+        module.register_forward_hook(lambda module, _, output: seen.append((module, output)))
+    x = torch.randn(50, 20, generator=torch.Generator().manual_seed(1))
+    for mode in (net.train, net.eval):
+        mode()
+        seen.clear()
+        net(x)
+        binary = [output for module, output in seen if isinstance(module, BinaryActivation)]
+        assert len(binary) == (3 if "sign" in activation else 0)
+        assert all(set(output.unique().tolist()) == {-1.0, 1.0} for output in binary)
+        layers = [module for module in net if isinstance(module, BinaryLinear)]
+        assert len(layers) == (0 if weights == "float" else 4)
+        assert all(layer.binary_weight().abs().eq(1).all() for layer in layers)
+    net.eval()
+    assert torch.equal(net(x), net(x)), "evaluation is deterministic"
+    net.train()
+    assert torch.equal(net(x), net(x)) == (not {weights, activation} & {"stochastic", "stochastic-sign"})
+
+
+def test_the_papers_net_has_its_number_of_binary_weights() -> None:
+    sizes = [784, 4096, 4096, 4096, 10]
+    assert sum(a * b for a, b in itertools.pairwise(sizes)) == 36_806_656
+    net = [BinaryLinear(a, b) for a, b in itertools.pairwise(sizes)]
+    assert sum(layer.weight.numel() for layer in net) == 36_806_656
+
+
+def test_latent_weights_start_uniform(tmp_path: Path) -> None:
+    layer = BinaryLinear(300, 300)
+    layer.reset_parameters(torch.Generator().manual_seed(0))
+    w = layer.weight.detach()
+    assert w.abs().max() <= 1
+    assert w.mean().abs() < 4 / sqrt(3 * w.numel())
+    assert w.square().mean().item() == pytest.approx(1 / 3, abs=0.005)

@@ -1,0 +1,86 @@
+"""What holds for every registered paper."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bnnbench.harness import collect, config, drawing, execute, paper, plan, registry, verdicts
+from bnnbench.harness.claim import Claim, judge
+from bnnbench.harness.collect import Results
+
+PAPERS = paper.names()
+
+
+def smoke(tmp_path: Path, name: str) -> plan.Plan:
+    chosen = {"papers": [name], "scale": "smoke", "results": str(tmp_path / "results")}
+    return plan.make(config.validate(chosen, "file"), "file")
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_published_numbers_are_well_formed_and_of_known_experiments(name: str) -> None:
+    room = paper.get(name)
+    rows = room.published()
+    assert rows
+    keys = [(row.experiment, row.variant, row.metric, row.model, row.dataset) for row in rows]
+    assert len(set(keys)) == len(keys), "a number stands twice"
+    for row in rows:
+        if row.variant:
+            assert row.variant in room.spec.experiments[row.experiment].variants
+            declared = room.declaration(row.experiment).metrics
+            units = {metric.name: metric.unit for metric in declared}
+            assert units[row.metric] == row.unit
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_claims_and_figures_name_what_exists(name: str) -> None:
+    known = {f"{room}/{experiment}" for room in PAPERS for experiment in paper.get(room).spec.experiments}
+    claims = verdicts.claims(name)
+    assert len({claim.name for claim in claims}) == len(claims) >= 1
+    for item in [*claims, *drawing.figures(name).values()]:
+        assert set(item.experiments) <= known
+        assert item.source
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_every_experiment_runs_at_smoke_scale_and_reports_what_it_declares(name: str, tmp_path: Path) -> None:
+    made = smoke(tmp_path, name)
+    for job in made.jobs:
+        record = execute.execute(made, job)
+        assert record.status == "ok", f"{job.id}: {record.reason}"
+        declared = {metric.name for metric in paper.get(name).declaration(job.experiment).metrics}
+        assert all(seed.metrics.keys() <= declared for seed in record.seeds)
+        assert record.datasets
+        assert all(len(data.checksum) == 64 for data in record.datasets)
+    for experiment in collect.experiments(made):
+        collect.collect(made, experiment)
+    for figure in drawing.figures(name):
+        drawing.draw(made, name, figure)
+        assert "Not drawn" not in drawing.path(made, name, figure).read_text()
+    verdicts.write(made, name)
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_claims_over_nothing_are_not_run(name: str, tmp_path: Path) -> None:
+    chosen = {"papers": [name], "scale": "laptop", "results": str(tmp_path / "results")}
+    made = plan.make(config.validate(chosen, "file"), "file")
+    for claim in registry.members(f"{paper.get(name).package}.claims", Claim):
+        assert judge(claim, Results.load(made, claim.experiments))["verdict"] == "not run"
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_experiments_are_planned_without_torch(name: str) -> None:
+    """An experiment's module imports torch and the like inside its function: planning takes milliseconds."""
+    heavy = {"torch", "numpy", "pandas", "scipy", "sklearn", "matplotlib", "jax", "mlflow"}
+    room = paper.get(name)
+    modules = [spec.module for spec in room.spec.experiments.values()] + ["claims", "figures"]
+    for module in modules:
+        path = room.folder.joinpath(*module.split(".")).with_suffix(".py")
+        for node in ast.parse(path.read_text()).body:
+            names: list[Any] = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            assert not heavy & {name.partition(".")[0] for name in names}, f"{path}: {names}"
