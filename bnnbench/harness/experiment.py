@@ -26,11 +26,11 @@ class Diverged(Exception):
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that an experiment reports for each seed."""
+    """A number that an experiment reports for each seed; `higher_is_better` is `None` where neither is."""
 
     name: str
     unit: str = ""
-    higher_is_better: bool = False
+    higher_is_better: bool | None = None
     description: str = ""
 
 

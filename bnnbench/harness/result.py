@@ -37,7 +37,7 @@ class MetricRecord(Record):
     """Unit and direction of a metric."""
 
     unit: str = ""
-    higher_is_better: bool = False
+    higher_is_better: bool | None = None
     description: str = ""
 
 

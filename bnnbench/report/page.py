@@ -18,13 +18,26 @@ if TYPE_CHECKING:
 
 
 def write(plan: Plan, content: Content, folder: Path) -> None:
-    """Writes `index.html` and `<paper>.html` for every paper into `folder`."""
-    templates = _templates()
-    page = {"content": content, "run": _run_line(content), "config": plan.config.model_dump(mode="json")}
-    write_atomic(folder / "index.html", templates.get_template("index.html.j2").render(page))
+    """Writes the page of every paper, then the index, into `folder`."""
     for room in content.papers:
-        text = templates.get_template("paper.html.j2").render(page, paper=room)
-        write_atomic(folder / f"{room.name}.html", text)
+        write_paper(plan, content, room.name, folder)
+    write_index(plan, content, folder)
+
+
+def write_index(plan: Plan, content: Content, folder: Path) -> None:
+    """Writes `index.html`: the overview of all papers."""
+    write_atomic(folder / "index.html", _templates().get_template("index.html.j2").render(_shared(plan, content)))
+
+
+def write_paper(plan: Plan, content: Content, name: str, folder: Path) -> None:
+    """Writes `<name>.html`: the claims, tables and figures of one paper."""
+    room = next(room for room in content.papers if room.name == name)
+    text = _templates().get_template("paper.html.j2").render(_shared(plan, content), paper=room)
+    write_atomic(folder / f"{name}.html", text)
+
+
+def _shared(plan: Plan, content: Content) -> dict[str, Any]:
+    return {"content": content, "run": _run_line(content), "config": plan.config.model_dump(mode="json")}
 
 
 def _templates() -> "Environment":

@@ -72,7 +72,7 @@ class Column:
 
     name: str
     unit: str
-    higher_is_better: bool
+    higher_is_better: bool | None
     description: str
     has_published: bool
 

@@ -38,9 +38,11 @@ def test_claims_and_figures_name_what_exists(name: str) -> None:
     known = {f"{room}/{experiment}" for room in PAPERS for experiment in paper.get(room).spec.experiments}
     claims = verdicts.claims(name)
     assert len({claim.name for claim in claims}) == len(claims) >= 1
-    for item in [*claims, *drawing.figures(name).values()]:
-        assert set(item.experiments) <= known
-        assert item.source
+    needed = [(claim.experiments, claim.source) for claim in claims]
+    needed += [(figure.experiments, figure.source) for figure in drawing.figures(name).values()]
+    for experiments, source in needed:
+        assert set(experiments) <= known
+        assert source
 
 
 @pytest.mark.parametrize("name", PAPERS)

@@ -89,7 +89,7 @@ def _epoch(net: nn.Module, optimizer: torch.optim.Adam, splits: Splits, params: 
     for indices in torch.split(order[: n_batches * batch], batch):
         optimizer.zero_grad(set_to_none=True)
         loss = squared_hinge(net(splits.x_train[indices]), splits.y_train[indices])
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         if params.clip:
             clip_latent_weights(net)

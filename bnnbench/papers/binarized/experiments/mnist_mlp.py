@@ -8,11 +8,11 @@ from bnnbench.harness.experiment import Metric, Outcome, Params, experiment
 from bnnbench.harness.run import Run
 
 METRICS = (
-    Metric("test_error", "%", description="test error at the epoch with the lowest validation error"),
-    Metric("validation_error", "%", description="lowest validation error"),
+    Metric("test_error", "%", False, description="test error at the epoch with the lowest validation error"),
+    Metric("validation_error", "%", False, description="lowest validation error"),
     Metric("best_epoch", "epochs", description="epoch with the lowest validation error, the last one in a tie"),
-    Metric("epochs_to_converge", "epochs", description="first epoch within 1 point of the lowest validation error"),
-    Metric("train_loss", description="squared hinge loss of the last epoch"),
+    Metric("epochs_to_converge", "epochs", False, description="first epoch within 1 point of the lowest"),
+    Metric("train_loss", "", False, description="squared hinge loss of the last epoch"),
     Metric("saturated", "%", description="latent weights with |w| > 0.99 after training"),
 )
 

@@ -1,0 +1,236 @@
+"""The real workflow, run as a user runs it, with the paper of another package."""
+
+import gzip
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ROOT, environment
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+TOY: dict[str, Any] = {"scale": "smoke", "papers": ["toy"]}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout whose configuration asks for the toy paper at smoke scale."""
+    for name in ("workflow", "profiles", "config"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "Snakefile", tmp_path)
+    configure(tmp_path)
+    return tmp_path
+
+
+def configure(checkout: Path, **values: Any) -> None:
+    (checkout / "config/config.yaml").write_text(yaml.safe_dump({**TOY, **values}))
+
+
+def results(checkout: Path) -> dict[str, dict[str, Any]]:
+    paths = (checkout / "results/smoke").glob("*/*/*/result.json")
+    return {str(path.parent.relative_to(checkout / "results/smoke")): json.loads(path.read_text()) for path in paths}
+
+
+def metrics(checkout: Path) -> dict[str, list[dict[str, float]]]:
+    return {name: [seed["metrics"] for seed in record["seeds"]] for name, record in results(checkout).items()}
+
+
+def tracked_runs(checkout: Path) -> list[str]:
+    with sqlite3.connect(checkout / "mlflow.db") as database:
+        query = (
+            "select t.value from tags t join runs r on r.run_uuid = t.run_uuid "
+            "where t.key = 'bnnbench.job' and r.lifecycle_stage = 'active' order by 1"
+        )
+        return [row[0] for row in database.execute(query)]
+
+
+def test_from_nothing_to_the_report_and_then_nothing_to_do(checkout: Path, command: Command) -> None:
+    done = command("snakemake")
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = checkout / "results/smoke"
+    jobs = ["toy/still/default", "toy/walk/plain", "toy/walk/shifted"]
+    assert sorted(results(checkout)) == jobs
+    assert tracked_runs(checkout) == jobs
+    for name in ("report/index.html", "report/toy.html", "results.parquet", "figures/toy/path.svg", "environment.json"):
+        assert (folder / name).stat().st_size > 0
+    assert json.loads((folder / "claims/toy.json").read_text())[0]["verdict"] == "reproduced"
+    page = (folder / "report/toy.html").read_text()
+    assert "The shift moves the end by 2 m." in page
+    assert str(Path.home()) not in page
+
+    again = command("snakemake")
+    assert again.returncode == 0
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+    # one parameter of one experiment: its jobs and no others
+    before = results(checkout)
+    configure(checkout, params={"toy/still": {"value": 2.0}})
+    assert command("snakemake", "--quiet", "all").returncode == 0
+    after = results(checkout)
+    assert {name for name in jobs if after[name] != before[name]} == {"toy/still/default"}
+    assert after["toy/still/default"]["seeds"][0]["metrics"] == {"end": 2.0}
+
+    # the code that one experiment uses, in a module that it imports: its jobs and no others
+    model = checkout / "site/toy_paper/model.py"
+    model.write_text(model.read_text().replace("1.0", "3.0"))
+    assert command("snakemake", "--quiet", "all").returncode == 0
+    last = results(checkout)
+    assert {name for name in jobs if last[name] != after[name]} == {"toy/walk/plain", "toy/walk/shifted"}
+    assert tracked_runs(checkout) == jobs
+
+
+def test_one_figure_needs_only_its_experiments(checkout: Path, command: Command) -> None:
+    assert command("snakemake", "toy_path").returncode == 0
+    assert sorted(results(checkout)) == ["toy/walk/plain", "toy/walk/shifted"]
+    assert (checkout / "results/smoke/figures/toy/path.svg").exists()
+    assert command("snakemake", "toy").returncode == 0
+    assert (checkout / "results/smoke/report/toy.html").exists()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.05)
+
+
+def start(checkout: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        ["snakemake"],
+        cwd=checkout,
+        env=environment(checkout / "site"),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+SLOW = {"params": {"toy/walk": {"pause": 0.05}}}
+
+
+@pytest.mark.parametrize("orphans", [False, True], ids=["with-its-jobs", "alone"])
+def test_a_killed_snakemake_goes_on_and_gives_the_same_numbers(checkout: Path, command: Command, orphans: bool) -> None:
+    configure(checkout, **SLOW)
+    killed = start(checkout)
+    history = checkout / "results/smoke/toy/walk/shifted/history.jsonl"
+    wait_until(lambda: history.exists() and len(history.read_text().splitlines()) > 25)
+    if orphans:
+        os.kill(killed.pid, signal.SIGKILL)  # its jobs live on, and must not be computed beside themselves
+    else:
+        os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    done = command("snakemake")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert tracked_runs(checkout) == ["toy/still/default", "toy/walk/plain", "toy/walk/shifted"]
+    found = metrics(checkout)
+    shutil.rmtree(checkout / "results")
+    (checkout / "mlflow.db").unlink()
+    assert command("snakemake", "--quiet", "all").returncode == 0
+    assert metrics(checkout) == found
+
+
+def test_two_at_once_are_told_apart(checkout: Path, command: Command) -> None:
+    configure(checkout, **SLOW)
+    first = start(checkout)
+    wait_until(lambda: (checkout / "results/smoke/toy/walk/plain/history.jsonl").exists())
+    second = command("snakemake")
+    assert second.returncode == 1
+    assert "bnnbench: another snakemake is at work in results; wait for it" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert first.wait(120) == 0
+
+
+def test_a_failed_job_is_named_in_the_report_and_computed_next_time(checkout: Path, command: Command) -> None:
+    configure(checkout, params={"toy/walk": {"fault": "crash"}})
+    done = command("snakemake")
+    assert done.returncode != 0
+    assert sorted(results(checkout)) == ["toy/still/default"]
+    page = (checkout / "results/smoke/report/toy.html").read_text()
+    assert "RuntimeError: the walker fell" in page
+    text = command("bnnbench", "report", "--text").stdout
+    assert "the walker fell" in text
+
+    model = checkout / "site/toy_paper/walk.py"
+    model.write_text(model.read_text().replace('raise RuntimeError("the walker fell")', "pass"))
+    assert command("snakemake").returncode == 0
+    assert "the walker fell" not in (checkout / "results/smoke/report/toy.html").read_text()
+
+
+def test_a_diverged_job_is_a_result(checkout: Path, command: Command) -> None:
+    configure(checkout, params={"toy/walk": {"fault": "nan"}})
+    done = command("snakemake")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert results(checkout)["toy/walk/plain"]["status"] == "diverged"
+    assert "position is nan at step 11" in (checkout / "results/smoke/report/toy.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("scale: big", "config.yaml: scale 'big' is not one of smoke, laptop, paper"),
+        ("params: {toy/walk: {stps: 3}}\npapers: [toy]", "did you mean 'steps'?"),
+        ("experiments: [toy/wlk]", "no experiment 'toy/wlk'; did you mean 'toy/walk'?"),
+        ("seeds: [0, 0]", "seed 0 is listed more than once"),
+    ],
+)
+def test_a_mistake_in_the_configuration_is_one_line(checkout: Path, command: Command, text: str, message: str) -> None:
+    (checkout / "config/config.yaml").write_text(text)
+    for words in (["snakemake"], ["bnnbench", "plan"]):
+        done = command(*words)
+        assert done.returncode == 1
+        lines = [line for line in done.stderr.splitlines() if line.startswith("bnnbench: ")]
+        assert len(lines) == 1
+        assert message in lines[0]
+        assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_results_that_cannot_be_written_are_one_line(checkout: Path, command: Command) -> None:
+    (checkout / "results").write_text("a file where the folder should be")
+    done = command("snakemake")
+    assert done.returncode != 0
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def digits(folder: Path) -> None:
+    """MNIST files of the right names and sizes whose content is not MNIST."""
+    folder.mkdir(parents=True)
+    for split, n in (("train", 60000), ("t10k", 10000)):
+        header = bytes([0, 0, 8, 3]) + n.to_bytes(4, "big") + (28).to_bytes(4, "big") * 2
+        (folder / f"{split}-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + bytes(n * 784), 1))
+        header = bytes([0, 0, 8, 1]) + n.to_bytes(4, "big")
+        (folder / f"{split}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(header + bytes(n), 1))
+
+
+def test_wrong_data_stop_the_jobs_that_need_them_and_no_others(checkout: Path, command: Command) -> None:
+    digits(checkout / "data/mnist")
+    still = {"toy/still": {"dataset": "mnist"}}
+    configure(checkout, params=still, data={"dir": str(checkout / "data")})
+    done = command("snakemake")
+    assert done.returncode != 0
+    output = done.stdout + done.stderr
+    assert "train-images-idx3-ubyte.gz" in output
+    assert "md5" in output
+    assert "Traceback" not in output
+    assert sorted(results(checkout)) == ["toy/walk/plain", "toy/walk/shifted"]
+
+
+def test_data_that_cannot_be_had_are_a_skip_with_the_command_to_fetch_them(checkout: Path, command: Command) -> None:
+    (checkout / "data").mkdir()
+    places = {"dir": str(checkout / "data"), "cache": str(checkout / "cache"), "bundled": False}
+    configure(checkout, params={"toy/still": {"dataset": "mnist"}}, data=places)
+    done = command("snakemake")
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = results(checkout)["toy/still/default"]
+    assert record["status"] == "skipped"
+    assert record["reason"].endswith("run: bnnbench data fetch mnist")
+    assert "bnnbench data fetch mnist" in (checkout / "results/smoke/report/toy.html").read_text()
