@@ -23,9 +23,11 @@ app = typer.Typer(
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: where each one comes from, download, verification.")
 app.add_typer(data_app, name="data")
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="configuration file")]
+ConfigOption = Annotated[
+    str, typer.Option("--config", "-c", envvar="BNNBENCH_CONFIG", help="configuration file (or its content as JSON)")
+]
 ScaleOption = Annotated[str | None, typer.Option("--scale", "-s", help="smoke, laptop or paper, instead of the file's")]
-DEFAULT_CONFIG = configuration.DEFAULT_PATH
+DEFAULT_CONFIG = str(configuration.DEFAULT_PATH)
 
 
 def main() -> None:
@@ -40,13 +42,13 @@ def main() -> None:
         sys.exit(0)
 
 
-def _plan(config: Path, scale: str | None, where: str = "") -> "Plan":
+def _plan(config: str, scale: str | None) -> "Plan":
     from bnnbench.harness import plan
 
-    return plan.make(_config(config, scale), where or str(config))
+    return plan.make(_config(config, scale), configuration.name(config))
 
 
-def _config(config: Path, scale: str | None) -> configuration.Config:
+def _config(config: str, scale: str | None) -> configuration.Config:
     return configuration.load(config, {"scale": scale} if scale else None)
 
 
@@ -245,15 +247,6 @@ def figure(paper: str, name: str, config: ConfigOption = DEFAULT_CONFIG, scale: 
     drawing.draw(_plan(config, scale), paper, name)
 
 
-@app.command(hidden=True)
-def environment(path: Path) -> None:
-    """Capture the machine and software (a step of the workflow)."""
-    from bnnbench.harness import environment as machine
-    from bnnbench.harness.files import write_json
-
-    write_json(path, machine.capture())
-
-
 @data_app.command("list")
 def data_list(config: ConfigOption = DEFAULT_CONFIG, scale: ScaleOption = None) -> None:
     """Every data set and where it would come from."""
@@ -280,7 +273,7 @@ def data_verify(
 
 
 def _verify(
-    names: list[str] | None, path: Path, scale: str | None, changes: Mapping[str, Any], record: Path | None = None
+    names: list[str] | None, path: str, scale: str | None, changes: Mapping[str, Any], record: Path | None = None
 ) -> None:
     from bnnbench.harness import data, registry
 

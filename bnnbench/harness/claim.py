@@ -67,6 +67,11 @@ def at_least(what: str, interval: Interval, bound: float, unit: str = "") -> Evi
     return _one_sided(what, interval, bound, unit, "at least", interval.low >= bound, interval.high < bound)
 
 
+def more_than(what: str, interval: Interval, bound: float, unit: str = "") -> Evidence:
+    """The claim that a mean is more than `bound`; a difference of exactly 0 is not more than 0."""
+    return _one_sided(what, interval, bound, unit, "more than", interval.low > bound, interval.high <= bound)
+
+
 def all_of(*parts: Evidence) -> Evidence:
     """A claim with several parts: contradicted if one is, reproduced if all are."""
     verdicts = {part.verdict for part in parts}

@@ -1,6 +1,7 @@
 """What to reproduce, at which scale, where data and results live: `config/config.yaml`, validated."""
 
 import difflib
+import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -80,12 +81,25 @@ class Config(Section):
         return self.scale != "paper" if self.data.bundled is None else self.data.bundled
 
 
-def load(path: Path = DEFAULT_PATH, changes: Mapping[str, Any] | None = None) -> Config:
-    """Reads a configuration file (without the default file: the defaults) and applies `changes` to its top keys."""
-    if not path.exists() and path != DEFAULT_PATH:
-        raise UserError(f"{path}: no such file")
-    values = read_yaml(path) if path.exists() else {}
-    return validate({**values, **(changes or {})}, str(path))
+def load(source: str = str(DEFAULT_PATH), changes: Mapping[str, Any] | None = None) -> Config:
+    """The configuration in a file, or in JSON text, with `changes` to its top keys; without the default file: defaults.
+
+    The workflow hands its jobs the text, so that they need no file and see what the plan saw.
+    """
+    if source.startswith("{"):
+        values = json.loads(source)
+    elif Path(source).exists():
+        values = read_yaml(Path(source))
+    elif Path(source) == DEFAULT_PATH:
+        values = {}
+    else:
+        raise UserError(f"{source}: no such file")
+    return validate({**values, **(changes or {})}, name(source))
+
+
+def name(source: str) -> str:
+    """What errors call a configuration."""
+    return "the workflow's configuration" if source.startswith("{") else source
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -46,11 +46,23 @@ def capture() -> dict[str, Any]:
     return {"id": digest, **content}
 
 
-def identify(path: Path) -> str:
-    """The id of the environment recorded at `path`, captured now where none is."""
+def note(folder: Path) -> str:
+    """Captures this environment, keeps it below `folder` (the results of a scale), and returns its id."""
+    content = capture()
+    path = _path(folder, content["id"])
     if not path.exists():
-        write_json(path, capture())
-    return str(read_yaml(path)["id"])
+        write_json(path, content)
+    return str(content["id"])
+
+
+def noted(folder: Path, identifier: str) -> dict[str, Any]:
+    """The environment that was kept under `identifier`; empty where it was not."""
+    path = _path(folder, identifier)
+    return read_yaml(path) if path.exists() else {}
+
+
+def _path(folder: Path, identifier: str) -> Path:
+    return folder / "environments" / f"{identifier}.json"
 
 
 def git_state() -> dict[str, Any]:

@@ -222,7 +222,7 @@ def _compose(
                 for m in metrics
             },
             "datasets": [record.model_dump() for record in datasets],
-            "environment": environment.identify(plan.config.folder() / "environment.json"),
+            "environment": environment.note(plan.config.folder()),
             "device": job.device,
             "threads": job.resources.threads,
             "wall_seconds": sum(seed.wall_seconds for seed in seeds),

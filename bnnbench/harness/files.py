@@ -5,10 +5,21 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from errno import EACCES, ENOTDIR
 from pathlib import Path
 from typing import Any
 
 from bnnbench.errors import UserError
+
+
+def check_folder(path: Path) -> None:
+    """Raises `UserError` where `path` could not become, or is not, a folder to write in; touches nothing."""
+    nearest = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    with writing(path):
+        if not nearest.is_dir():
+            raise NotADirectoryError(ENOTDIR, f"{nearest} is a file")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(EACCES, f"{nearest} does not let you write")
 
 
 @contextmanager

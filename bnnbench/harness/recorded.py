@@ -23,8 +23,8 @@ def record(plan: Plan, name: str) -> list[Path]:
     written = [target / "results.csv", target / "jobs.csv"]
     for path, frame in zip(written, (results.metrics, results.jobs), strict=True):
         produce_atomic(path, lambda partial, frame=frame: frame.to_csv(partial, index=False))  # type: ignore[misc]
-    for path in [source / "environment.json", *sorted((source / "claims").glob("*.json"))]:
-        copy = target / (path.name if path.parent == source else f"claims-{path.name}")
-        shutil.copyfile(path, copy)
-        written.append(copy)
+    for kind in ("claims", "environments"):
+        for path in sorted((source / kind).glob("*.json")):
+            written.append(target / f"{kind}-{path.name}")
+            shutil.copyfile(path, written[-1])
     return written

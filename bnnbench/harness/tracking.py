@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bnnbench.errors import UserError
-from bnnbench.harness import collect, drawing, history, paper
+from bnnbench.harness import collect, drawing, environment, history, paper
 from bnnbench.harness.files import locked
 from bnnbench.harness.plan import Job, Plan
 from bnnbench.harness.result import Result
@@ -207,9 +207,7 @@ def _finish(client: "MlflowClient", run_id: str, plan: Plan, job: Job, record: R
         "bnnbench.environment": record.environment,
         "bnnbench.warnings": "; ".join(record.warnings),
     }
-    environment = plan.config.folder() / "environment.json"
-    if environment.exists():
-        found = json.loads(environment.read_text())
+    if found := environment.noted(plan.config.folder(), record.environment):
         tags |= {"mlflow.source.git.commit": found["commit"] or "unknown", "bnnbench.dirty": str(found["dirty"])}
     client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
     for path in [plan.folder(job) / "result.json", *_figures(plan, job)]:

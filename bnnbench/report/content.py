@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bnnbench.errors import UserError
-from bnnbench.harness import data, paper, registry
+from bnnbench.harness import data, environment, paper, registry
 from bnnbench.harness.claim import VERDICTS
 from bnnbench.harness.config import parse, read_yaml
 from bnnbench.harness.figure import Figure
@@ -48,12 +48,12 @@ def gather(plan: Plan) -> Content:
     papers = tuple(_paper(plan, paper.get(name)) for name in plan.papers())
     states = [state for room in papers for part in room.studies for state in part.jobs]
     finished = [state.finished for state in states if state.finished > 0]
-    environment = plan.config.folder() / "environment.json"
+    latest = max(states, key=lambda state: state.finished, default=None)
     return Content(
         scale=plan.config.scale,
         papers=papers,
         data=tuple(_data_line(plan, name) for name in plan.data),
-        environment=read_yaml(environment) if environment.exists() else {},
+        environment=environment.noted(plan.config.folder(), latest.environment) if latest else {},
         environments=tuple(sorted({state.environment for state in states} - {""})),
         first_finished=min(finished, default=0.0),
         last_finished=max(finished, default=0.0),

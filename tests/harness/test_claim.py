@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bnnbench.harness import collect, config, execute, plan, registry
-from bnnbench.harness.claim import Claim, Evidence, all_of, at_least, at_most, judge
+from bnnbench.harness.claim import Claim, Evidence, all_of, at_least, at_most, judge, more_than
 from bnnbench.harness.collect import Results
 from bnnbench.harness.statistics import Interval, mean_interval
 
@@ -24,6 +24,12 @@ def test_one_sided_verdicts(mean: float, half: float, bound: float) -> None:
     if bound not in (interval.low, interval.high):
         opposite = {"reproduced": "contradicted", "contradicted": "reproduced", "inconclusive": "inconclusive"}
         assert lower.verdict == opposite[upper.verdict]
+
+
+def test_more_than_is_strict() -> None:
+    assert more_than("x", mean_interval([0.0, 0.0]), 0.0).verdict == "contradicted"
+    assert at_least("x", mean_interval([0.0, 0.0]), 0.0).verdict == "reproduced"
+    assert more_than("x", mean_interval([1.0, 1.1]), 0.0).verdict == "reproduced"
 
 
 def test_one_seed_is_never_enough() -> None:

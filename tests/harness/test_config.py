@@ -39,7 +39,7 @@ def test_a_mistake_is_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text(text + "\n")
     with pytest.raises(UserError) as caught:
-        plan.make(config.load(path), str(path))
+        plan.make(config.load(str(path)), str(path))
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert WRONG[text] in message
@@ -48,7 +48,7 @@ def test_a_mistake_is_one_line(tmp_path: Path, text: str) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\.yaml: no such file"):
-        config.load(tmp_path / "nowhere.yaml")
+        config.load(str(tmp_path / "nowhere.yaml"))
 
 
 @given(
@@ -68,7 +68,7 @@ def test_whatever_a_file_holds_is_a_configuration_or_one_line(values: dict[str, 
 @pytest.mark.parametrize("name", ["config", "smoke", "paper"])
 def test_the_projects_own_files_are_valid(name: str) -> None:
     path = Path(__file__).parents[2] / "config" / f"{name}.yaml"
-    assert plan.make(config.load(path), str(path)).jobs
+    assert plan.make(config.load(str(path)), str(path)).jobs
 
 
 def test_the_default_file_states_the_defaults_and_every_key() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bnnbench.harness import environment, result
+from bnnbench.harness import environment, files, result
 from bnnbench.harness.collect import collect
 from bnnbench.harness.config import validate
 from bnnbench.harness.files import write_json
@@ -68,7 +68,7 @@ def fail(plan: Plan, job: Job, reason: str) -> None:
 
 def gathered(plan: Plan) -> None:
     """Collects every experiment and captures the environment."""
-    environment.identify(plan.config.folder() / "environment.json")
+    files.write_json(plan.config.folder() / "environments" / "e1.json", {**environment.capture(), "id": "e1"})
     for name in {f"{job.paper}/{job.experiment}" for job in plan.jobs}:
         collect(plan, name)
 

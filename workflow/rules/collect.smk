@@ -3,7 +3,6 @@
 
 rule collect:
     input:
-        config=ancient(RESOLVED),
         results=lambda wildcards: results_of(
             f"{wildcards.paper}/{wildcards.experiment}"
         ),
@@ -17,24 +16,22 @@ rule collect:
     log:
         f"{FOLDER}/logs/collect-{{paper}}-{{experiment}}.txt",
     shell:
-        "bnnbench collect {wildcards.paper:q}/{wildcards.experiment:q} --config {input.config:q} > {log:q} 2>&1"
+        "bnnbench collect {wildcards.paper:q}/{wildcards.experiment:q} 2>&1 | tee {log:q}"
 
 
 rule table:
     input:
-        config=ancient(RESOLVED),
         tables=collected(EXPERIMENTS),
     output:
         f"{FOLDER}/results.parquet",
     log:
         f"{FOLDER}/logs/table.txt",
     shell:
-        "bnnbench table --config {input.config:q} > {log:q} 2>&1"
+        "bnnbench table 2>&1 | tee {log:q}"
 
 
 rule claims:
     input:
-        config=ancient(RESOLVED),
         tables=lambda wildcards: collected(of_paper(wildcards.paper)),
     output:
         f"{FOLDER}/claims/{{paper}}.json",
@@ -45,4 +42,4 @@ rule claims:
             f"{papers.get(wildcards.paper).package}.claims"
         ),
     shell:
-        "bnnbench claims {wildcards.paper:q} --config {input.config:q} > {log:q} 2>&1"
+        "bnnbench claims {wildcards.paper:q} 2>&1 | tee {log:q}"

@@ -1,7 +1,9 @@
 # The plan: the validated configuration expanded into jobs. Every rule builds on it and on nothing else.
+import hashlib
 import os
 import sys
 from pathlib import Path
+from shlex import quote
 
 from bnnbench.errors import UserError
 from bnnbench.harness import collect as tables
@@ -10,9 +12,6 @@ from bnnbench.harness import drawing, files
 from bnnbench.harness import paper as papers
 from bnnbench.harness import plan as planning
 from bnnbench.harness.code import code_hash
-
-# `bnnbench` of the environment that runs this snakemake, activated or not.
-shell.prefix(f"set -euo pipefail; PATH='{Path(sys.executable).parent}':$PATH; ")
 
 
 def stop(message):
@@ -25,6 +24,7 @@ try:
     SOURCE = " + ".join(map(str, workflow.configfiles)) or "the command line"
     CONFIG = configuration.validate(config, SOURCE)
     PLAN = planning.make(CONFIG, SOURCE)
+    files.check_folder(CONFIG.folder())
     FIGURES = {paper: drawing.figures(paper) for paper in PLAN.papers()}
 except UserError as error:
     stop(error)
@@ -33,12 +33,19 @@ JOBS = {job.id: job for job in PLAN.jobs}
 EXPERIMENTS = tables.experiments(PLAN)
 PAPERS = PLAN.papers()
 FOLDER = str(CONFIG.folder())
-RESOLVED = f"{FOLDER}/config.yaml"
-ENVIRONMENT = f"{FOLDER}/environment.json"
 RESULT = f"{FOLDER}/{{job}}/result.json"
 REPORT = f"{FOLDER}/report/index.html"
 REPORT_CODE = code_hash("bnnbench.report.page")
 TRACKED = f"{FOLDER}/tracked.json"
+
+
+# Jobs use the `bnnbench` of the environment that runs this snakemake, activated or not, and this very configuration.
+shell.prefix(
+    f"set -euo pipefail; export PATH={quote(str(Path(sys.executable).parent))}:$PATH "
+    f"BNNBENCH_CONFIG={quote(CONFIG.model_dump_json())}; ".replace("{", "{{").replace(
+        "}", "}}"
+    )
+)
 
 
 # Snakemake's own lock outlives a killed Snakemake; this one ends with its process. The profile turns the other one off.
@@ -74,12 +81,27 @@ def results_of(name):
     ]
 
 
+def datasets_of(job):
+    return (
+        [] if job.skip else [f"{FOLDER}/datasets/{name}.json" for name in job.datasets]
+    )
+
+
+def about(paper):
+    """What the page of a paper says beyond its results: title, deviations, published numbers."""
+    sources = [
+        papers.get(paper).folder / name for name in ("paper.yaml", "published.csv")
+    ]
+    text = b"".join(path.read_bytes() for path in sources if path.exists())
+    return hashlib.blake2b(text, digest_size=8).hexdigest()
+
+
 def drawn(paper):
     return [f"{FOLDER}/figures/{paper}/{name}.svg" for name in FIGURES[paper]]
 
 
 wildcard_constraints:
-    paper="[^/]+",
+    paper="|".join(PAPERS),
     experiment="[^/]+",
     figure="[^/]+",
     job="[^/]+/[^/]+/[^/]+",

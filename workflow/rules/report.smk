@@ -3,7 +3,6 @@
 
 rule figure:
     input:
-        config=ancient(RESOLVED),
         tables=lambda wildcards: collected(
             FIGURES[wildcards.paper][wildcards.figure].experiments
         ),
@@ -16,13 +15,11 @@ rule figure:
             f"{papers.get(wildcards.paper).package}.figures"
         ),
     shell:
-        "bnnbench figure {wildcards.paper:q} {wildcards.figure:q} --config {input.config:q} > {log:q} 2>&1"
+        "bnnbench figure {wildcards.paper:q} {wildcards.figure:q} 2>&1 | tee {log:q}"
 
 
 rule page:
     input:
-        config=ancient(RESOLVED),
-        environment=ancient(ENVIRONMENT),
         tables=lambda wildcards: collected(of_paper(wildcards.paper)),
         claims=f"{FOLDER}/claims/{{paper}}.json",
         figures=lambda wildcards: drawn(wildcards.paper),
@@ -32,13 +29,13 @@ rule page:
         f"{FOLDER}/logs/page-{{paper}}.txt",
     params:
         code=REPORT_CODE,
+        about=lambda wildcards: about(wildcards.paper),
     shell:
-        "bnnbench report {wildcards.paper:q} --no-refresh --config {input.config:q} > {log:q} 2>&1"
+        "bnnbench report {wildcards.paper:q} --no-refresh 2>&1 | tee {log:q}"
 
 
 rule report:
     input:
-        config=ancient(RESOLVED),
         pages=expand(f"{FOLDER}/report/{{paper}}.html", paper=PAPERS),
         table=f"{FOLDER}/results.parquet",
     output:
@@ -48,12 +45,11 @@ rule report:
     params:
         code=REPORT_CODE,
     shell:
-        "bnnbench report --index --no-refresh --config {input.config:q} > {log:q} 2>&1"
+        "bnnbench report --index --no-refresh 2>&1 | tee {log:q}"
 
 
 rule track:
     input:
-        config=ancient(RESOLVED),
         results=expand(RESULT, job=JOBS),
         figures=[path for paper in PAPERS for path in drawn(paper)],
     output:
@@ -61,7 +57,7 @@ rule track:
     log:
         f"{FOLDER}/logs/track.txt",
     shell:
-        "bnnbench track --config {input.config:q} --stamp {output:q} > {log:q} 2>&1"
+        "bnnbench track --stamp {output:q} 2>&1 | tee {log:q}"
 
 
 for paper in PAPERS:
@@ -84,4 +80,4 @@ for paper in PAPERS:
 # The report of a run in which a job failed: everything else is there, and the failure is named.
 onerror:
     if not workflow.dryrun:
-        shell("test ! -e {RESOLVED:q} || bnnbench report --config {RESOLVED:q}")
+        shell("bnnbench report")

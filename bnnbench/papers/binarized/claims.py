@@ -1,6 +1,6 @@
 """The paper's claims as tests over results."""
 
-from bnnbench.harness.claim import Evidence, all_of, at_least, at_most, claim
+from bnnbench.harness.claim import Evidence, all_of, at_least, at_most, claim, more_than
 from bnnbench.harness.collect import Results
 
 MNIST = "binarized/mnist-mlp"
@@ -78,7 +78,7 @@ def learning_rate_scale_matters(results: Results) -> Evidence:
 def clipping_matters(results: Results) -> Evidence:
     """An ablation against the same net with clipping."""
     cost = results.difference(MNIST, "test_error", "bnn-no-clip", "bnn")
-    return at_least("without clipping - BNN", cost, 0.0, "points")
+    return more_than("without clipping - BNN", cost, 0.0, "points")
 
 
 @claim(
@@ -90,9 +90,9 @@ def clipping_matters(results: Results) -> Evidence:
     scales=FULL,
 )
 def bnn_trains_slower(results: Results) -> Evidence:
-    """At least one epoch more than the real-valued net with the same gradient (HardTanh)."""
+    """Against the real-valued net with the same gradient (HardTanh)."""
     more = results.difference(MNIST, "epochs_to_converge", "bnn", "float-hardtanh")
-    return at_least("BNN - float (HardTanh)", more, 1.0, "epochs")
+    return more_than("BNN - float (HardTanh)", more, 0.0, "epochs")
 
 
 @claim(
