@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -148,7 +149,7 @@ def ui(
     """Open the MLflow UI, with running jobs followed: curves are live."""
     from bnnbench.cli import ui as server
 
-    server.serve(_plan(config, scale), port, every, print)
+    server.serve(_plan(config, scale), port, every, partial(print, flush=True))
 
 
 @app.command()

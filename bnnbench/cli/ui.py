@@ -23,7 +23,8 @@ def serve(plan: Plan, port: int, every: float, say: Callable[[str], None]) -> No
     # One worker and no job runner: 2 processes instead of 15, and a quarter of the start-up time.
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking.uri(), "--workers", "1"]
-    server = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], env=environment)
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    server = subprocess.Popen(command, env=environment, stdout=sys.stderr)
     try:
         _follow(plan, every, lambda: server.poll() is None, say)
         raise UserError(f"the MLflow server ended with status {server.returncode}; its messages are above")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from math import isinf
+from math import floor, isinf, log10
 from typing import Any, Literal
 
 from bnnbench.harness.collect import NotRun, Results
@@ -86,6 +86,9 @@ def _one_sided(
     if isinf(interval.high):
         text = f"{what}: {interval.mean:.3g}{space} from one seed; an interval needs two"
         return Evidence("inconclusive", f"{text} (claimed: {relation} {bound:g}{space})")
-    numbers = f"{interval.mean:.3g}{space} [{interval.low:.3g}, {interval.high:.3g}], n = {interval.n}"
+    # Two digits of the half-width: what the interval supports.
+    places = max(0, 1 - floor(log10(interval.half_width))) if interval.half_width > 1e-9 else 3
+    mean, low, high = (f"{value:.{places}f}" for value in (interval.mean, interval.low, interval.high))
+    numbers = f"{mean}{space} [{low}, {high}], n = {interval.n}"
     verdict: Verdict = "reproduced" if holds else "contradicted" if fails else "inconclusive"
     return Evidence(verdict, f"{what}: {numbers} (claimed: {relation} {bound:g}{space})")

@@ -70,7 +70,7 @@ def test_a_claim_of_another_package_is_judged(results: plan.Plan) -> None:
     (claim,) = registry.members("toy_paper.claims", Claim)
     verdict = judge(claim, Results.load(results, claim.experiments))
     assert verdict["verdict"] == "reproduced"
-    assert verdict["text"].startswith("shifted - plain: 2 m [2, 2], n = 3")
+    assert verdict["text"].startswith("shifted - plain: 2.000 m [2.000, 2.000], n = 3")
 
 
 def test_what_is_missing_is_said(results: plan.Plan) -> None:

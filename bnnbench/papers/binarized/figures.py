@@ -50,7 +50,7 @@ def mnist_curves(results: Results) -> "Canvas":
         results.curves(MNIST, "bnn", "validation_error")  # raises NotRun with the reason
     top.set(ylabel="validation error (%)", yscale="log")
     bottom.set(ylabel="squared hinge loss", xlabel="epoch", yscale="log")
-    _plain_ticks(top)
+    _readable_ticks(top)
     top.legend(ncols=2)
     return canvas
 
@@ -65,11 +65,13 @@ def _band(axes: "Axes", results: Results, variant: str, name: str, style: str, c
     return True
 
 
-def _plain_ticks(axes: "Axes") -> None:
-    from matplotlib.ticker import NullFormatter, ScalarFormatter
+def _readable_ticks(axes: "Axes") -> None:
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
+    axes.yaxis.set_major_locator(FixedLocator([1, 1.5, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 70, 100]))
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(ScalarFormatter())
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 @figure(
@@ -124,7 +126,7 @@ def _errors(results: Results, variants: dict[str, str], published: bool) -> "Can
     if published:
         setting = "published" if results.scale == "paper" else "published (paper's setting)"
         axes.plot([], [], "D", color=PALETTE[1], label=setting)
-        axes.legend(loc="lower right")
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1))
     return canvas
 
 

@@ -1,0 +1,146 @@
+"""The command as a user meets it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import environment
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def smoke(tmp_path: Path) -> str:
+    path = tmp_path / "smoke.yaml"
+    path.write_text("{scale: smoke, papers: [toy]}")
+    return str(path)
+
+
+def test_planning_and_listing_load_nothing_heavy(tmp_path: Path) -> None:
+    script = (
+        "import sys; from typer.testing import CliRunner; from bnnbench.cli.commands import app; "
+        "done = CliRunner().invoke(app, sys.argv[1:]); print(done.output); "
+        "print(sorted({'torch', 'pandas', 'mlflow', 'scipy', 'sklearn', 'matplotlib', 'numpy'} & set(sys.modules)))"
+    )
+    for words in (["list"], ["list", "datasets"], ["plan", "--scale", "paper"], ["data", "list"]):
+        done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "[]", words
+
+
+def test_list_names_papers_data_sets_and_methods(command: Command) -> None:
+    assert "toy/walk: A random walk [smoke, laptop, paper]" in command("bnnbench", "list").stdout
+    assert "mnist: MNIST" in command("bnnbench", "list", "datasets").stdout
+    assert command("bnnbench", "list", "methods").returncode == 0
+    assert "no list of 'paper'; did you mean 'papers'?" in command("bnnbench", "list", "paper").stderr
+
+
+def test_plan_shows_jobs_resources_and_data(command: Command, smoke: str) -> None:
+    text = command("bnnbench", "plan", "--config", smoke).stdout
+    assert "3 jobs at scale smoke" in text
+    assert "toy/walk" in text
+    text = command("bnnbench", "plan", "--config", smoke, "--jobs").stdout
+    assert "toy/walk/shifted" in text
+    assert "mnist" in command("bnnbench", "plan", "--scale", "smoke").stdout
+
+
+def test_run_computes_and_says_where(command: Command, smoke: str, tmp_path: Path) -> None:
+    done = command("bnnbench", "run", "toy/still/default", "--config", smoke)
+    assert done.returncode == 0
+    assert done.stdout == "toy/still/default: ok (results/smoke/toy/still/default/result.json)\n"
+    assert json.loads((tmp_path / "results/smoke/toy/still/default/result.json").read_text())["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "toy/walk/plane"], "no job 'toy/walk/plane'; did you mean 'toy/walk/plain'?"),
+        (["plan", "--scale", "huge"], "scale 'huge' is not one of smoke, laptop, paper"),
+        (["plan", "--config", "nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["data", "verify", "mnits"], "no data set 'mnits'; did you mean 'mnist'?"),
+        (["data", "fetch", "imagenet"], "imagenet"),
+        (["compare", "a", "b"], "a"),
+        (["record", "x/y"], "name 'x/y' may hold only letters"),
+        (["report", "nobody"], "no paper 'nobody'"),
+    ],
+)
+def test_a_mistake_is_one_line_on_stderr(command: Command, words: list[str], message: str) -> None:
+    done = command("bnnbench", *words)
+    assert done.returncode == 1
+    assert done.stderr.startswith("bnnbench: ")
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_compare_tells_what_changed_beyond_its_interval(command: Command, smoke: str, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text("{scale: smoke, papers: [toy], results: other, params: {toy/walk: {shift: 7.0}}}")
+    for name in ("plain", "shifted"):
+        for config in (smoke, str(other)):
+            assert command("bnnbench", "run", f"toy/walk/{name}", "--config", config).returncode == 0
+    text = command("bnnbench", "compare", "results/smoke", "other/smoke").stdout
+    assert "+7" in text
+    assert "shift" in text
+    assert "better" in text
+
+
+def test_a_current_result_is_kept_in_recorded(command: Command, smoke: str, tmp_path: Path) -> None:
+    for job in ("toy/walk/plain", "toy/walk/shifted", "toy/still/default"):
+        command("bnnbench", "run", job, "--config", smoke)
+    assert "no results.parquet yet" in command("bnnbench", "record", "first", "--config", smoke).stderr
+    command("bnnbench", "report", "--config", smoke)
+    for experiment in ("toy/walk", "toy/still"):
+        assert command("bnnbench", "collect", experiment, "--config", smoke).returncode == 0
+    assert command("bnnbench", "table", "--config", smoke).returncode == 0
+    assert command("bnnbench", "record", "first", "--config", smoke).returncode == 0
+    kept = {path.name for path in (tmp_path / "results/recorded/first").iterdir()}
+    assert {"results.csv", "jobs.csv", "claims-toy.json"} < kept
+    assert "already there" in command("bnnbench", "record", "first", "--config", smoke).stderr
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_ui_serves_mlflow_and_follows_new_results(
+    command: Command, smoke: str, tmp_path: Path, toy_folder: Path
+) -> None:
+    command("bnnbench", "run", "toy/still/default", "--config", smoke)
+    port = free_port()
+    words = ["bnnbench", "ui", "--config", smoke, "--port", str(port), "--every", "0.5"]
+    server = subprocess.Popen(
+        words, cwd=tmp_path, env=environment(toy_folder), text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    try:
+        assert server.stdout is not None
+        link = server.stdout.readline()
+        assert f"http://127.0.0.1:{port}/#/experiments/" in link
+        assert "workflowType=machine_learning" in link
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as page:
+                    assert page.status == 200
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.5)
+        command("bnnbench", "run", "toy/walk/plain", "--config", smoke)
+        assert "1 runs created" in server.stdout.readline()
+        taken = command("bnnbench", "ui", "--config", smoke, "--port", str(port))
+        assert f"port {port} is in use" in taken.stderr
+    finally:
+        os.kill(server.pid, signal.SIGINT)
+        assert server.wait(60) in (0, 1, 130)
+    with pytest.raises(urllib.error.URLError, match="refused"):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
