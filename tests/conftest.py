@@ -26,6 +26,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.benchmark_disable = not config.option.benchmark_only
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    elsewhere = collection_path.suffix == ".py" and collection_path.parent.name != "benchmarks"
+    return True if config.getoption("--benchmark") and elsewhere else None
+
+
 TOY_FILES = {
     "toy_paper/__init__.py": "",
     "toy_paper/paper.yaml": """

@@ -5,12 +5,13 @@ import pickle
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bnnbench.harness import history
 from bnnbench.harness.experiment import Diverged
-from bnnbench.harness.files import produce_atomic
+from bnnbench.harness.files import write_atomic
 from bnnbench.harness.seeds import derive
 
 if TYPE_CHECKING:
@@ -107,7 +108,9 @@ class Run:
             "spent": self.spent(),
             "resumed": self.resumed,
         }
-        produce_atomic(self._checkpoint, lambda partial: torch.save(content, partial))
+        buffer = BytesIO()  # torch.save into a file would answer a full disk with a RuntimeError
+        torch.save(content, buffer)
+        write_atomic(self._checkpoint, buffer.getvalue())
         self._last_checkpoint = time.monotonic()
 
     def restore(self) -> tuple[int, Mapping[str, Any]] | None:

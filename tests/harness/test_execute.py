@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from conftest import environment
 
+from bnnbench.errors import UserError
 from bnnbench.harness import config, execute, history, plan, result
 
 
@@ -167,12 +169,34 @@ def test_a_damaged_checkpoint_means_starting_over(tmp_path: Path, toy: Path) -> 
     assert [seed.metrics for seed in record.seeds] == [seed.metrics for seed in undisturbed.seeds]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_disk_that_fills_up_loses_nothing(tmp_path: Path, toy: Path) -> None:
+    undisturbed, _ = computed(tmp_path / "undisturbed")
+    path = tmp_path / "toy.yaml"
+    path.write_text(f"{{papers: [toy], scale: smoke, results: {tmp_path / 'results'}}}")
+    words = ["bnnbench", "run", "toy/walk/plain", "--config", str(path), "--checkpoint-seconds", "0"]
+
+    def full() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2500, 2500))  # the curves outgrow this in the middle of the job
+
+    done = subprocess.run(
+        words, env=environment(toy), cwd=tmp_path, text=True, capture_output=True, preexec_fn=full, check=False
+    )
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("bnnbench: ")]
+    assert "cannot be written" in line
+    assert "Traceback" not in done.stderr
+    folder = tmp_path / "results/smoke/toy/walk/plain"
+    assert not (folder / "result.json").exists()
+    assert subprocess.run(words, env=environment(toy), cwd=tmp_path, check=False, capture_output=True).returncode == 0
+    found = result.read(folder / "result.json")
+    assert [seed.metrics for seed in found.seeds] == [seed.metrics for seed in undisturbed.seeds]
+
+
 @pytest.mark.usefixtures("toy")
 def test_an_unwritable_folder_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "results").mkdir(mode=0o500)
-    with pytest.raises(Exception, match="cannot be written"):
-        computed(tmp_path)
+    made = make(tmp_path, results="/proc/bnnbench")  # not even root may write there
+    with pytest.raises(UserError, match=r"/proc/bnnbench.*: cannot be written"):
+        execute.execute(made, made.jobs[0])
 
 
 @pytest.mark.usefixtures("toy")

@@ -1,0 +1,82 @@
+"""What binarization costs in training, and what planning costs: time beside a peer's in the same run.
+
+Plain `pytest` runs each once, as a test that it works; `pytest --benchmark` measures. Compare within a group.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from conftest import forget_registered
+
+from bnnbench.binary.loss import squared_hinge
+from bnnbench.binary.optimize import clip_latent_weights, parameter_groups
+from bnnbench.binary.sign import sign
+from bnnbench.harness import config, plan
+from bnnbench.harness.run import Run
+from bnnbench.papers.binarized.mlp import binary_mlp
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.benchmark(group="training step, 784-512-512-512-10, batch 100")
+@pytest.mark.parametrize(
+    ("weights", "activation"),
+    [("float", "hardtanh"), ("binary", "relu"), ("binary", "sign"), ("binary", "stochastic-sign")],
+    ids=["float", "binaryconnect", "bnn", "bnn-stochastic"],
+)
+def test_training_step(benchmark: Any, tmp_path: Path, weights: str, activation: str) -> None:
+    run = Run(0, "cpu", tmp_path, "key", lambda name: SimpleNamespace())
+    net = binary_mlp(
+        784,
+        10,
+        width=512,
+        depth=3,
+        weights=weights,
+        activation=activation,
+        gradient_mask=True,
+        dropout=(0.0, 0.0),
+        run=run,
+    )
+    optimizer = torch.optim.Adam(parameter_groups(net, True), lr=1e-3, fused=True)
+    x, labels = torch.randn(100, 784), torch.randint(0, 10, (100,))
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        squared_hinge(net(x), labels).backward()
+        optimizer.step()
+        clip_latent_weights(net)
+
+    benchmark(step)
+
+
+SIGNS = {"bnnbench": sign, "torch.where": lambda x: torch.where(x >= 0, 1.0, -1.0), "torch.sign": torch.sign}
+
+
+@pytest.mark.benchmark(group="sign of 512 x 784 numbers")
+@pytest.mark.parametrize("function", SIGNS.values(), ids=SIGNS)
+def test_sign(benchmark: Any, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    benchmark(function, torch.randn(512, 784))
+
+
+@pytest.mark.benchmark(group="plan")
+@pytest.mark.parametrize("n_jobs", [6, 2000])
+def test_plan(benchmark: Any, toy: Path, n_jobs: int) -> None:
+    path = toy / "toy_paper" / "paper.yaml"
+    spec = yaml.safe_load(path.read_text())
+    spec["experiments"]["walk"]["grid"] = {"steps": list(range(1, n_jobs // 2 + 1))}
+    path.write_text(yaml.safe_dump(spec, sort_keys=False))
+    forget_registered()
+    chosen = config.validate({"papers": ["toy"], "scale": "smoke", "experiments": ["toy/walk"]}, "file")
+    made = benchmark(plan.make, chosen)
+    assert len(made.jobs) == n_jobs
