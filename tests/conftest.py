@@ -8,11 +8,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from bnnbench.harness import code, paper, registry
 
 ROOT = Path(__file__).parents[1]
+
+
+# Kernels compile at their first call, and machines differ: no deadlines. CI tries the same examples every time.
+hypothesis.settings.register_profile("bnnbench", deadline=None, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.load_profile("bnnbench")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

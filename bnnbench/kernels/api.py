@@ -1,0 +1,218 @@
+"""The public operations: arguments are checked once, here, and handed to a backend."""
+
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnbench.kernels import reference, registry
+from bnnbench.kernels.arrays import Kind, kind_of
+from bnnbench.kernels.fold import Threshold
+from bnnbench.kernels.geometry import Window, pair
+from bnnbench.kernels.packed import PackedBits, PackedPlanes, PackedWeights, words_of
+from bnnbench.kernels.registry import backends, use_backend
+
+__all__ = [
+    "backends",
+    "bit_planes",
+    "conv2d",
+    "linear",
+    "matmul",
+    "max_pool",
+    "pack",
+    "prepare",
+    "unpack",
+    "use_backend",
+]
+
+
+Counts = NDArray[np.int64]
+
+
+def pack(x: Any, *, check: bool = True, backend: str | None = None) -> PackedBits:
+    """Signs of x [..., k] (any real dtype; NumPy, torch or CuPy), packed along the last axis.
+
+    Raises `ValueError` for NaN where `check`; without it NaN counts as -1. -0.0 is +1.
+    """
+    kind = kind_of("x", x)
+    values = kind.real(x)
+    if values.ndim == 0:
+        raise ValueError("pack: x has no axis to pack; it must be [..., k]")
+    chosen = registry.choose(backend, kind.device).operations()
+    k = values.shape[-1]
+    words, nan = chosen.pack(kind.contiguous(values.reshape(prod(values.shape[:-1]), k)))
+    if check and nan:
+        raise ValueError("pack: x holds NaN, which has no sign; clean it or pass check=False")
+    return PackedBits(kind.back(words.reshape(*values.shape[:-1], words_of(k))), k)
+
+
+def unpack(bits: PackedBits) -> Any:
+    """+1.0 and -1.0 as float32 [..., k], the kind of array that was packed."""
+    kind = kind_of("bits.words", bits.words)
+    found = reference.unpack(kind.host(bits.words), bits.k)
+    return kind.from_host(np.where(found, np.float32(1), np.float32(-1)))
+
+
+def bit_planes(x: Any, *, backend: str | None = None) -> PackedPlanes:
+    """Unsigned 8-bit integers x [..., k] as eight planes of bits: the input of a first layer."""
+    kind = kind_of("x", x)
+    values = kind.native(x)
+    if str(values.dtype).rpartition(".")[2] != "uint8" or values.ndim == 0:
+        raise ValueError(f"bit_planes: x is {values.dtype} {tuple(values.shape)}; it must be uint8 [..., k]")
+    chosen = registry.choose(backend, kind.device).operations()
+    return PackedPlanes(kind.back(chosen.bit_planes(kind.contiguous(values))), values.shape[-1])
+
+
+def prepare(weights: Any, *, backend: str | None = None) -> PackedWeights:
+    """Weights by sign, packed once for a backend: [n, k] of a dense layer, [n, c, kh, kw] of a convolution."""
+    kind = kind_of("weights", weights)
+    values = kind.real(weights)
+    if values.ndim not in (2, 4):
+        raise ValueError(f"prepare: weights are {tuple(values.shape)}; they must be [n, k] or [n, c, kh, kw]")
+    if kind.has_nan(values):
+        raise ValueError("prepare: weights hold NaN, which has no sign")
+    host = kind.host_real(values)
+    n, c = host.shape[:2]
+    kernel = (host.shape[2], host.shape[3]) if host.ndim == 4 else (1, 1)
+    rows = reference.pack_bits(np.moveaxis(host.reshape(n, c, kernel[0] * kernel[1]) >= 0, 1, 2))
+    ones = np.bitwise_count(rows).sum(axis=-1, dtype=np.int64)
+    chosen = registry.choose(backend, kind.device)
+    packed = PackedWeights(rows, ones, n, c, kernel, chosen.name)
+    return replace(packed, layout=chosen.operations().layout(rows))
+
+
+def matmul(x: PackedBits | PackedPlanes, weights: PackedWeights) -> Any:
+    """Exact products int32 [..., n] of x [..., k] with weights [n, k]."""
+    kind, words, shape = _rows("matmul", x, weights)
+    constant, factor = _finish(x, weights, *_everywhere(weights))
+    found = registry.backend(weights.backend).operations().matmul(words, weights, constant[0], factor)
+    return kind.back(found.reshape(*shape, weights.n))
+
+
+def linear(x: PackedBits | PackedPlanes, weights: PackedWeights, threshold: Threshold) -> PackedBits:
+    """Products compared with a threshold and packed, in one go: bits [..., n]."""
+    kind, words, shape = _rows("linear", x, weights)
+    at_least, flip = _threshold("linear", threshold, weights, 1)
+    limit = _limit(x, weights, at_least, *_everywhere(weights))[0]
+    found = registry.backend(weights.backend).operations().linear(words, weights, limit, flip)
+    return PackedBits(kind.back(found.reshape(*shape, words_of(weights.n))), weights.n)
+
+
+def conv2d(
+    x: PackedBits | PackedPlanes,
+    weights: PackedWeights,
+    *,
+    stride: int | tuple[int, int] = 1,
+    padding: int | tuple[int, int] = 0,
+    pad: str | int = "zero",
+    threshold: Threshold | None = None,
+) -> Any:
+    """Convolution of x [b, h, w, c] (channels last) with weights [n, c, kh, kw].
+
+    Products int32 [b, ho, wo, n], or packed bits where a `threshold` is given. `pad`: "zero" (exact: padded pixels add
+    nothing), +1 or -1.
+    """
+    kind = kind_of("x.words", x.words)
+    window = _conv_window(x, weights, stride, padding, pad)
+    words = _planes(kind.native(x.words), x)
+    words = window.padded(words, kind.xp, _fill(x, weights.c, pad))
+    operations = registry.backend(weights.backend).operations()
+    inputs, outside = window.inside(weights.ones, weights.c, zero=pad == "zero")
+    if threshold is None:
+        constant, factor = _finish(x, weights, inputs, outside)
+        found = operations.conv_matmul(words, weights, window.stride, constant, factor, window.classes)
+        return kind.back(found)
+    at_least, flip = _threshold("conv2d", threshold, weights, len(inputs))
+    limit = _limit(x, weights, at_least, inputs, outside)
+    found = operations.conv_linear(words, weights, window.stride, limit, flip, window.classes)
+    return PackedBits(kind.back(found), weights.n)
+
+
+def max_pool(x: PackedBits, window: int | tuple[int, int], stride: int | tuple[int, int] | None = None) -> PackedBits:
+    """Max-pooling of signs [b, h, w, c]: the OR of the bits of each window; incomplete windows are left out."""
+    kind = kind_of("x.words", x.words)
+    if x.words.ndim != 4:
+        raise ValueError(f"max_pool: x is {x.shape}; it must be [b, h, w, c]")
+    size = pair("max_pool", "window", window, 1)
+    step = size if stride is None else pair("max_pool", "stride", stride, 1)
+    shape = Window(x.shape[1], x.shape[2], size, step, (0, 0))
+    chosen = registry.choose(None, kind.device).operations()
+    words = chosen.max_pool(kind.contiguous(kind.native(x.words)), size, step, shape.output)
+    return PackedBits(kind.back(words), x.k)
+
+
+def _rows(name: str, x: PackedBits | PackedPlanes, weights: PackedWeights) -> tuple[Kind, Any, tuple[int, ...]]:
+    """The kind of x, its words as [planes, m, kw], and its leading shape."""
+    if weights.kernel != (1, 1) or x.k != weights.c:
+        raise ValueError(f"{name}: x is {x.shape} and weights take {weights.k} inputs; the last axes must agree")
+    kind = kind_of("x.words", x.words)
+    words = _planes(kind.native(x.words), x)
+    shape = x.shape[:-1]
+    return kind, kind.contiguous(words.reshape(len(words), prod(shape), words.shape[-1])), shape
+
+
+def _everywhere(weights: PackedWeights) -> tuple[Counts, Counts]:
+    """Inputs [1] and mismatches of padding [1, n] of a dense layer, whose outputs are of one class."""
+    return np.array([weights.k], np.int64), np.zeros((1, weights.n), np.int64)
+
+
+def _planes(words: Any, x: PackedBits | PackedPlanes) -> Any:
+    return words if isinstance(x, PackedPlanes) else words[None]
+
+
+def _finish(
+    x: PackedBits | PackedPlanes, weights: PackedWeights, inputs: Counts, outside: Counts
+) -> tuple[NDArray[np.int32], int]:
+    """constant [classes, n] and factor of y = constant - factor * mismatches.
+
+    Signs: y = inputs - 2 (p - outside), where `outside` are the mismatches that padding adds.
+    Planes: with x = sum of 2^i x_i, x . w = sum of 2^i (2 popc(x_i & w) - popc(x_i)) = 255 popc(w) - p, and padding
+    with zeros needs no correction.
+    """
+    if isinstance(x, PackedPlanes):
+        constant, factor = 255 * weights.ones.sum(axis=1) + 0 * outside, 1
+    else:
+        constant, factor = inputs[:, None] + 2 * outside, 2
+    return constant.astype(np.int32), factor
+
+
+def _limit(
+    x: PackedBits | PackedPlanes, weights: PackedWeights, at_least: Counts, inputs: Counts, outside: Counts
+) -> NDArray[np.int32]:
+    """The mismatches [classes, n] up to which y >= at_least."""
+    if isinstance(x, PackedPlanes):
+        limit = 255 * weights.ones.sum(axis=1) - at_least + 0 * outside
+    else:
+        limit = (inputs[:, None] - at_least) // 2 + outside
+    return np.asarray(np.clip(limit, -1, 2**31 - 1), np.int32)
+
+
+def _threshold(
+    name: str, threshold: Threshold, weights: PackedWeights, classes: int
+) -> tuple[Counts, NDArray[np.bool_]]:
+    at_least = np.atleast_2d(np.asarray(threshold.at_least, np.int64))
+    if at_least.shape[-1] != weights.n or at_least.shape[0] not in (1, classes):
+        raise ValueError(
+            f"{name}: threshold.at_least is {np.shape(threshold.at_least)}; it must be [{weights.n}]"
+            + (f" or [{classes}, {weights.n}], a row a border class" if classes > 1 else "")
+        )
+    return at_least, np.ascontiguousarray(np.broadcast_to(threshold.flip, weights.n))
+
+
+def _conv_window(
+    x: PackedBits | PackedPlanes, weights: PackedWeights, stride: Any, padding: Any, pad: str | int
+) -> Window:
+    if len(x.shape) != 4 or x.k != weights.c:
+        raise ValueError(f"conv2d: x is {x.shape}; it must be [b, h, w, {weights.c}] for these weights")
+    if pad not in ("zero", 1, -1) or (isinstance(x, PackedPlanes) and pad != "zero"):
+        allowed = '"zero"' if isinstance(x, PackedPlanes) else '"zero", +1 or -1'
+        raise ValueError(f"conv2d: pad is {pad!r}; it must be {allowed}")
+    steps, edges = pair("conv2d", "stride", stride, 1), pair("conv2d", "padding", padding, 0)
+    return Window(x.shape[1], x.shape[2], weights.kernel, steps, edges)
+
+
+def _fill(x: PackedBits | PackedPlanes, c: int, pad: str | int) -> NDArray[np.uint64] | None:
+    """The words of a padded pixel; `None` for zero bits."""
+    return reference.pack_bits(np.ones(c, bool)) if pad == 1 and not isinstance(x, PackedPlanes) else None

@@ -1,0 +1,85 @@
+"""Kinds of arrays: NumPy, torch on the CPU or a GPU, CuPy; each comes back as the kind it was."""
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one kind of array is seen by kernels, which know NumPy (device cpu) and CuPy (device cuda) arrays.
+
+    torch tensors are seen through DLPack, without a copy.
+    """
+
+    name: str
+    device: str
+
+    @property
+    def xp(self) -> Any:
+        """The module that makes native arrays: numpy or cupy."""
+        if self.device == "cpu":
+            return np
+        import cupy
+
+        return cupy
+
+    def native(self, array: Any) -> Any:
+        """The array as NumPy or CuPy, sharing memory."""
+        if self.name != "torch":
+            return array
+        return array.detach().numpy() if self.device == "cpu" else self.xp.from_dlpack(array.detach())
+
+    def real(self, array: Any) -> Any:
+        """Real numbers as a native array; bfloat16, which NumPy lacks, becomes float32, exactly."""
+        if self.name == "torch" and str(array.dtype) == "torch.bfloat16":
+            array = array.float()
+        values = self.native(array)
+        if values.dtype.kind not in "fiub":
+            raise ValueError(f"x is {values.dtype}; it must hold real numbers")
+        return values
+
+    def has_nan(self, values: Any) -> bool:
+        """Whether floating-point values hold NaN."""
+        return values.dtype.kind == "f" and bool(self.xp.isnan(values).any())
+
+    def contiguous(self, array: Any) -> Any:
+        """The native array in C order; read-only arrays stay as they are."""
+        return self.xp.ascontiguousarray(array)
+
+    def host(self, array: Any) -> NDArray[Any]:
+        """A NumPy array of the same content."""
+        native = self.native(array)
+        return np.ascontiguousarray(native if self.device == "cpu" else native.get())
+
+    def host_real(self, values: Any) -> NDArray[Any]:
+        """A NumPy array of native values."""
+        return np.asarray(values if self.device == "cpu" else values.get())
+
+    def back(self, array: Any) -> Any:
+        """A native array as this kind, sharing memory."""
+        if self.name != "torch":
+            return array
+        import torch
+
+        return torch.from_numpy(array) if self.device == "cpu" else torch.utils.dlpack.from_dlpack(array)
+
+    def from_host(self, array: NDArray[Any]) -> Any:
+        """A NumPy array as this kind, on its device."""
+        return self.back(array if self.device == "cpu" else self.xp.asarray(array))
+
+
+def kind_of(name: str, array: Any) -> Kind:
+    """The kind of `array`; anything that is not an array raises `TypeError` naming the argument."""
+    if isinstance(array, np.ndarray):
+        return Kind("numpy", "cpu")
+    # A module that was never imported cannot have made the array: nothing heavy is imported here.
+    torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
+    if torch is not None and isinstance(array, torch.Tensor):
+        return Kind("torch", array.device.type)
+    if cupy is not None and isinstance(array, cupy.ndarray):
+        return Kind("cupy", "cuda")
+    raise TypeError(f"{name} is a {type(array).__name__}; it must be a NumPy, torch or CuPy array")

@@ -1,0 +1,119 @@
+"""Backends: what each can do here, which one is taken, and why."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+GROUP = "bnnbench.kernels"
+VARIABLE = "BNNBENCH_KERNELS"
+_chosen: ContextVar[str] = ContextVar("bnnbench_kernels", default="auto")
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a backend can compute here: what it uses, or what is missing."""
+
+    available: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A named set of operations; `probe` says whether and how it would compute, without raising."""
+
+    name: str
+    module: str
+    probe: Callable[[], Availability]
+
+    def operations(self) -> Any:
+        """The module with the operations; imported when first asked for."""
+        return import_module(self.module)
+
+
+def _reference() -> Availability:
+    return Availability(True, "NumPy: the definition of every operation")
+
+
+def _cpu() -> Availability:
+    from importlib.util import find_spec
+
+    if find_spec("numba") is None:
+        return Availability(False, "numba is not installed")
+    from bnnbench.kernels.cpu.target import describe
+
+    return Availability(True, describe())
+
+
+def _cupy() -> Availability:
+    from importlib.util import find_spec
+
+    if find_spec("cupy") is None:
+        return Availability(False, "cupy is not installed")
+    from bnnbench.kernels.cuda.device import probe
+
+    available, detail = probe()
+    return Availability(available, detail)
+
+
+OWN = (
+    Backend("reference", "bnnbench.kernels.reference", _reference),
+    Backend("cpu", "bnnbench.kernels.cpu.backend", _cpu),
+    Backend("cupy", "bnnbench.kernels.cuda.backend", _cupy),
+)
+
+
+@cache
+def known() -> dict[str, Backend]:
+    """All backends by name: this package's and those of the entry point group `bnnbench.kernels`."""
+    found = {backend.name: backend for backend in OWN}
+    for point in entry_points(group=GROUP):
+        backend = point.load()
+        found.setdefault(backend.name, backend)
+    return found
+
+
+def backend(name: str) -> Backend:
+    """The backend called `name`, ready to compute; raises `ValueError` or `RuntimeError` that says what is wrong."""
+    if name not in known():
+        raise ValueError(f"backend: no backend {name!r}; there are {', '.join(known())}")
+    found = known()[name]
+    state = found.probe()
+    if not state.available:
+        raise RuntimeError(f"backend {name!r} cannot compute here: {state.detail}")
+    return found
+
+
+def choose(name: str | None, device: str) -> Backend:
+    """The backend for arrays on `device` ("cpu" or "cuda"): argument, `use_backend`, `$BNNBENCH_KERNELS`, automatic."""
+    wanted = name or _chosen.get()
+    if wanted == "auto":
+        wanted = os.environ.get(VARIABLE, "auto")
+    if wanted != "auto":
+        return backend(wanted)
+    if device == "cuda":
+        return backend("cupy")
+    return backend("cpu") if known()["cpu"].probe().available else backend("reference")
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Computes with the backend `name` inside the block (in this thread and task)."""
+    if name != "auto":
+        backend(name)
+    token = _chosen.set(name)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def backends() -> list[tuple[str, bool, str]]:
+    """Name, availability and detail of every backend."""
+    states = [(name, found.probe()) for name, found in known().items()]
+    return [(name, state.available, state.detail) for name, state in states]

@@ -1,0 +1,45 @@
+"""BatchNorm and sign folded into integer thresholds: equal to float64 for every product that can occur."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bnnbench.kernels import fold
+
+
+@given(st.integers(1, 60), st.integers(0, 2**32 - 1), st.sampled_from([1.0, 2 / 255]), st.booleans())
+def test_the_threshold_decides_as_float64_batch_norm(k: int, seed: int, scale: float, classes: bool) -> None:
+    rng = np.random.default_rng(seed)
+    n, eps = 40, 1e-4
+    gamma = rng.standard_normal(n)
+    gamma[:4] = [0.0, -0.0, 1e-30, -1e-30]
+    beta, var = rng.standard_normal(n), rng.uniform(0, 3, n)
+    # means on the lattice of products make ties, where rounding decides
+    mean = np.where(rng.random(n) < 0.5, rng.integers(-k, k + 1, n), rng.normal(0, k, n))
+    beta[rng.random(n) < 0.3] = 0.0
+    shift = rng.integers(-3, 4, (3, n)).astype(float) if classes else rng.integers(-3, 4, n).astype(float)
+    found = fold(gamma, beta, mean, var, eps, scale=scale, shift=shift)
+    for y in range(-k, k + 1):
+        z = gamma * (scale * y + shift - mean) / np.sqrt(var + eps) + beta
+        assert np.array_equal((y >= found.at_least) ^ found.flip, z >= 0), y
+
+
+def test_folding_takes_torch_modules() -> None:
+    import torch
+
+    norm = torch.nn.BatchNorm1d(5, eps=1e-4)
+    norm.weight.data.normal_()
+    norm.running_mean.normal_(0, 5)  # type: ignore[union-attr]
+    norm.eval()
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    found = fold(norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.eps)
+    y = torch.arange(-30, 31)[:, None].expand(-1, 5)
+    expected = norm.double()(y.double()) >= 0
+    assert np.array_equal((y.numpy() >= found.at_least) ^ found.flip, expected.numpy())
+
+
+def test_scale_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="scale is -1"):
+        fold(1.0, 0.0, 0.0, 1.0, 0.0, scale=-1.0)

@@ -1,0 +1,312 @@
+"""Every backend against plain arithmetic: products, thresholds, convolutions, pooling, bit planes, packing."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from bnnbench import kernels
+from bnnbench.kernels import PackedBits, Threshold, registry
+
+BACKENDS = [name for name, available, _ in kernels.backends() if available and name != "cupy"]
+EDGES = [0, 1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257]
+rows = st.sampled_from([0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13]) | st.integers(1, 70)
+columns = st.sampled_from([0, 1, 31, 32, 33, 64, 65]) | st.integers(1, 70)
+inputs = st.sampled_from(EDGES) | st.integers(1, 700)
+seeds = st.integers(0, 2**32 - 1)
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    with kernels.use_backend(request.param):
+        yield request.param
+
+
+def sign(x: NDArray[Any]) -> NDArray[np.int64]:
+    return np.where(x >= 0, 1, -1)
+
+
+def numbers(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
+    """Normal numbers with zeros of both signs, denormals and infinities among them."""
+    x = rng.standard_normal(shape, dtype=np.float32)
+    special = np.array([0.0, -0.0, 1e-45, -1e-45, np.inf, -np.inf], np.float32)
+    where = rng.random(shape) < 0.1
+    x[where] = rng.choice(special, int(where.sum()))
+    return x
+
+
+@given(rows, columns, inputs, seeds)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_products_are_exact(name: str, m: int, n: int, k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = numbers(rng, m, k), numbers(rng, n, k)
+    with kernels.use_backend(name):
+        found = kernels.matmul(kernels.pack(a), kernels.prepare(b))
+    assert found.dtype == np.int32
+    assert np.array_equal(found, sign(a) @ sign(b).T)
+
+
+@given(rows, columns, inputs, seeds)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_bit_planes_multiply_unsigned_integers(name: str, m: int, n: int, k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, b = rng.integers(0, 256, (m, k), np.uint8), numbers(rng, n, k)
+    with kernels.use_backend(name):
+        found = kernels.matmul(kernels.bit_planes(x), kernels.prepare(b))
+    assert np.array_equal(found, x.astype(np.int64) @ sign(b).T)
+
+
+@given(rows, columns, inputs, st.booleans(), seeds)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_fused_thresholds_compare_the_products(name: str, m: int, n: int, k: int, planes: bool, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = numbers(rng, m, k), numbers(rng, n, k)
+    values = rng.integers(0, 256, (m, k), np.uint8) if planes else sign(a)
+    y = values.astype(np.int64) @ sign(b).T
+    # thresholds at, below and above reachable products
+    at_least = (y[rng.integers(0, m, n), np.arange(n)] if m else np.zeros(n)) + rng.integers(-1, 2, n)
+    threshold = Threshold(at_least.astype(np.int32), rng.random(n) < 0.5)
+    with kernels.use_backend(name):
+        packed = kernels.bit_planes(values) if planes else kernels.pack(a)
+        found = kernels.linear(packed, kernels.prepare(b), threshold)
+    assert np.array_equal(kernels.unpack(found) == 1, (y >= at_least) ^ threshold.flip)
+    assert_padding_is_zero(found)
+
+
+def assert_padding_is_zero(bits: PackedBits) -> None:
+    words = np.ascontiguousarray(bits.words)
+    assert words.shape[-1] % 2 == 0
+    unpacked = np.unpackbits(words.view(np.uint8), axis=-1, bitorder="little")
+    assert not unpacked[..., bits.k :].any()
+
+
+def convolved(x: NDArray[Any], w: NDArray[Any], stride: Any, padding: Any, fill: float) -> NDArray[np.int64]:
+    """torch's convolution in float64, channels last: exact for these sizes."""
+    top, left = padding
+    image = torch.nn.functional.pad(
+        torch.from_numpy(x).permute(0, 3, 1, 2).double(), (left, left, top, top), value=fill
+    )
+    found = torch.nn.functional.conv2d(image, torch.from_numpy(w).double(), stride=stride)
+    return found.permute(0, 2, 3, 1).numpy().astype(np.int64)
+
+
+@given(
+    st.integers(0, 2),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.sampled_from([1, 3, 33, 64, 65, 128, 130]),
+    st.sampled_from([1, 5, 32, 40]),
+    st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    st.sampled_from(["zero", 1, -1, "planes"]),
+    seeds,
+)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_convolutions_are_exact(
+    name: str,
+    batch: int,
+    size: tuple[int, int],
+    c: int,
+    n: int,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    pad: Any,
+    seed: int,
+) -> None:
+    if any(s + 2 * p < k for s, p, k in zip(size, padding, kernel, strict=True)):
+        return
+    rng = np.random.default_rng(seed)
+    x, w = numbers(rng, batch, *size, c), numbers(rng, n, c, *kernel)
+    if pad == "planes":
+        values, mode, fill = rng.integers(0, 256, x.shape, np.uint8), "zero", 0.0
+    else:
+        values, mode, fill = sign(x), pad, 0.0 if pad == "zero" else float(pad)
+    y = convolved(values.astype(np.int64), sign(w), stride, padding, fill)
+    threshold = Threshold(rng.integers(-5, 6, n).astype(np.int32), rng.random(n) < 0.5)
+    with kernels.use_backend(name):
+        packed = kernels.bit_planes(values) if pad == "planes" else kernels.pack(x)
+        weights = kernels.prepare(w)
+        found = kernels.conv2d(packed, weights, stride=stride, padding=padding, pad=mode)
+        bits = kernels.conv2d(packed, weights, stride=stride, padding=padding, pad=mode, threshold=threshold)
+    assert np.array_equal(found, y)
+    assert np.array_equal(kernels.unpack(bits) == 1, (y >= threshold.at_least) ^ threshold.flip)
+    assert_padding_is_zero(bits)
+
+
+@given(
+    st.tuples(st.integers(1, 9), st.integers(1, 9)), st.integers(1, 3), st.integers(1, 3), st.integers(1, 130), seeds
+)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_pooling_is_the_maximum(name: str, size: tuple[int, int], window: int, stride: int, c: int, seed: int) -> None:
+    x = numbers(np.random.default_rng(seed), 2, *size, c)
+    if min(size) < window:
+        return
+    with kernels.use_backend(name):
+        found = kernels.max_pool(kernels.pack(x), window, stride)
+    images = torch.from_numpy(sign(x).astype(np.float32)).permute(0, 3, 1, 2)
+    expected = torch.nn.functional.max_pool2d(images, window, stride).permute(0, 2, 3, 1).numpy()
+    assert np.array_equal(kernels.unpack(found), expected)
+
+
+@given(st.integers(0, 5), inputs, seeds, st.sampled_from(["f2", "f4", "f8", "i4", "u1", "?"]))
+@pytest.mark.parametrize("name", BACKENDS)
+def test_packing_round_trip(name: str, m: int, k: int, seed: int, dtype: str) -> None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        x = np.nan_to_num(numbers(np.random.default_rng(seed), m, k)).astype(dtype)
+    with kernels.use_backend(name):
+        packed = kernels.pack(x)
+    assert np.array_equal(kernels.unpack(packed), sign(x))
+    assert_padding_is_zero(packed)
+    assert np.array_equal(packed.words, np.ascontiguousarray(packed.words))
+    padded = np.zeros((m, packed.words.shape[1] * 64), np.uint8)
+    padded[:, :k] = x >= 0
+    assert np.array_equal(packed.words.view(np.uint8), np.packbits(padded, axis=1, bitorder="little"))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("position", [0, 63, 64, 70])
+def test_nan_is_refused_or_counts_as_minus_one(backend: str, dtype: Any, position: int) -> None:
+    x = np.ones((3, 71), dtype)
+    x[1, position] = np.nan
+    with pytest.raises(ValueError, match="pack: x holds NaN"):
+        kernels.pack(x)
+    found = kernels.unpack(kernels.pack(x, check=False))
+    assert found[1, position] == -1
+    assert (found == 1).sum() == x.size - 1
+
+
+@given(seeds)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_invariants_of_products(name: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    m, n, k = 7, 9, int(rng.integers(1, 300))
+    a, b = rng.standard_normal((m, k)), rng.standard_normal((n, k))
+    with kernels.use_backend(name):
+
+        def product(x: NDArray[Any], w: NDArray[Any]) -> Any:
+            return kernels.matmul(kernels.pack(x), kernels.prepare(w))
+
+        y = product(a, b)
+        assert np.all((y - k) % 2 == 0), "same parity as k"
+        assert np.all(np.abs(y) <= k)
+        assert np.array_equal(product(b, a), y.T)
+        assert np.array_equal(product(-a, b), -y)
+        order = rng.permutation(k)
+        assert np.array_equal(product(a[:, order], b[:, order]), y)
+
+
+def test_torch_tensors_come_back_as_torch_tensors(backend: str) -> None:
+    x = torch.randn(5, 3, 70)
+    for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+        a, w = x.to(dtype), torch.randn(4, 70).to(dtype)
+        packed = kernels.pack(a)
+        found = kernels.matmul(packed, kernels.prepare(w))
+        assert isinstance(found, torch.Tensor)
+        assert found.dtype == torch.int32
+        expected = torch.where(a >= 0, 1.0, -1.0) @ torch.where(w >= 0, 1.0, -1.0).T
+        assert torch.equal(found, expected.int())
+        assert torch.equal(kernels.unpack(packed), torch.where(a >= 0, 1.0, -1.0))
+
+
+def test_strides_and_read_only_arrays_are_taken(backend: str) -> None:
+    rng = np.random.default_rng(0)
+    whole, w = rng.standard_normal((10, 300)), rng.standard_normal((300, 8))
+    x = whole[::2, ::3]
+    x.setflags(write=False)
+    found = kernels.matmul(kernels.pack(x), kernels.prepare(w.T[:, ::3]))
+    assert np.array_equal(found, sign(x) @ sign(w.T[:, ::3]).T)
+
+
+def test_threads_agree(backend: str) -> None:
+    import numba
+
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((700, 1000)), rng.standard_normal((300, 1000))
+    x, w = rng.standard_normal((2, 20, 20, 128)), rng.standard_normal((64, 128, 3, 3))
+    before = numba.get_num_threads()
+    found = []
+    for threads in (1, min(2, len(os.sched_getaffinity(0)))):
+        numba.set_num_threads(threads)
+        if backend == "reference":
+            a, b, x, w = a[:20], b[:20], x[:1, :4, :4], w[:3]
+        dense = kernels.matmul(kernels.pack(a), kernels.prepare(b))
+        found.append((dense, kernels.conv2d(kernels.pack(x), kernels.prepare(w), padding=1)))
+    numba.set_num_threads(before)
+    assert np.array_equal(found[0][0], found[1][0])
+    assert np.array_equal(found[0][1], found[1][1])
+
+
+def ones(*shape: int) -> PackedBits:
+    return kernels.pack(np.ones(shape))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: kernels.pack([1.0]), "x is a list; it must be a NumPy, torch or CuPy array"),
+        (lambda: kernels.pack(np.float32(1)), "it must be a NumPy, torch or CuPy array"),
+        (lambda: kernels.pack(np.array(["a"])), "it must hold real numbers"),
+        (lambda: kernels.pack(np.ones(3, complex)), "it must hold real numbers"),
+        (lambda: kernels.prepare(np.ones(3)), r"weights are \(3,\); they must be \[n, k\] or \[n, c, kh, kw\]"),
+        (lambda: kernels.prepare(np.full((2, 2), np.nan)), "weights hold NaN"),
+        (lambda: kernels.bit_planes(np.ones((2, 2))), r"x is float64 \(2, 2\); it must be uint8"),
+        (
+            lambda: kernels.matmul(kernels.pack(np.ones((2, 5))), kernels.prepare(np.ones((3, 4)))),
+            "last axes must agree",
+        ),
+        (
+            lambda: kernels.linear(
+                kernels.pack(np.ones((2, 4))),
+                kernels.prepare(np.ones((3, 4))),
+                Threshold(np.zeros(2, np.int32), np.zeros(3, bool)),
+            ),
+            r"threshold.at_least is \(2,\); it must be \[3\]",
+        ),
+        (
+            lambda: kernels.conv2d(kernels.pack(np.ones((2, 4))), kernels.prepare(np.ones((1, 4, 3, 3)))),
+            r"x is \(2, 4\); it must be \[b, h, w, 4\]",
+        ),
+        (
+            lambda: kernels.conv2d(ones(1, 4, 4, 2), kernels.prepare(np.ones((1, 2, 3, 3))), pad="same"),
+            'pad is .same.; it must be "zero"',
+        ),
+        (
+            lambda: kernels.conv2d(ones(1, 4, 4, 2), kernels.prepare(np.ones((1, 2, 3, 3))), stride=0),
+            "stride is 0; it must be an int or a pair of ints, at least 1",
+        ),
+        (lambda: registry.backend("gpu"), "no backend 'gpu'; there are reference, cpu, cupy"),
+    ],
+)
+def test_mistakes_name_the_argument_and_what_was_expected(call: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
+
+
+def test_a_backend_that_is_missing_fails_loudly() -> None:
+    for name, available, detail in kernels.backends():
+        assert detail
+        if not available:
+            with pytest.raises(RuntimeError, match=f"backend '{name}' cannot compute here: "):
+                kernels.prepare(np.ones((2, 2)), backend=name)
+
+
+def test_the_choice_of_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = np.ones((2, 2))
+    assert kernels.prepare(weights).backend == "cpu"
+    monkeypatch.setenv("BNNBENCH_KERNELS", "reference")
+    assert kernels.prepare(weights).backend == "reference"
+    with kernels.use_backend("cpu"):
+        assert kernels.prepare(weights).backend == "cpu"
+        assert kernels.prepare(weights, backend="reference").backend == "reference"
+
+
+def test_packed_weights_are_32_times_smaller() -> None:
+    weights = np.ones((4096, 4096), np.float32)
+    assert weights.nbytes / kernels.prepare(weights).nbytes == 32
