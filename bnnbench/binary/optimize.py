@@ -7,17 +7,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from bnnbench.binary.layers import BinaryLinear
+from bnnbench.binary.layers import BinaryLayer
 
 
-def binary_layers(net: nn.Module) -> Iterator[BinaryLinear]:
+def binary_layers(net: nn.Module) -> Iterator[BinaryLayer]:
     """The layers of `net` that hold latent weights."""
-    return (module for module in net.modules() if isinstance(module, BinaryLinear))
+    return (module for module in net.modules() if isinstance(module, BinaryLayer))
 
 
-def learning_rate_scale(layer: BinaryLinear) -> float:
+def learning_rate_scale(layer: BinaryLayer) -> float:
     """1 / sqrt(1.5 / (fan_in + fan_out)): the inverse of Glorot's coefficient (Algorithm 1's gamma)."""
-    fan_out, fan_in = layer.weight.shape
+    fan_in, fan_out = layer.fans
     return 1.0 / sqrt(1.5 / (fan_in + fan_out))
 
 

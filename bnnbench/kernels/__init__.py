@@ -17,8 +17,10 @@ from bnnbench.kernels.api import (
     max_pool,
     pack,
     prepare,
+    restore,
     unpack,
     use_backend,
+    weight_sums,
 )
 from bnnbench.kernels.fold import Threshold, fold
 from bnnbench.kernels.packed import PackedBits, PackedPlanes, PackedWeights
@@ -37,6 +39,8 @@ __all__ = [
     "max_pool",
     "pack",
     "prepare",
+    "restore",
     "unpack",
     "use_backend",
+    "weight_sums",
 ]

@@ -23,8 +23,10 @@ __all__ = [
     "max_pool",
     "pack",
     "prepare",
+    "restore",
     "unpack",
     "use_backend",
+    "weight_sums",
 ]
 
 
@@ -77,10 +79,35 @@ def prepare(weights: Any, *, backend: str | None = None) -> PackedWeights:
     n, c = host.shape[:2]
     kernel = (host.shape[2], host.shape[3]) if host.ndim == 4 else (1, 1)
     rows = reference.pack_bits(np.moveaxis(host.reshape(n, c, kernel[0] * kernel[1]) >= 0, 1, 2))
+    return _laid_out(rows, c, kernel, registry.choose(backend, kind.device))
+
+
+def restore(
+    rows: NDArray[np.uint64], c: int, kernel: tuple[int, int] = (1, 1), *, backend: str | None = None
+) -> PackedWeights:
+    """Weights from the `rows` [n, taps, words_of(c)] of a `PackedWeights` that was saved."""
+    if rows.dtype != np.uint64 or rows.ndim != 3 or rows.shape[1:] != (kernel[0] * kernel[1], words_of(c)):
+        expected = f"[n, {kernel[0] * kernel[1]}, {words_of(c)}]"
+        raise ValueError(f"restore: rows are {rows.dtype} {rows.shape}; they must be uint64 {expected}")
+    return _laid_out(rows, c, kernel, registry.choose(backend, "cpu"))
+
+
+def _laid_out(rows: NDArray[np.uint64], c: int, kernel: tuple[int, int], chosen: registry.Backend) -> PackedWeights:
     ones = np.bitwise_count(rows).sum(axis=-1, dtype=np.int64)
-    chosen = registry.choose(backend, kind.device)
-    packed = PackedWeights(rows, ones, n, c, kernel, chosen.name)
+    packed = PackedWeights(rows, ones, len(rows), c, kernel, chosen.name)
     return replace(packed, layout=chosen.operations().layout(rows))
+
+
+def weight_sums(
+    weights: PackedWeights, size: tuple[int, int], stride: int = 1, padding: int = 0
+) -> NDArray[np.float64]:
+    """Sum of the +-1 weights inside the image, of each border class [n_classes, n]: what a constant input adds.
+
+    A dense layer has one class. `size` is the height and width of the input image.
+    """
+    window = Window(*size, weights.kernel, (stride, stride), (padding, padding))
+    tap_sums = 2 * weights.ones - weights.c
+    return np.asarray(window.taps.astype(np.int64) @ tap_sums.T, np.float64)
 
 
 def matmul(x: PackedBits | PackedPlanes, weights: PackedWeights) -> Any:

@@ -1,0 +1,134 @@
+"""Packed nets against the torch modules that they were made from."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from bnnbench.binary.layers import BinaryActivation, BinaryConv2d, BinaryLayer, BinaryLinear
+from bnnbench.binary.packed import PackedNet
+
+
+def randomised(net: nn.Sequential, seed: int) -> nn.Sequential:
+    """Weights, and BatchNorm with gammas of both signs and zero, as if trained; in evaluation mode and float64."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in net:
+        if isinstance(module, BinaryLayer):
+            module.reset_parameters(generator)
+            module.weight.data.flatten()[::7] = 0.0  # sign(0) = +1
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.weight.data.normal_(generator=generator)
+            module.weight.data[0] = 0.0
+            module.bias.data.normal_(generator=generator)
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_(0, 3, generator=generator)
+            module.running_var.uniform_(0.5, 20, generator=generator)
+    return net.eval().double()
+
+
+def mlp(sizes: list[int]) -> nn.Sequential:
+    layers: list[nn.Module] = [nn.Dropout(0.2)]
+    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+        layers += [
+            BinaryLinear(fan_in, fan_out),
+            nn.BatchNorm1d(fan_out, eps=1e-4),
+            BinaryActivation(),
+            nn.Dropout(0.5),
+        ]
+    return nn.Sequential(*layers[:-2])
+
+
+def real_logits(net: nn.Sequential, pixels: np.ndarray) -> np.ndarray:
+    x = torch.from_numpy(pixels).double() * (2 / 255) - 1
+    with torch.no_grad():
+        return np.asarray(net(x.permute(0, 3, 1, 2) if x.ndim == 4 else x).numpy())
+
+
+@given(st.lists(st.integers(1, 150), min_size=2, max_size=5), st.integers(0, 9), st.integers(0, 2**32 - 1))
+@settings(max_examples=40)
+def test_a_packed_mlp_has_the_nets_logits(sizes: list[int], batch: int, seed: int) -> None:
+    net = randomised(mlp(sizes), seed)
+    pixels = np.random.default_rng(seed).integers(0, 256, (batch, sizes[0]), np.uint8)
+    packed = PackedNet.from_module(net)
+    expected = real_logits(net, pixels)
+    assert np.allclose(packed.logits(pixels), expected, rtol=1e-9, atol=1e-9)
+    assert np.array_equal(packed.predict(pixels, batch=4), expected.argmax(1))
+
+
+@given(
+    st.tuples(st.integers(4, 11), st.integers(4, 11)),
+    st.integers(1, 4),
+    st.sampled_from([(8, 12), (33, 65), (5, 64)]),
+    st.sampled_from([(3, 1, 1), (3, 1, 0), (3, 2, 1), (2, 1, 1), (1, 1, 0)]),
+    st.sampled_from([1, 2]),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=40)
+def test_a_packed_convnet_has_the_nets_logits(
+    size: tuple[int, int],
+    c: int,
+    maps: tuple[int, int],
+    geometry: tuple[int, int, int],
+    pool: int,
+    seed: int,
+) -> None:
+    kernel, stride, padding = geometry
+    first, second = maps
+    layers: list[nn.Module] = [BinaryConv2d(c, first, 3, padding=1)]
+    layers += [nn.BatchNorm2d(first), BinaryActivation(), BinaryConv2d(first, second, kernel, stride, padding)]
+    layers += [nn.MaxPool2d(pool)] if pool > 1 else []
+    layers += [nn.BatchNorm2d(second), BinaryActivation(), nn.Flatten()]
+    height, width = (((s + 2 * padding - kernel) // stride + 1) // pool for s in size)
+    if height * width == 0:
+        return
+    layers += [BinaryLinear(second * height * width, 10), nn.BatchNorm1d(10), BinaryActivation()]
+    net = randomised(nn.Sequential(*layers, BinaryLinear(10, 3), nn.BatchNorm1d(3)), seed)
+    pixels = np.random.default_rng(seed).integers(0, 256, (3, *size, c), np.uint8)
+    packed = PackedNet.from_module(net, image=size)
+    assert np.allclose(packed.logits(pixels), real_logits(net, pixels), rtol=1e-9, atol=1e-9)
+
+
+def test_a_saved_net_is_the_same_net(tmp_path: Path) -> None:
+    packed = PackedNet.from_module(randomised(mlp([70, 130, 40, 10]), 0))
+    packed.save(tmp_path / "net.safetensors")
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 70), np.uint8)
+    loaded = PackedNet.load(tmp_path / "net.safetensors")
+    assert np.array_equal(loaded.logits(pixels), packed.logits(pixels))
+    (tmp_path / "broken").write_bytes((tmp_path / "net.safetensors").read_bytes()[:100])
+    for name in ("broken", "missing"):
+        with pytest.raises(ValueError, match="not a packed net of bnnbench"):
+            PackedNet.load(tmp_path / name)
+
+
+def test_weights_take_a_32nd_of_the_memory() -> None:
+    packed = PackedNet.from_module(randomised(mlp([784, 512, 512, 512, 512]), 0))
+    assert packed.float_weight_bytes / packed.weight_bytes == pytest.approx(32, rel=0.06)  # 784 is padded to 896
+    whole = PackedNet.from_module(randomised(mlp([1024, 512, 256]), 0))
+    assert whole.float_weight_bytes == 32 * whole.weight_bytes
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (nn.Sequential(nn.ReLU()), "begins with ReLU"),
+        (nn.Sequential(BinaryLinear(4, 4), nn.ReLU()), "ReLU is out of place"),
+        (nn.Sequential(BinaryLinear(4, 4), BinaryActivation()), "BinaryActivation is out of place"),
+        (nn.Sequential(BinaryLinear(4, 4)), "every layer needs BatchNorm"),
+        (nn.Sequential(BinaryConv2d(1, 4, 3), nn.BatchNorm2d(4), BinaryActivation()), r"image=\(height, width\)"),
+    ],
+)
+def test_nets_of_another_form_are_refused(net: nn.Sequential, message: str) -> None:
+    for module in net:
+        if isinstance(module, BinaryLayer):
+            module.reset_parameters(torch.Generator())
+    if "image" in message:
+        last = BinaryLinear(4, 2)
+        last.reset_parameters(torch.Generator())
+        net = nn.Sequential(*net, nn.Flatten(), last, nn.BatchNorm1d(2))
+    with pytest.raises(ValueError, match=message):
+        PackedNet.from_module(net)
