@@ -181,8 +181,7 @@ def _stages(blocks: list[_Block], image: tuple[int, int] | None) -> Iterator[Sta
         if block.norm is None or block.sign == last:
             raise ValueError("PackedNet: every layer needs BatchNorm, and every one but the last the sign")
         weights = kernels.prepare(block.layer.weight.detach().cpu())
-        scale, shift = (GEOMETRY = ("is_conv", "stride", "padding", "pool")
-PIXEL_SCALE, PIXEL_SHIFT) if index == 0 else (1.0, 0.0)
+        scale, shift = (PIXEL_SCALE, PIXEL_SHIFT) if index == 0 else (1.0, 0.0)
         geometry = {"stride": 1, "padding": 0, "pool": 1}
         if isinstance(block.layer, BinaryConv2d):
             if size is None:

@@ -33,7 +33,7 @@ def randomised(net: nn.Sequential, seed: int) -> nn.Sequential:
 
 def mlp(sizes: list[int]) -> nn.Sequential:
     layers: list[nn.Module] = [nn.Dropout(0.2)]
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in pairwise(sizes):
         layers += [
             BinaryLinear(fan_in, fan_out),
             nn.BatchNorm1d(fan_out, eps=1e-4),
