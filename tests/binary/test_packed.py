@@ -1,5 +1,6 @@
 """Packed nets against the torch modules that they were made from."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
