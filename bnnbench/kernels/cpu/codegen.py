@@ -34,7 +34,7 @@ def tile(rows: int, vectors: int, lanes: int) -> Any:
     def emit(builder: ir.IRBuilder, values: Sequence[ir.Value]) -> None:
         _Tile(builder, values, rows, vectors, lanes).emit()
 
-    return _intrinsic(emit, N_ARGUMENTS)
+    return intrinsic_of(emit, N_ARGUMENTS)
 
 
 def pack_word(element: str) -> Any:
@@ -49,7 +49,7 @@ def pack_word(element: str) -> Any:
         unordered = builder.bitcast(builder.fcmp_unordered("uno", x, x), I64)
         return builder.zext(builder.icmp_unsigned("!=", unordered, I64(0)), I64)
 
-    return _intrinsic(emit, 2, types.int64)
+    return intrinsic_of(emit, 2, returns_int=True)
 
 
 def planes_word() -> Any:
@@ -64,11 +64,12 @@ def planes_word() -> Any:
             at = builder.add(values[1], builder.mul(values[2], I64(plane)))
             _store(builder, builder.bitcast(set_, I64), at, 8)
 
-    return _intrinsic(emit, 3)
+    return intrinsic_of(emit, 3)
 
 
-def _intrinsic(emit: Callable[..., Any], n: int, result: Any = types.void) -> Any:
-    """A Numba intrinsic of `n` int64 arguments whose body `emit` writes."""
+def intrinsic_of(emit: Callable[..., Any], n: int, returns_int: bool = False) -> Any:
+    """A Numba intrinsic that takes a tuple of `n` int64 and whose body `emit(builder, values)` writes."""
+    result = types.int64 if returns_int else types.void
 
     def typing(typing_context: Any, arguments: Any) -> tuple[Any, Any]:
         signature = result(arguments)
@@ -97,7 +98,22 @@ def _store(builder: ir.IRBuilder, value: ir.Value, address: ir.Value, align: int
     builder.store(value, builder.inttoptr(address, value.type.as_pointer()), align=align)
 
 
-class _Loop:
+def splat(builder: ir.IRBuilder, value: ir.Value, lanes: int) -> ir.Value:
+    """A vector of `lanes` copies of a word."""
+    vector = ir.VectorType(I64, lanes)
+    undefined = ir.Constant(vector, ir.Undefined)
+    mask = ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)
+    return builder.shuffle_vector(builder.insert_element(undefined, value, I32(0)), undefined, mask)
+
+
+def popcount(builder: ir.IRBuilder, value: ir.Value, lanes: int) -> ir.Value:
+    """The number of 1 bits of each lane."""
+    vector = ir.VectorType(I64, lanes)
+    function = ir.FunctionType(vector, [vector])
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, f"llvm.ctpop.v{lanes}i64"), [value])
+
+
+class Loop:
     """`for i in range(n)` with values carried from turn to turn."""
 
     def __init__(self, builder: ir.IRBuilder, n: ir.Value, carried: Sequence[ir.Value]) -> None:
@@ -150,17 +166,17 @@ class _Tile:
         builder = self.builder
         zero = ir.Constant(self.vector, [0] * self.lanes)
         one = ir.Constant(self.vector, [1] * self.lanes)
-        planes = _Loop(builder, self.planes, [zero] * (self.rows * self.vectors))
+        planes = Loop(builder, self.planes, [zero] * (self.rows * self.vectors))
         doubled = [builder.shl(value, one) for value in planes.values]
         plane = builder.add(self.a, builder.mul(planes.i, self.a_plane))
-        segments = _Loop(builder, self.segments, [self.b, *doubled])
+        segments = Loop(builder, self.segments, [self.b, *doubled])
         segment = builder.add(plane, builder.mul(segments.i, self.a_segment))
-        words = _Loop(builder, self.length, segments.values)
+        words = Loop(builder, self.length, segments.values)
         after_words = words.close(self._word(segment, words))
         after_segments = segments.close(after_words)
         return planes.close(after_segments[1:])
 
-    def _word(self, segment: ir.Value, words: _Loop) -> list[ir.Value]:
+    def _word(self, segment: ir.Value, words: Loop) -> list[ir.Value]:
         builder = self.builder
         b, *accumulators = words.values
         step = self.lanes * WORD_BYTES
@@ -169,21 +185,11 @@ class _Tile:
         found: list[ir.Value] = []
         for row in range(self.rows):
             word = _load(builder, builder.add(at, builder.mul(self.a_row, I64(row))), I64, 8)
-            broadcast = self._splat(word)
+            broadcast = splat(builder, word, self.lanes)
             for w in range(self.vectors):
-                counts = self._popcount(builder.xor(broadcast, weights[w]))
+                counts = popcount(builder, builder.xor(broadcast, weights[w]), self.lanes)
                 found.append(builder.add(accumulators[row * self.vectors + w], counts))
         return [builder.add(b, I64(PANEL * WORD_BYTES)), *found]
-
-    def _splat(self, value: ir.Value) -> ir.Value:
-        first = self.builder.insert_element(ir.Constant(self.vector, ir.Undefined), value, I32(0))
-        mask = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
-        return self.builder.shuffle_vector(first, ir.Constant(self.vector, ir.Undefined), mask)
-
-    def _popcount(self, value: ir.Value) -> ir.Value:
-        name = f"llvm.ctpop.v{self.lanes}i64"
-        kind = ir.FunctionType(self.vector, [self.vector])
-        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), [value])
 
     def _column(self, w: int) -> ir.Value:
         at = self.builder.add(self.columns, I64(w * self.lanes * WORD_BYTES))
@@ -191,7 +197,7 @@ class _Tile:
 
     def _store_products(self, counts: Sequence[ir.Value], at: ir.Value) -> None:
         builder = self.builder
-        factor = self._splat(self.factor)
+        factor = splat(builder, self.factor, self.lanes)
         for w, count in enumerate(counts):
             product = builder.sub(self._column(w), builder.mul(factor, count))
             narrow = builder.trunc(product, ir.VectorType(I32, self.lanes))
