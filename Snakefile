@@ -19,3 +19,4 @@ rule all:
     input:
         REPORT,
         TRACKED,
+        list(RESULTS.values()),  # named, so that one that is missing is computed even where later files are there

@@ -120,7 +120,7 @@ def run(
     with show(chosen.id, len(chosen.seeds)) as progress:
         record = execute(plan, chosen, progress, checkpoint_seconds)
     reason = f": {record.reason}" if record.reason else ""
-    print(f"{chosen.id}: {record.status}{reason} ({plan.folder(chosen) / 'result.json'})")
+    print(f"{chosen.id}: {record.status}{reason} ({plan.result(chosen)})")
 
 
 @app.command()
@@ -143,8 +143,8 @@ def track(
 def ui(
     config: ConfigOption = DEFAULT_CONFIG,
     scale: ScaleOption = None,
-    port: Annotated[int, typer.Option(help="port on 127.0.0.1")] = 5000,
-    every: Annotated[float, typer.Option(help="seconds between two looks at the results")] = 5.0,
+    port: Annotated[int, typer.Option(help="port on 127.0.0.1", min=1, max=65535)] = 5000,
+    every: Annotated[float, typer.Option(help="seconds between two looks at the results", min=0.1)] = 5.0,
 ) -> None:
     """Open the MLflow UI, with running jobs followed: curves are live."""
     from bnnbench.cli import ui as server

@@ -1,6 +1,7 @@
 """The MLflow UI with a follower beside it, so that curves of running jobs are live."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ def serve(plan: Plan, port: int, every: float, say: Callable[[str], None]) -> No
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking.uri(), "--workers", "1"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server must not outlive this process
     server = subprocess.Popen(command, env=environment, stdout=sys.stderr)
     try:
         _follow(plan, every, lambda: server.poll() is None, say)

@@ -182,7 +182,7 @@ class Dataset(ABC):
             raise
         except DataError as error:
             again = f"run: bnnbench data fetch {self.name}" if self.downloads else f"get it again: {self.home}"
-            raise DataError(f"{error}; delete it and {again}") from None
+            raise DataError(f"{error}; remove {source.folder} and {again}") from None
 
     def verify(self, source: Source) -> str:
         """Read and check everything; the sha256 of the decoded content, the same however it was compressed."""

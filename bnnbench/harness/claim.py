@@ -53,6 +53,8 @@ def judge(claim: Claim, results: Results) -> dict[str, Any]:
             evidence = claim.test(results)
         except NotRun as missing:
             evidence = Evidence("not run", str(missing))
+        except Exception as error:  # a fault of one claim must not take the others' verdicts with it
+            evidence = Evidence("not run", f"the test of this claim failed: {type(error).__name__}: {error}")
     about = {"name": claim.name, "statement": claim.statement, "source": claim.source}
     return {**about, "experiments": list(claim.experiments), **asdict(evidence)}
 
@@ -91,4 +93,7 @@ def _one_sided(
     mean, low, high = (f"{value:.{places}f}" for value in (interval.mean, interval.low, interval.high))
     numbers = f"{mean}{space} [{low}, {high}], n = {interval.n}"
     verdict: Verdict = "reproduced" if holds else "contradicted" if fails else "inconclusive"
+    if interval.lost:  # survivors may look better than the method is
+        verdict = "inconclusive"
+        numbers += f" ({interval.lost} more gave no number)"
     return Evidence(verdict, f"{what}: {numbers} (claimed: {relation} {bound:g}{space})")

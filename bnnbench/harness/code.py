@@ -2,8 +2,8 @@
 
 Snakemake does not see changes in imported modules. The hash covers the experiment's module and every module that it
 imports, directly or not, from its own top-level package or from bnnbench; comments, docstrings and layout do not
-count. The machinery (`bnnbench.harness`) is left out except for what makes numbers: the derivation of seeds and the
-version of the protocol below.
+count, nor does the version. The machinery (`bnnbench.harness`) is left out except for what makes numbers: the
+derivation of seeds and the version of the protocol below. Another minor version of Python may parse to another hash.
 """
 
 import ast
@@ -12,12 +12,16 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from bnnbench.errors import UserError
+
 PROTOCOL = "1"  # raise it when the machinery changes in a way that changes numbers
 MACHINERY = "bnnbench.harness"
 
 
 def code_hash(module: str) -> str:
     """Hex digest of `module` and all that it imports within its package and bnnbench."""
+    if _source(module) is None:
+        raise UserError(f"module {module}: its source cannot be found, so changes in it could not be noticed")
     roots = {module.partition(".")[0], "bnnbench"}
     digest = hashlib.blake2b(PROTOCOL.encode(), digest_size=16)
     for name in sorted(_closure(module, frozenset(roots)) | {f"{MACHINERY}.seeds"}):
@@ -30,12 +34,13 @@ def _closure(module: str, roots: frozenset[str]) -> set[str]:
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in seen or name.startswith(MACHINERY) or _source(name) is None:
+        if name in seen or name.startswith(MACHINERY):
             continue
         seen.add(name)
         parents = [name.rpartition(".")[0]] if "." in name else []
-        waiting += [found for found in (*_imports(name), *parents) if found.partition(".")[0] in roots]
-    return seen
+        imports = _imports(name) if _source(name) is not None else ()
+        waiting += [found for found in (*imports, *parents) if found.partition(".")[0] in roots]
+    return {name for name in seen if _source(name) is not None}
 
 
 @cache
@@ -43,16 +48,13 @@ def _source(module: str) -> Path | None:
     # Joined from the root package's folder: find_spec on a dotted name would import the parents (and torch).
     root, *rest = module.split(".")
     spec = find_spec(root)
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+    if spec is None:
         return None
-    path = Path(spec.origin)
     if not rest:
-        return path
-    if path.name != "__init__.py":
-        return None
-    path = path.parent.joinpath(*rest)
-    candidates = (path / "__init__.py", path.with_name(f"{path.name}.py"))
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+        return Path(spec.origin) if spec.origin is not None and spec.origin.endswith(".py") else None
+    places = [Path(folder).joinpath(*rest) for folder in spec.submodule_search_locations or ()]
+    candidates = [path for place in places for path in (place / "__init__.py", place.with_name(f"{place.name}.py"))]
+    return next((path for path in candidates if path.is_file()), None)
 
 
 @cache
@@ -84,8 +86,27 @@ def _normalised(module: str) -> str:
     tree = _tree(module)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            value = body[0].value
-            if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                body[0] = ast.Expr(ast.Constant(None))
+        if isinstance(body, list):
+            node.body = [part for part in body if not _is_docstring(part) and not _is_version(part)]  # type: ignore[attr-defined]
     return ast.dump(tree)
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    value = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
+
+
+def _is_version(node: ast.AST) -> bool:
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return any(isinstance(target, ast.Name) and target.id == "__version__" for target in targets)
+
+
+def folder_hash(package: str) -> str:
+    """Hex digest of every file of a package, as it is: for what is cheap to make again."""
+    spec = find_spec(package)
+    digest = hashlib.blake2b(digest_size=8)
+    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+        for path in sorted(Path(folder).rglob("*")):
+            if path.is_file() and path.suffix != ".pyc":
+                digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()

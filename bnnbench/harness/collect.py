@@ -1,11 +1,11 @@
 """All results of an experiment as three tidy tables: numbers, jobs and curves.
 
-A result whose key is not that of the plan is stale and is left out; a job without a result is listed with the reason.
+A job without a result is listed with the reason.
 """
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +70,7 @@ def collect(plan: Plan, experiment: str) -> None:
     rows: dict[str, list[dict[str, Any]]] = {
         "results": [row for job, record, _ in found if record for row in _metric_rows(job, record)],
         "jobs": [_job_row(job, record, reason) for job, record, reason in found],
-        "history": [row for job, record, _ in found if record for row in _history_rows(plan, job)],
+        "history": [row for job, record, _ in found if record and record.seeds for row in _history_rows(plan, job)],
     }
     for name, content in rows.items():
         write_table(folder(plan, experiment) / f"{name}.parquet", TABLES[name], content)
@@ -92,19 +92,41 @@ def join(plan: Plan) -> None:
 
 
 def read(plan: Plan, job: Job) -> tuple[Result | None, str]:
-    """The current result of `job`, or `None` and why there is none."""
-    place = plan.folder(job)
-    if (place / "failure.json").exists():
-        return None, "failed: " + json.loads((place / "failure.json").read_text())["reason"]
-    if not (place / "result.json").exists():
-        return None, "missing: not computed yet"
+    """The result of `job`, or `None` and why there is none."""
+    path = plan.result(job)
+    if path.exists():
+        try:
+            return result.read(path), ""
+        except UserError as error:
+            return None, f"missing: {error}"
+    failure = read_failure(plan, job)
+    if failure is not None:
+        return None, f"failed: {failure}"
+    if any(path.parent.parent.glob("*/result.json")):
+        return None, "missing: computed with other parameters, code or data only; run the workflow"
+    return None, "missing: not computed yet"
+
+
+def read_failure(plan: Plan, job: Job) -> str | None:
+    """Why the last attempt at this very job failed, if it did."""
+    path = plan.folder(job) / "failure.json"
     try:
-        record = result.read(place / "result.json")
-    except UserError as error:
-        return None, f"missing: {error}"
-    if record.key != job.key:
-        return None, "stale: computed with other parameters, code or data; run the workflow again"
-    return record, ""
+        return str(json.loads(path.read_text())["reason"]) if path.exists() else None
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        return f"{path} cannot be read ({error})"
+
+
+def set_aside_damaged(plan: Plan) -> list[Path]:
+    """Renames records that cannot be read, so that the workflow computes them again; returns what was renamed."""
+    moved = []
+    for job in plan.jobs:
+        path = plan.result(job)
+        try:
+            if path.exists():
+                result.read(path)
+        except UserError:
+            moved.append(path.replace(path.with_suffix(".damaged")))
+    return moved
 
 
 def write_table(path: Path, columns: dict[str, str], rows: list[dict[str, Any]]) -> None:
@@ -205,7 +227,9 @@ class Results:
 
     def interval(self, experiment: str, variant: str, metric: str) -> Interval:
         """Mean over seeds with its Student-t interval."""
-        return mean_interval(list(self.values(experiment, variant, metric).values()))
+        found = self.values(experiment, variant, metric)
+        lost = self._planned(experiment, variant) - len(found)
+        return replace(mean_interval(list(found.values())), lost=lost)
 
     def difference(self, experiment: str, metric: str, first: str, second: str) -> Interval:
         """Interval of `first - second` over the seeds that both variants finished (paired)."""
@@ -213,7 +237,11 @@ class Results:
         shared = sorted(a.keys() & b.keys())
         if not shared:
             raise NotRun(f"{experiment}: {first} and {second} share no seed")
-        return mean_interval([a[seed] - b[seed] for seed in shared])
+        lost = min(self._planned(experiment, first), self._planned(experiment, second)) - len(shared)
+        return replace(mean_interval([a[seed] - b[seed] for seed in shared]), lost=lost)
+
+    def _planned(self, experiment: str, variant: str) -> int:
+        return int(self.of(self.jobs, experiment, variant)["seeds"].sum())
 
     def curves(self, experiment: str, variant: str, name: str) -> "pd.DataFrame":
         """One column a seed, one row a step; raises `NotRun` where nothing was logged."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator
 
 from bnnbench.errors import UserError
 
@@ -23,7 +23,8 @@ def _no_repeats(seeds: list[int]) -> list[int]:
     return seeds
 
 
-SeedList = Annotated[list[NonNegativeInt], Field(min_length=1), AfterValidator(_no_repeats)]
+Seed = Annotated[int, Strict(), Field(ge=0, le=2**63 - 1)]
+SeedList = Annotated[list[Seed], Field(min_length=1), AfterValidator(_no_repeats)]
 
 
 class Section(BaseModel):
@@ -47,14 +48,15 @@ class DataConfig(Section):
     def _from_environment(cls, given: Path | None) -> Path | None:
         # Resolved once, so that a job on another machine sees what the plan saw.
         named = os.environ.get("BNNBENCH_DATA")
-        return given or (Path(named).absolute() if named else None)
+        chosen = given or (Path(named) if named else None)
+        return chosen.expanduser().absolute() if chosen else None
 
 
 class Config(Section):
     """The configuration of a reproduction."""
 
     scale: Scale = "laptop"
-    papers: list[str] | Literal["all"] = "all"
+    papers: Annotated[list[str], Field(min_length=1)] | Literal["all"] = "all"
     experiments: list[str] = Field([], description="names or patterns (`binarized/*`); empty: all of the papers")
     variants: list[str] = Field([], description="names or patterns of variants; empty: all that the scale has")
     seeds: SeedList | None = Field(None, description="seeds to run; null: those of the scale")
@@ -65,12 +67,12 @@ class Config(Section):
 
     def folder(self) -> Path:
         """The results of this scale."""
-        return self.results / self.scale
+        return self.results.expanduser() / self.scale
 
     def cache_dir(self) -> Path:
         """Where downloads are kept."""
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        return self.data.cache or Path(home) / "bnnbench"
+        return (self.data.cache or Path(home) / "bnnbench").expanduser()
 
     def may_download(self) -> bool:
         """Whether data sets may be fetched from their official addresses."""
@@ -87,7 +89,10 @@ def load(source: str = str(DEFAULT_PATH), changes: Mapping[str, Any] | None = No
     The workflow hands its jobs the text, so that they need no file and see what the plan saw.
     """
     if source.startswith("{"):
-        values = json.loads(source)
+        try:
+            values = json.loads(source)
+        except ValueError as error:
+            raise UserError(f"{name(source)}: not valid JSON: {error}") from error
     elif Path(source).exists():
         values = read_yaml(Path(source))
     elif Path(source) == DEFAULT_PATH:
@@ -148,7 +153,7 @@ def _sentence(model: type[BaseModel], error: Any, prefix: str) -> str:
         "literal_error": lambda: f"{name} {value!r} is not one of {_choices(error['ctx']['expected'])}",
         "missing": lambda: f"{name} is missing",
         "value_error": lambda: f"{name}: {error['ctx']['error']}",
-        "list_type": lambda: f"{name} is {value!r}; it must be a list, for example [0, 1, 2]",
+        "list_type": lambda: f"{name} is {value!r}; it must be a list: [{value}]",
         "dict_type": lambda: f"{name} is {value!r}; it must hold keys with values",
         "too_short": lambda: f"{name} is empty; name at least one",
     }

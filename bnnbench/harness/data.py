@@ -1,5 +1,6 @@
 """How the harness sees data sets: where one may come from, which was chosen, and the record of what was used."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,10 @@ def availability(dataset: Dataset, config: Config) -> Availability:
     except DataError as broken:
         # Not a reason to skip: the jobs that need it must fail where the user sees it.
         return Availability(dataset.name, "broken", "", str(broken))
-    return Availability(dataset.name, source.identity, source.provenance, source.note, folder=source.folder)
+    note = source.note
+    if source.folder is None and config.data.dir is not None:
+        note += f" (your data folder has no {dataset.name})"
+    return Availability(dataset.name, source.identity, source.provenance, note, folder=source.folder)
 
 
 def present(datasets: Iterable[Dataset], config: Config) -> list[str]:
@@ -114,9 +118,10 @@ def record(dataset: Dataset, config: Config, progress: bool = False) -> DataReco
     )
 
 
-def record_path(config: Config, name: str) -> Path:
-    """Where the workflow keeps the record of a verified data set."""
-    return config.folder() / "datasets" / f"{name}.json"
+def record_path(config: Config, name: str, identity: str) -> Path:
+    """Where the workflow keeps the record of a verified data set: another source has another record."""
+    digest = hashlib.blake2b(identity.encode(), digest_size=4).hexdigest()
+    return config.folder() / "datasets" / f"{name}-{digest}.json"
 
 
 def write_record(path: Path, value: DataRecord) -> None:
@@ -126,7 +131,7 @@ def write_record(path: Path, value: DataRecord) -> None:
 
 def read_record(config: Config, dataset: Dataset, source: Source) -> DataRecord:
     """The record of `source` that the workflow made, or a fresh one where there is none for this very source."""
-    path = record_path(config, dataset.name)
+    path = record_path(config, dataset.name, source.identity)
     if path.exists():
         try:
             known = parse(DataRecord, read_yaml(path), str(path))

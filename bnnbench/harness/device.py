@@ -11,18 +11,28 @@ from pathlib import Path
 from bnnbench.errors import UserError
 from bnnbench.harness.files import locked
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
 
 @cache
-def gpu_count() -> int:
-    """Number of CUDA devices that the driver shows; takes milliseconds and needs no torch."""
+def _installed() -> int:
+    """GPUs of the machine, from NVML: a CUDA call here would fix the visible devices before a job has chosen one."""
     try:
-        driver = ctypes.CDLL("libcuda.so.1")
+        nvml = ctypes.CDLL("libnvidia-ml.so.1")
     except OSError:
         return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+    count = ctypes.c_uint(0)
+    if nvml.nvmlInit_v2() != 0 or nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) != 0:
         return 0
     return count.value
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
+    if _installed() == 0:
+        return []
+    named = os.environ.get(VISIBLE)
+    return [str(i) for i in range(_installed())] if named is None else [gpu for gpu in named.split(",") if gpu.strip()]
 
 
 def choose(wanted: str, gpus: int) -> tuple[str, str]:
@@ -33,39 +43,38 @@ def choose(wanted: str, gpus: int) -> tuple[str, str]:
     """
     if wanted == "cpu" or gpus == 0:
         return "cpu", ""
-    if wanted == "auto" and gpu_count() == 0:
+    if wanted == "auto" and not visible_gpus():
         return "cuda", "needs a GPU and this machine has none (set device: cpu to run it on the CPU all the same)"
     return "cuda", ""
 
 
 @contextmanager
 def gpu(on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-    """Locks one GPU for this process and makes it the only visible one.
+    """Makes one GPU the only visible one and locks it for this process.
 
-    A scheduler that has already chosen (it set `CUDA_VISIBLE_DEVICES`) is obeyed. Must be entered before torch is
-    imported, which reads the variable once.
+    A scheduler that has left just one visible is trusted without a lock. Must be entered before torch is imported,
+    which reads the variable once.
     """
-    if "CUDA_VISIBLE_DEVICES" in os.environ:
-        yield
-        return
-    if gpu_count() == 0:
-        raise UserError("device: cuda: this machine shows no GPU; use device: auto or device: cpu")
+    gpus = visible_gpus()
+    if not gpus:
+        raise UserError("device: cuda: this process sees no GPU; use device: auto or device: cpu")
     with ExitStack() as stack:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(_lock_one(stack, on_wait))
+        if len(gpus) > 1:
+            os.environ[VISIBLE] = _lock_one(gpus, stack, on_wait)
         yield
 
 
-def _lock_one(stack: ExitStack, on_wait: Callable[[], None] | None) -> int:
-    """Locks the first free GPU, or waits for the first one when all are taken."""
-    for index in range(gpu_count()):
+def _lock_one(gpus: list[str], stack: ExitStack, on_wait: Callable[[], None] | None) -> str:
+    """Locks the first free GPU, or waits for the first of all."""
+    for name in gpus:
         try:
-            stack.enter_context(locked(_lock_path(index), wait=False))
+            stack.enter_context(locked(_lock_path(name), wait=False))
         except BlockingIOError:
             continue
-        return index
-    stack.enter_context(locked(_lock_path(0), on_wait))
-    return 0
+        return name
+    stack.enter_context(locked(_lock_path(gpus[0]), on_wait))
+    return gpus[0]
 
 
-def _lock_path(index: int) -> Path:
-    return Path(tempfile.gettempdir()) / f"bnnbench-{os.getuid()}-gpu{index}.lock"
+def _lock_path(name: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"bnnbench-{os.getuid()}-gpu-{name.strip()}.lock"

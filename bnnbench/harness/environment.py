@@ -11,7 +11,7 @@ from typing import Any
 
 import bnnbench
 from bnnbench.harness.config import read_yaml
-from bnnbench.harness.device import gpu_count
+from bnnbench.harness.device import visible_gpus
 from bnnbench.harness.files import write_json
 
 PACKAGES = (
@@ -68,6 +68,8 @@ def _path(folder: Path, identifier: str) -> Path:
 def git_state() -> dict[str, Any]:
     """Commit of the code and whether the working tree differs from it; `None` outside a git checkout."""
     folder = Path(__file__).parent
+    if _output("git", "-C", str(folder), "ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return {"commit": None, "dirty": None}  # installed, perhaps below a checkout of something else
     commit = _output("git", "-C", str(folder), "rev-parse", "HEAD")
     changed = _output("git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no")
     return {"commit": commit, "dirty": None if commit is None else bool(changed)}
@@ -104,7 +106,7 @@ def _cpu_model() -> str | None:
 
 
 def _gpus() -> list[str]:
-    if gpu_count() == 0:
+    if not visible_gpus():
         return []
     listing = _output("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
-    return listing.splitlines() if listing else ["unknown"] * gpu_count()
+    return listing.splitlines() if listing else ["unknown"] * len(visible_gpus())

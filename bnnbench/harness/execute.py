@@ -8,8 +8,8 @@ import resource
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,8 @@ from pydantic import ValidationError
 
 from bnnbench.errors import UserError
 from bnnbench.harness import data, device, environment, paper, registry, result
-from bnnbench.harness.energy import Meter
 from bnnbench.harness.experiment import Diverged, Experiment, Metric, Outcome
-from bnnbench.harness.files import locked, produce_atomic, write_atomic, write_json
+from bnnbench.harness.files import locked, produce_atomic, write_json
 from bnnbench.harness.plan import Job, Plan
 from bnnbench.harness.result import DataRecord, MetricRecord, Result, SeedRecord
 from bnnbench.harness.run import CHECKPOINT_SECONDS, Progress, Run
@@ -34,39 +33,39 @@ def execute(
     Two processes never compute the same job at once: the second waits, and then finds the result.
     An exception of the experiment is noted in `failure.json` and raised.
     """
-    folder = plan.folder(job)
+    folder, path = plan.folder(job), plan.result(job)
     with locked(folder / ".lock", progress.waiting if progress else None):
-        current = _current(folder / "result.json", job)
+        current = _readable(path)
         if current is not None:
             return current
-        (folder / "result.json").unlink(missing_ok=True)
         if job.skip:
-            done = _compose(plan, job, [], [], status="skipped", reason=job.skip)
+            captured = environment.note(plan.config.folder())
+            done = _compose(plan, job, [], [], captured=captured, status="skipped", reason=job.skip)
         else:
             try:
                 done = _compute(plan, job, folder, progress, checkpoint_seconds)
-            except UserError:
-                raise
             except Exception as error:
-                reason = f"{type(error).__name__}: {error}".splitlines()[0]
-                write_json(
-                    folder / "failure.json", {"key": job.key, "reason": reason, "traceback": traceback.format_exc()}
-                )
+                _note_failure(folder, error)
                 raise
         (folder / "failure.json").unlink(missing_ok=True)
-        result.write(folder / "result.json", done)
-        shutil.rmtree(folder / "partial", ignore_errors=True)
+        result.write(path, done)
+        for partial in folder.parent.glob("*/partial"):  # of this job, and of earlier ones that were given up
+            shutil.rmtree(partial, ignore_errors=True)
         return done
 
 
-def _current(path: Path, job: Job) -> Result | None:
-    if not path.exists():
-        return None
+def _readable(path: Path) -> Result | None:
     try:
-        found = result.read(path)
+        return result.read(path) if path.exists() else None
     except UserError:
         return None
-    return found if found.key == job.key else None
+
+
+def _note_failure(folder: Path, error: Exception) -> None:
+    name = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    reason = f"{name}{error}".splitlines()[0]
+    with suppress(UserError):  # the disk may be what is wrong
+        write_json(folder / "failure.json", {"reason": reason, "traceback": traceback.format_exc()})
 
 
 def _compute(plan: Plan, job: Job, folder: Path, progress: Progress | None, checkpoint_seconds: float) -> Result:
@@ -74,19 +73,18 @@ def _compute(plan: Plan, job: Job, folder: Path, progress: Progress | None, chec
         if job.device == "cuda":
             stack.enter_context(device.gpu(progress.waiting if progress else None))
         _prepare(job)
-        meter = Meter()
+        captured = environment.note(plan.config.folder())  # now: the code may change while the job runs
         declared = paper.get(job.paper).declaration(job.experiment)
         used: dict[str, DataRecord] = {}
         seeds = []
-        _forget_other_runs(folder, job)
         for seed in job.seeds:
-            done = _seed_record(folder, seed, job.key)
+            done = _seed_record(folder, seed)
             if done is None:
-                run = Run(seed, job.device, folder, job.key, _loader(plan, used), progress, checkpoint_seconds)
+                run = Run(seed, job.device, folder, _loader(plan, used), progress, checkpoint_seconds)
                 done = _seed(declared, job, run, folder)
             seeds.append(done)
         records = [used[name] if name in used else _describe(plan, name) for name in job.datasets]
-        return _compose(plan, job, seeds, records, metrics=declared.metrics, energy=meter.joules())
+        return _compose(plan, job, seeds, records, captured=captured, metrics=declared.metrics)
 
 
 def _prepare(job: Job) -> None:
@@ -102,17 +100,6 @@ def _prepare(job: Job) -> None:
         raise UserError(
             f"{job.id}: this torch ({torch.__version__}) has no CUDA; install a CUDA build or set device: cpu"
         )
-
-
-def _forget_other_runs(folder: Path, job: Job) -> None:
-    """Clears what an earlier job with other parameters or code left in the folder."""
-    mark = folder / "partial" / "key"
-    if mark.exists() and mark.read_text() == job.key:
-        return
-    shutil.rmtree(folder / "partial", ignore_errors=True)
-    shutil.rmtree(folder / "tables", ignore_errors=True)
-    (folder / "history.jsonl").unlink(missing_ok=True)
-    write_atomic(mark, job.key)
 
 
 def _loader(plan: Plan, used: dict[str, DataRecord]) -> Callable[[str], Any]:
@@ -144,7 +131,7 @@ def _seed(declared: Experiment[Any], job: Job, run: Run, folder: Path) -> SeedRe
     else:
         status, reason = "ok", ""
     tables = [_write_table(folder, run.seed, name, columns) for name, columns in outcome.tables.items()]
-    wall, cpu = run.spent()
+    wall, cpu, joules = run.spent()
     record = SeedRecord.model_validate(
         {
             "seed": run.seed,
@@ -155,18 +142,26 @@ def _seed(declared: Experiment[Any], job: Job, run: Run, folder: Path) -> SeedRe
             "warnings": list(outcome.warnings),
             "wall_seconds": wall,
             "cpu_seconds": cpu,
+            "energy_joules": joules,
             "resumed": run.resumed,
         }
     )
-    write_json(_seed_path(folder, run.seed), {"key": job.key, "record": record.model_dump()})
+    write_json(_seed_path(folder, run.seed), record.model_dump())
     run.discard_checkpoint()
     return record
 
 
+def _sum(joules: Iterable[float | None]) -> float | None:
+    known = list(joules)
+    return None if None in known or not known else sum(value for value in known if value is not None)
+
+
 def _seed_global_streams(seed: int) -> None:
-    """Dropout and the like draw from torch's global stream; libraries may draw from Python's."""
+    """Dropout and the like draw from torch's global stream; libraries may draw from Python's and NumPy's."""
+    import numpy as np
     import torch
 
+    np.random.seed(derive(seed, "numpy") % 2**32)  # noqa: NPY002  (the legacy stream is what libraries draw from)
     random.seed(derive(seed, "python"))
     torch.manual_seed(derive(seed, "torch"))
 
@@ -175,12 +170,11 @@ def _seed_path(folder: Path, seed: int) -> Path:
     return folder / "partial" / f"seed-{seed}.json"
 
 
-def _seed_record(folder: Path, seed: int, key: str) -> SeedRecord | None:
+def _seed_record(folder: Path, seed: int) -> SeedRecord | None:
     """What a killed run of this job had already finished."""
     try:
-        saved = json.loads(_seed_path(folder, seed).read_text())
-        return SeedRecord.model_validate(saved["record"]) if saved["key"] == key else None
-    except (OSError, ValueError, KeyError, ValidationError):
+        return SeedRecord.model_validate(json.loads(_seed_path(folder, seed).read_text()))
+    except (OSError, ValueError, ValidationError):
         return None
 
 
@@ -199,10 +193,10 @@ def _compose(
     seeds: list[SeedRecord],
     datasets: list[DataRecord],
     *,
+    captured: str,
     metrics: Sequence[Metric] = (),
     status: str = "",
     reason: str = "",
-    energy: float | None = None,
 ) -> Result:
     diverged = [seed for seed in seeds if seed.status == "diverged"]
     return Result.model_validate(
@@ -222,13 +216,13 @@ def _compose(
                 for m in metrics
             },
             "datasets": [record.model_dump() for record in datasets],
-            "environment": environment.note(plan.config.folder()),
+            "environment": captured,
             "device": job.device,
             "threads": job.resources.threads,
             "wall_seconds": sum(seed.wall_seconds for seed in seeds),
             "cpu_seconds": sum(seed.cpu_seconds for seed in seeds),
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            "energy_joules": energy,
+            "energy_joules": _sum(seed.energy_joules for seed in seeds),
             "finished": time.time(),
             "warnings": [f"seed {seed.seed}: {text}" for seed in seeds for text in seed.warnings],
         }

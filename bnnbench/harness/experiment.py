@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class Params(BaseModel):
     """Parameters of an experiment: types, ranges and units; an unknown name is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def datasets(self) -> tuple[str, ...]:
         """Names of the data sets that these parameters need."""

@@ -62,6 +62,8 @@ def render(figure: Figure, results: Results, path: Path) -> None:
             canvas = figure.draw(results)
         except NotRun as missing:
             canvas = _placeholder(str(missing))
+        except Exception as error:  # a fault of one figure must not take the report with it
+            canvas = _placeholder(f"drawing failed: {type(error).__name__}: {error}")
         metadata = {"Date": None, "Title": figure.title}
         produce_atomic(path, lambda partial: canvas.savefig(partial, format="svg", metadata=metadata))
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bnnbench.errors import UserError
 from bnnbench.harness.files import write_atomic, writing
 
 Row = dict[str, Any]
@@ -22,7 +23,12 @@ def read(path: Path) -> Iterator[Row]:
         for line in lines:
             if not line.endswith("\n"):
                 return
-            yield json.loads(line)
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise UserError(
+                    f"{path}: damaged ({error}); delete its folder to have the job computed again"
+                ) from error
 
 
 def append(path: Path, row: Row) -> None:

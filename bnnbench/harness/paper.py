@@ -14,6 +14,7 @@ from bnnbench.harness import registry
 from bnnbench.harness.config import Scale, Section, SeedList, parse, read_yaml, unknown
 from bnnbench.harness.experiment import Experiment
 
+RULES = frozenset(["all", "claims", "collect", "dataset", "experiment", "figure", "page", "report", "table", "track"])
 NAME = re.compile(r"[a-z0-9][a-z0-9._=+-]*")
 
 
@@ -101,6 +102,8 @@ def get(name: str) -> Paper:
     if name not in folders:
         raise UserError(unknown("paper", name, sorted(folders)))
     package, folder = folders[name]
+    if name in RULES:
+        raise UserError(f"paper {name!r}: this name is a rule of the workflow; register it under another one")
     spec = parse(PaperSpec, read_yaml(folder / "paper.yaml"), f"{name}/paper.yaml")
     for key in (*spec.experiments, *(v for e in spec.experiments.values() for v in e.variants)):
         if not NAME.fullmatch(key):

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -16,6 +17,8 @@ from bnnbench.harness.config import Config, parse, unknown
 from bnnbench.harness.data import Availability, availability
 from bnnbench.harness.experiment import Params
 from bnnbench.harness.paper import ExperimentSpec, Paper, Resources, ScaleSpec
+
+CELL = re.compile(r"[A-Za-z0-9._=+,-]*")  # becomes part of a path
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,13 @@ class Plan:
         return sorted({job.paper for job in self.jobs})
 
     def folder(self, job: Job) -> Path:
-        """Where a job leaves its result."""
-        return self.config.folder() / job.id
+        """Where a job keeps all that it writes: a folder of its own for each key, so that nothing is ever stale."""
+        return self.config.folder() / job.id / job.key
+
+    def result(self, job: Job) -> Path:
+        """The record of a job: `result.json`, or `skipped.json` where it cannot be computed here and never was."""
+        computed = self.folder(job) / "result.json"
+        return self.folder(job) / "skipped.json" if job.skip and not computed.exists() else computed
 
 
 def make(config: Config, where: str = "config") -> Plan:
@@ -71,8 +79,10 @@ def make(config: Config, where: str = "config") -> Plan:
     _check_params_known(config, where)
     chosen = [(room, name) for room in _papers(config, where) for name in _experiments(room, config)]
     if not chosen:
-        known = [f"{name}/{e}" for name in paper.names() for e in paper.get(name).spec.experiments]
-        raise UserError(f"{where}: experiments: {unknown('experiment', config.experiments[0], known)}")
+        chosen_papers = ", ".join(room.name for room in _papers(config, where))
+        raise UserError(
+            f"{where}: nothing to run: no chosen experiment of {chosen_papers} has the scale {config.scale}"
+        )
     data: dict[str, Availability] = {}
     jobs = [job for room, name in chosen for job in _jobs(room, name, config, where, data)]
     if not jobs:
@@ -108,6 +118,10 @@ def _check_params_known(config: Config, where: str) -> None:
         if room not in paper.names() or experiment not in paper.get(room).spec.experiments:
             known = [f"{p}/{e}" for p in paper.names() for e in paper.get(p).spec.experiments]
             raise UserError(f"{where}: params: {unknown('experiment', name, known)}")
+    for pattern in config.variants:
+        variants = [v for p in paper.names() for e in paper.get(p).spec.experiments.values() for v in e.variants]
+        if "," not in pattern and not any(fnmatchcase(variant, pattern) for variant in variants):
+            raise UserError(f"{where}: variants: {unknown('variant', pattern, variants)}")
     for pattern in config.experiments:
         known = [f"{p}/{e}" for p in paper.names() for e in paper.get(p).spec.experiments]
         if not any(fnmatchcase(name, pattern) for name in known):
@@ -140,8 +154,8 @@ def _jobs(room: Paper, name: str, config: Config, where: str, data: dict[str, Av
         place, skip = device.choose(config.device, scale.resources.gpus)
         skip = "; ".join(filter(None, [*(data[dataset].unavailable for dataset in needed), skip]))
         for group in [(seed,) for seed in seeds] if seed_per_job else [tuple(seeds)]:
-            identity = {dataset: data[dataset].identity for dataset in needed}
-            key = _key(f"{room.name}/{name}", params, group, code, identity, place, skip)
+            used = {dataset: [data[dataset].identity, _data_code(dataset)] for dataset in needed}
+            key = _key(f"{room.name}/{name}", params, group, code, used, place, scale.resources.threads)
             yield Job(
                 paper=room.name,
                 experiment=name,
@@ -166,7 +180,16 @@ def _cells(room: Paper, name: str, spec: ExperimentSpec, scale: ScaleSpec) -> It
         for values in itertools.product(*spec.grid.values()):
             cell = dict(zip(spec.grid, values, strict=True))
             suffix = "".join(f",{key}={value}" for key, value in cell.items())
+            if not CELL.fullmatch(suffix):
+                raise UserError(
+                    f"{room.name}/paper.yaml: {name}: grid value in {suffix!r} may hold only A-z 0-9 . _ + -"
+                )
             yield f"{variant}{suffix}", {**spec.variants[variant], **cell}
+
+
+def _data_code(dataset: str) -> str:
+    """Hash of the code that reads a data set; its content has an identity of its own."""
+    return code_hash(type(registry.dataset(dataset)).__module__)
 
 
 def _key(
@@ -174,10 +197,14 @@ def _key(
     params: Params,
     seeds: Sequence[int],
     code: str,
-    data: dict[str, str],
+    data: dict[str, list[str]],
     place: str,
-    skip: str,
+    threads: int,
 ) -> str:
-    """What a result depends on, as one short hash: a result with another key is stale."""
-    parts = [experiment, params.model_dump(mode="json"), list(seeds), code, data, place, bool(skip)]
+    """What a result depends on, as one short hash: a result with another key is stale.
+
+    Whether this machine can compute it (`skip`) is no part of it: a machine without a GPU must not make stale what
+    another one has computed.
+    """
+    parts = [experiment, params.model_dump(mode="json"), list(seeds), code, data, place, threads]
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=8).hexdigest()

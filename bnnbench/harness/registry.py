@@ -21,7 +21,10 @@ def paper_folders() -> dict[str, tuple[str, Path]]:
     """Of each paper: its package and the folder that holds its `paper.yaml`, without importing the paper."""
     found: dict[str, tuple[str, Path]] = {}
     for point in _points(PAPERS):
-        spec = find_spec(point.value)
+        try:
+            spec = find_spec(point.value)
+        except Exception as error:
+            raise UserError(f"entry point {PAPERS}:{point.name}: {point.value}: {_one_line(error)}") from error
         folder = Path(spec.origin).parent if spec is not None and spec.origin else None
         if folder is None or not (folder / "paper.yaml").exists():
             raise UserError(f"entry point {PAPERS}:{point.name}: package {point.value} holds no paper.yaml")
@@ -38,6 +41,10 @@ def datasets() -> dict[str, Dataset]:
     for point in _points(DATASETS):
         loaded = _load(point)
         for dataset in loaded if isinstance(loaded, Iterable) else [loaded]:
+            if not hasattr(dataset, "locate"):
+                raise UserError(
+                    f"entry point {DATASETS}:{point.name}: {point.value} holds no data set, but {dataset!r}"
+                )
             if dataset.name in found and found[dataset.name] is not dataset:
                 raise UserError(f"data set {dataset.name!r} is registered twice (again by {point.value})")
             found[dataset.name] = dataset
@@ -59,10 +66,19 @@ def methods() -> dict[str, EntryPoint]:
 
 def members(module_name: str, kind: type[T]) -> list[T]:
     """The objects of class `kind` that a module defines, in the order of its text; none where there is no module."""
-    if find_spec(module_name) is None:
-        return []
-    found: list[T] = [value for value in vars(import_module(module_name)).values() if isinstance(value, kind)]
-    return found
+    try:
+        if find_spec(module_name) is None:
+            return []
+        module = import_module(module_name)
+    except Exception as error:  # whatever a module of somebody else's does when it is imported
+        raise UserError(f"module {module_name} cannot be imported: {_one_line(error)}") from error
+    return [value for value in vars(module).values() if isinstance(value, kind)]
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, SyntaxError):
+        return f"SyntaxError: {error.msg} ({Path(error.filename or '').name}, line {error.lineno})"
+    return f"{type(error).__name__}: {error}"
 
 
 def _points(group: str) -> list[EntryPoint]:
@@ -72,5 +88,5 @@ def _points(group: str) -> list[EntryPoint]:
 def _load(point: EntryPoint) -> Any:
     try:
         return point.load()
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"entry point {point.group}:{point.name}: {point.value} cannot be loaded: {error}") from error
+    except Exception as error:
+        raise UserError(f"entry point {point.group}:{point.name}: {point.value}: {_one_line(error)}") from error

@@ -10,7 +10,7 @@ from bnnbench.errors import UserError
 from bnnbench.harness.files import write_atomic
 
 SCHEMA_VERSION = 1
-Status = Literal["ok", "diverged", "failed", "skipped"]
+Status = Literal["ok", "diverged", "skipped"]
 
 
 class Record(BaseModel):
@@ -30,6 +30,7 @@ class SeedRecord(Record):
     warnings: list[str] = []
     wall_seconds: float
     cpu_seconds: float
+    energy_joules: float | None = None
     resumed: int = 0
 
 
@@ -70,7 +71,6 @@ class Result(Record):
     environment: str = ""
     device: str = "cpu"
     threads: int = 1
-    deterministic: bool = True
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_mb: float = 0.0

@@ -1,7 +1,6 @@
 """What an experiment sees while it runs: its seed's random streams, its device, data, log and checkpoints."""
 
 import math
-import pickle
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bnnbench.harness import history
+from bnnbench.harness.energy import Meter
 from bnnbench.harness.experiment import Diverged
 from bnnbench.harness.files import write_atomic
 from bnnbench.harness.seeds import derive
@@ -39,7 +39,6 @@ class Run:
         seed: int,
         device: str,
         folder: Path,
-        key: str,
         data: Callable[[str], Any],
         progress: Progress | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
@@ -50,15 +49,16 @@ class Run:
         self.resumed = 0
         self._history = folder / "history.jsonl"
         self._checkpoint = folder / "partial" / f"seed-{seed}.pt"
-        self._key = key
         self._progress = progress
         self._interval = checkpoint_seconds
         self._generators: dict[str, torch.Generator] = {}
         self._rngs: dict[str, np.random.Generator] = {}
         self._values: dict[str, float] = {}
         self._start = time.monotonic(), time.process_time()
-        self._spent_before = 0.0, 0.0
+        self._meter = Meter()
+        self._spent_before: tuple[float, float, float | None] = (0.0, 0.0, 0.0)
         self._last_checkpoint = time.monotonic()
+        self._saved = self._read_checkpoint()
 
     def generator(self, axis: str) -> "torch.Generator":
         """The torch stream of `axis` ("split", "init", "noise"): the same object at every call (on the CPU)."""
@@ -89,6 +89,7 @@ class Run:
             if not math.isfinite(value):
                 raise Diverged(f"{name} is {value} at step {step}")
         self._values = dict(values)
+        self._meter.joules()
         history.append(self._history, {"seed": self.seed, "step": step, "time": time.time(), **values})
 
     def checkpoint(self, step: int, state: Callable[[], Mapping[str, Any]]) -> None:
@@ -100,8 +101,9 @@ class Run:
             return
         import torch
 
+        start = time.monotonic()
+
         content = {
-            "key": self._key,
             "step": step,
             "state": dict(state()),
             "streams": self._streams(),
@@ -112,25 +114,30 @@ class Run:
         torch.save(content, buffer)
         write_atomic(self._checkpoint, buffer.getvalue())
         self._last_checkpoint = time.monotonic()
+        if self._interval:  # a large net spends at most a twentieth of its time on saving itself
+            self._interval = max(self._interval, 20 * (self._last_checkpoint - start))
 
     def restore(self) -> tuple[int, Mapping[str, Any]] | None:
         """The step and state of this job's last checkpoint, with all random streams put back; or `None`.
 
         What was logged after that step is forgotten, since it is computed again.
         """
-        content = self._read_checkpoint()
+        content, self._saved = self._saved, None
         history.rewind(self._history, self.seed, None if content is None else content["step"])
         if content is None:
             return None
         self._put_back(content["streams"])
-        self._spent_before = tuple(content["spent"])
+        wall, cpu, joules = content["spent"]
+        self._spent_before = (wall, cpu, joules)
         self.resumed = content["resumed"] + 1
         return content["step"], content["state"]
 
-    def spent(self) -> tuple[float, float]:
-        """Wall and CPU seconds of this seed, those before a kill included (up to the checkpoint)."""
+    def spent(self) -> tuple[float, float, float | None]:
+        """Wall seconds, CPU seconds and joules of this seed, those before a kill included (up to the checkpoint)."""
         wall, cpu = time.monotonic() - self._start[0], time.process_time() - self._start[1]
-        return self._spent_before[0] + wall, self._spent_before[1] + cpu
+        joules, before = self._meter.joules(), self._spent_before[2]
+        energy = None if joules is None or before is None else before + joules
+        return self._spent_before[0] + wall, self._spent_before[1] + cpu, energy
 
     def discard_checkpoint(self) -> None:
         """Removes the checkpoint, once the seed's record is safe."""
@@ -138,7 +145,7 @@ class Run:
 
     def forget(self) -> None:
         """Clears the curves of an earlier attempt that left no checkpoint to go on from."""
-        if self._read_checkpoint() is None:
+        if self._saved is None:
             history.rewind(self._history, self.seed, None)
 
     def _read_checkpoint(self) -> dict[str, Any] | None:
@@ -148,25 +155,31 @@ class Run:
 
         try:
             content: dict[str, Any] = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError):
-            return None  # damaged from outside: starting over is right, only slower
-        return content if content.get("key") == self._key else None
+        except Exception:  # damaged from outside, in whatever way: starting over is right, only slower
+            return None
+        return content
 
     def _streams(self) -> dict[str, Any]:
+        import numpy as np
         import torch
 
+        kind, keys, *rest = np.random.get_state()  # noqa: NPY002
         version, state, gauss = random.getstate()
         return {
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state() if self.device == "cuda" else None,
             "python": [version, list(state), gauss],
+            "numpy": [kind, np.asarray(keys).tolist(), *rest],
             "generators": {axis: generator.get_state() for axis, generator in self._generators.items()},
             "rngs": {axis: rng.bit_generator.state for axis, rng in self._rngs.items()},
         }
 
     def _put_back(self, streams: dict[str, Any]) -> None:
+        import numpy as np
         import torch
 
+        kind, keys, *rest = streams["numpy"]
+        np.random.set_state((kind, np.array(keys, np.uint32), *rest))  # noqa: NPY002
         torch.set_rng_state(streams["torch"])
         if streams["cuda"] is not None:
             torch.cuda.set_rng_state(streams["cuda"])

@@ -12,12 +12,16 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over `n` seeds with its two-sided confidence interval; infinite bounds at n = 1."""
+    """A mean over `n` seeds with its two-sided confidence interval; infinite bounds at n = 1.
+
+    `lost` more seeds were run and gave no number (they diverged): the mean is over the survivors.
+    """
 
     mean: float
     low: float
     high: float
     n: int
+    lost: int = 0
 
     @property
     def half_width(self) -> float:

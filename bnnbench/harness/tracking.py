@@ -7,6 +7,7 @@ a database can be deleted and rebuilt, and a job killed and run again does not a
 import json
 import os
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from bnnbench.errors import UserError
 from bnnbench.harness import collect, drawing, environment, history, paper
-from bnnbench.harness.files import locked
+from bnnbench.harness.config import unknown
+from bnnbench.harness.files import locked, write_atomic
+from bnnbench.harness.paper import Published
 from bnnbench.harness.plan import Job, Plan
 from bnnbench.harness.result import Result
 from bnnbench.harness.statistics import mean_interval
@@ -45,6 +48,9 @@ class Tracked:
 
 def track(plan: Plan, papers: list[str] | None = None) -> Tracked:
     """Brings the jobs of `papers` (all with `None`) into MLflow: finished ones whole, running ones so far."""
+    for name in papers or []:
+        if name not in plan.papers():
+            raise UserError(unknown("paper", name, plan.papers()))
     jobs = [job for job in plan.jobs if papers is None or job.paper in papers]
     with locked(plan.config.results / ".tracking.lock"):
         client = _client()
@@ -98,12 +104,12 @@ def _experiment(client: "MlflowClient", name: str) -> str:
 def _runs(client: "MlflowClient", experiment_id: str, plan: Plan) -> dict[str, "Run"]:
     found: dict[str, Run] = {}
     token: str | None = None
-    wanted = f"tags.`{SCALE}` = '{plan.config.scale}' and tags.`{RESULTS}` = '{plan.config.results}'"
+    wanted = f"tags.`{SCALE}` = '{plan.config.scale}' and tags.`{RESULTS}` = '{_results_id(plan)}'"
     while True:
         page = client.search_runs([experiment_id], wanted, page_token=token)
         for run in page:
             job = run.data.tags[JOB]
-            if job in found:  # left by a writer killed between create and delete
+            if job in found:  # of two writers on different machines, whom the lock does not keep apart
                 client.delete_run(run.info.run_id)
             else:
                 found[job] = run
@@ -119,9 +125,9 @@ def _track_job(
     rows = list(history.read(plan.folder(job) / "history.jsonl"))
     if record is None and not rows:
         return
-    state, before = _state(job, record, rows), _parse_state(run)
-    if state == before:
-        done.unchanged += 1
+    state, before = _state(plan, job, record, rows), _parse_state(run)
+    if run is not None and before is not None and {**state, "figures": 0} == {**before, "figures": 0}:
+        _log_figures(client, run, plan, job, state, before, done)
         return
     already = _rows_that_stand(before, rows)
     if run is not None and already is None:
@@ -136,18 +142,51 @@ def _track_job(
     _log(client, run_id, list(_curve_metrics(rows[already or 0 :])))
     if record is not None:
         _finish(client, run_id, plan, job, record)
+    elif state["status"] == "failed":
+        client.set_tag(run_id, "bnnbench.reason", collect.read_failure(plan, job))
+        client.set_terminated(run_id, "FAILED")
     client.set_tag(run_id, STATE, json.dumps(state))
 
 
-def _state(job: Job, record: Result | None, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _log_figures(
+    client: "MlflowClient",
+    run: "Run",
+    plan: Plan,
+    job: Job,
+    state: dict[str, Any],
+    before: dict[str, Any],
+    done: Tracked,
+) -> None:
+    """Adds the figures that were drawn after the run had been finished."""
+    if state["figures"] == before.get("figures") or state["status"] == "running":
+        done.unchanged += 1
+        return
+    for path in _figures(plan, job):
+        client.log_artifact(run.info.run_id, str(path), "figures")
+    client.set_tag(run.info.run_id, STATE, json.dumps(state))
+    done.updated += 1
+
+
+def _state(plan: Plan, job: Job, record: Result | None, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """What a run shows; an equal state needs no writing."""
+    failed = record is None and collect.read_failure(plan, job) is not None
     return {
         "key": job.key,
+        "published": [row.value for row in _published(job)],
+        "figures": [int(1000 * path.stat().st_mtime) for path in _figures(plan, job)],
         "rows": len(rows),
         "last": rows[-1]["time"] if rows else 0.0,
-        "status": "running" if record is None else record.status,
+        "status": record.status if record is not None else "failed" if failed else "running",
         "finished": 0.0 if record is None else record.finished,
     }
+
+
+def _results_id(plan: Plan) -> str:
+    """An id of the results folder, kept in it: checkouts that share a server do not touch each other's runs."""
+    path = plan.config.results / ".id"
+    if not path.exists():
+        write_atomic(path, uuid.uuid4().hex)
+    return path.read_text()
 
 
 def _rows_that_stand(before: dict[str, Any] | None, rows: list[dict[str, Any]]) -> int | None:
@@ -174,7 +213,7 @@ def _create(client: "MlflowClient", experiment_id: str, plan: Plan, job: Job) ->
         "bnnbench.experiment": job.experiment,
         "bnnbench.variant": job.variant,
         SCALE: job.scale,
-        RESULTS: str(plan.config.results),
+        RESULTS: _results_id(plan),
     }
     start = int(1000 * (started.stat().st_ctime if started.exists() else time.time()))
     name = f"{job.variant}{f'@{job.seeds[0]}' if job.seed_per_job else ''} · {job.scale}"
@@ -210,7 +249,7 @@ def _finish(client: "MlflowClient", run_id: str, plan: Plan, job: Job, record: R
     if found := environment.noted(plan.config.folder(), record.environment):
         tags |= {"mlflow.source.git.commit": found["commit"] or "unknown", "bnnbench.dirty": str(found["dirty"])}
     client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-    for path in [plan.folder(job) / "result.json", *_figures(plan, job)]:
+    for path in [plan.result(job), *_figures(plan, job)]:
         client.log_artifact(run_id, str(path), "figures" if path.suffix == ".svg" else None)
     status = {"ok": "FINISHED", "skipped": "FINISHED"}.get(record.status, "FAILED")
     client.set_terminated(run_id, status, int(1000 * record.finished))
@@ -235,13 +274,18 @@ def _final_metrics(job: Job, record: Result) -> Iterator["Metric"]:
         yield Metric(f"final/{name}", interval.mean, when, 0)
         if interval.n > 1:
             yield Metric(f"interval/{name}", interval.half_width, when, 0)
-        for published in paper.get(job.paper).published():
-            same = published.verified and (published.experiment, published.variant) == (job.experiment, job.variant)
-            if same and published.metric == name:
+        for published in _published(job):
+            if published.metric == name:
                 yield Metric(f"published/{name}", published.value, when, 0)
                 yield Metric(f"difference/{name}", interval.mean - published.value, when, 0)
     for name in ("wall_seconds", "cpu_seconds", "peak_memory_mb"):
         yield Metric(f"cost/{name}", getattr(record, name), when, 0)
+
+
+def _published(job: Job) -> list[Published]:
+    """The checked numbers that the paper prints for this job's variant."""
+    rows = paper.get(job.paper).published()
+    return [row for row in rows if row.verified and (row.experiment, row.variant) == (job.experiment, job.variant)]
 
 
 def _log(client: "MlflowClient", run_id: str, metrics: list["Metric"]) -> None:

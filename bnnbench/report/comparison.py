@@ -131,8 +131,10 @@ def tables(comparison: Comparison) -> "list[Table]":
 
 def _variants(folder: Path) -> dict[str, _Variant]:
     found: dict[str, _Variant] = {}
-    # Oldest first: where a seed was computed twice (once in a job of its own), the later one counts.
-    for record in sorted(_results(folder), key=lambda record: record.finished):
+    # A job computed with other parameters or code before has another record: the later one counts.
+    oldest_first = sorted(_results(folder), key=lambda record: record.finished)
+    latest = {(record.scale, record.job): record for record in oldest_first}
+    for record in latest.values():
         name = f"{record.scale}/{record.paper}/{record.experiment}/{record.variant}"
         _add(found.setdefault(name, _Variant()), record)
     return dict(sorted(found.items()))
@@ -142,7 +144,7 @@ def _results(folder: Path) -> list[Result]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name a results folder, such as results/laptop")
     patterns = ("", *(f"{scale}/" for scale in SCALES))
-    found = [path for pattern in patterns for path in sorted(folder.glob(f"{pattern}*/*/*/result.json"))]
+    found = [path for pattern in patterns for path in sorted(folder.glob(f"{pattern}*/*/*/*/result.json"))]
     if not found:
         raise UserError(f"{folder}: holds no results; name a results folder, such as results/laptop")
     return [result.read(path) for path in found]

@@ -133,7 +133,7 @@ def _why_uncovered(row: Published, room: Paper, studies: Sequence[Study]) -> str
 
 def _data_line(plan: Plan, name: str) -> DataLine:
     planned = plan.data[name]
-    path = data.record_path(plan.config, name)
+    path = data.record_path(plan.config, name, planned.identity)
     known = parse(DataRecord, read_yaml(path), str(path)) if path.exists() else None
     verified = known if known is not None and known.identity == planned.identity else None
     return DataLine(

@@ -36,7 +36,7 @@ def one_thread() -> Any:
     ids=["float", "binaryconnect", "bnn", "bnn-stochastic"],
 )
 def test_training_step(benchmark: Any, tmp_path: Path, weights: str, activation: str) -> None:
-    run = Run(0, "cpu", tmp_path, "key", lambda name: SimpleNamespace())
+    run = Run(0, "cpu", tmp_path, lambda name: SimpleNamespace())
     net = binary_mlp(
         784,
         10,

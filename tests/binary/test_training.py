@@ -127,7 +127,7 @@ def test_training_steps_are_algorithm_1() -> None:
 
 
 def run(tmp_path: Path, seed: int = 0) -> Run:
-    return Run(seed, "cpu", tmp_path, "key", lambda name: SimpleNamespace())
+    return Run(seed, "cpu", tmp_path, lambda name: SimpleNamespace())
 
 
 def mlp(tmp_path: Path, weights: str = "binary", activation: str = "sign", depth: int = 3) -> torch.nn.Sequential:

@@ -55,8 +55,9 @@ def test_plan_shows_jobs_resources_and_data(command: Command, smoke: str) -> Non
 def test_run_computes_and_says_where(command: Command, smoke: str, tmp_path: Path) -> None:
     done = command("bnnbench", "run", "toy/still/default", "--config", smoke)
     assert done.returncode == 0
-    assert done.stdout == "toy/still/default: ok (results/smoke/toy/still/default/result.json)\n"
-    assert json.loads((tmp_path / "results/smoke/toy/still/default/result.json").read_text())["status"] == "ok"
+    assert done.stdout.startswith("toy/still/default: ok (results/smoke/toy/still/default/")
+    (path,) = (tmp_path / "results/smoke/toy/still/default").glob("*/result.json")
+    assert json.loads(path.read_text())["status"] == "ok"
 
 
 @pytest.mark.parametrize(
@@ -93,13 +94,9 @@ def test_compare_tells_what_changed_beyond_its_interval(command: Command, smoke:
 
 
 def test_a_current_result_is_kept_in_recorded(command: Command, smoke: str, tmp_path: Path) -> None:
+    assert "nothing computed yet" in command("bnnbench", "record", "first", "--config", smoke).stderr
     for job in ("toy/walk/plain", "toy/walk/shifted", "toy/still/default"):
         command("bnnbench", "run", job, "--config", smoke)
-    assert "no results.parquet yet" in command("bnnbench", "record", "first", "--config", smoke).stderr
-    command("bnnbench", "report", "--config", smoke)
-    for experiment in ("toy/walk", "toy/still"):
-        assert command("bnnbench", "collect", experiment, "--config", smoke).returncode == 0
-    assert command("bnnbench", "table", "--config", smoke).returncode == 0
     assert command("bnnbench", "record", "first", "--config", smoke).returncode == 0
     kept = {path.name for path in (tmp_path / "results/recorded/first").iterdir()}
     assert {"results.csv", "jobs.csv", "claims-toy.json"} < kept

@@ -75,20 +75,34 @@ def test_a_claim_of_another_package_is_judged(results: plan.Plan) -> None:
 
 def test_what_is_missing_is_said(results: plan.Plan) -> None:
     (claim,) = registry.members("toy_paper.claims", Claim)
-    (results.config.folder() / "toy/walk/shifted/result.json").unlink()
+    results.result(results.job("toy/walk/shifted")).unlink()
     collect.collect(results, "toy/walk")
     verdict = judge(claim, Results.load(results, claim.experiments))
     assert verdict["verdict"] == "not run"
     assert verdict["text"] == "toy/walk/shifted: missing: not computed yet"
 
 
-def test_stale_results_are_left_out(results: plan.Plan) -> None:
+def test_results_of_other_parameters_are_left_out(results: plan.Plan) -> None:
     changed = results.config.model_copy(update={"params": {"toy/walk": {"steps": 3}}})
     other = plan.make(changed, "file")
     collect.collect(other, "toy/walk")
     loaded = Results.load(other, ["toy/walk"])
-    assert set(loaded.jobs["status"]) == {"stale"}
+    assert set(loaded.jobs["status"]) == {"missing"}
+    assert loaded.jobs["reason"].iloc[0].startswith("computed with other parameters")
     assert len(loaded.metrics) == 0
+
+
+def test_seeds_that_diverged_are_told_and_keep_a_claim_open(toy: Path, tmp_path: Path) -> None:
+    fault = {"toy/walk": {"fault": "nan"}}
+    chosen = {"papers": ["toy"], "scale": "smoke", "results": str(tmp_path / "results"), "params": fault}
+    made = plan.make(config.validate(chosen, "file"), "file")
+    for job in made.jobs:
+        execute.execute(made, job)
+    collect.collect(made, "toy/walk")
+    (claim,) = registry.members("toy_paper.claims", Claim)
+    verdict = judge(claim, Results.load(made, claim.experiments))
+    assert verdict["verdict"] == "inconclusive"
+    assert "n = 2 (1 more gave no number)" in verdict["text"]
 
 
 def test_a_claim_is_judged_only_at_its_scales(results: plan.Plan) -> None:

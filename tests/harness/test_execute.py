@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +71,11 @@ def test_a_current_result_is_not_computed_again_and_a_stale_one_is(tmp_path: Pat
     first, folder = computed(tmp_path)
     before = (folder / "result.json").stat().st_mtime_ns
     assert computed(tmp_path)[0] == first
-    assert (folder / "result.json").stat().st_mtime_ns == before
-    again, _ = computed(tmp_path, params={"toy/walk": {"steps": 7}})
+    again, elsewhere = computed(tmp_path, params={"toy/walk": {"steps": 7}})
     assert again.key != first.key
-    assert len(list(history.read(folder / "history.jsonl"))) == 3 * 7
+    assert len(list(history.read(elsewhere / "history.jsonl"))) == 3 * 7
+    assert computed(tmp_path)[0] == first, "going back to the first parameters finds the first result"
+    assert (folder / "result.json").stat().st_mtime_ns == before
 
 
 @pytest.mark.usefixtures("toy")
@@ -96,13 +98,15 @@ def test_nan_is_recorded_as_diverged_and_other_seeds_go_on(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("toy")
-def test_a_fault_is_noted_raised_and_forgotten_after_success(tmp_path: Path, toy: Path) -> None:
+def test_a_fault_is_noted_raised_and_forgotten_after_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RuntimeError, match="the walker fell"):
         computed(tmp_path, params={"toy/walk": {"fault": "crash"}})
-    folder = tmp_path / "results/smoke/toy/walk/plain"
+    made = make(tmp_path, params={"toy/walk": {"fault": "crash"}})
+    folder = made.folder(made.job("toy/walk/plain"))
     assert json.loads((folder / "failure.json").read_text())["reason"] == "RuntimeError: the walker fell"
     assert not (folder / "result.json").exists()
-    record, _ = computed(tmp_path)
+    monkeypatch.setenv("TOY_MENDED", "1")
+    record, _ = computed(tmp_path, params={"toy/walk": {"fault": "crash"}})
     assert record.status == "ok"
     assert not (folder / "failure.json").exists()
 
@@ -115,7 +119,8 @@ def started(tmp_path: Path, toy: Path, pause: float) -> tuple[subprocess.Popen[s
     )
     words = ["bnnbench", "run", "toy/walk/plain", "--config", str(path), "--checkpoint-seconds", "0"]
     process = subprocess.Popen(words, env=environment(toy), cwd=tmp_path, text=True, stdout=subprocess.PIPE)
-    return process, tmp_path / "results/smoke/toy/walk/plain"
+    made = make(tmp_path, params={"toy/walk": {"pause": pause}})
+    return process, made.folder(made.job("toy/walk/plain"))
 
 
 def wait_for_rows(folder: Path, n: int) -> None:
@@ -185,7 +190,8 @@ def test_a_disk_that_fills_up_loses_nothing(tmp_path: Path, toy: Path) -> None:
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("bnnbench: ")]
     assert "cannot be written" in line
     assert "Traceback" not in done.stderr
-    folder = tmp_path / "results/smoke/toy/walk/plain"
+    made = make(tmp_path)
+    folder = made.folder(made.job("toy/walk/plain"))
     assert not (folder / "result.json").exists()
     assert subprocess.run(words, env=environment(toy), cwd=tmp_path, check=False, capture_output=True).returncode == 0
     found = result.read(folder / "result.json")
@@ -210,3 +216,24 @@ def test_an_undeclared_metric_is_a_fault(tmp_path: Path, toy: Path) -> None:
 def test_python_runs_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "bnnbench", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("bnnbench ")
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_skip_does_not_hide_or_replace_what_was_computed(tmp_path: Path) -> None:
+    made = make(tmp_path)
+    job = made.job("toy/still/default")
+    cannot = replace(job, skip="no GPU here")
+    skipped = execute.execute(made, cannot)
+    assert (skipped.status, skipped.reason) == ("skipped", "no GPU here")
+    computed_later = execute.execute(made, job)
+    assert computed_later.status == "ok"
+    assert execute.execute(made, cannot) == computed_later
+
+
+@pytest.mark.usefixtures("toy")
+def test_libraries_that_draw_from_numpys_global_stream_are_reproducible(tmp_path: Path, toy: Path) -> None:
+    path = toy / "toy_paper" / "still.py"
+    path.write_text(path.read_text().replace("params.value}", "__import__('numpy').random.rand()}"))
+    first, _ = computed(tmp_path / "a", "toy/still/default")
+    second, _ = computed(tmp_path / "b", "toy/still/default")
+    assert first.seeds[0].metrics == second.seeds[0].metrics

@@ -124,7 +124,7 @@ def test_missing_data_and_missing_gpus_skip_with_the_reason(monkeypatch: pytest.
     jobs = make(params={"toy/still": {"dataset": "cifar10"}}, data=data).jobs
     assert "bnnbench data fetch cifar10" in jobs[-1].skip
     assert not jobs[0].skip
-    monkeypatch.setattr("bnnbench.harness.device.gpu_count", lambda: 0)
+    monkeypatch.setattr("bnnbench.harness.device._installed", lambda: 0)
     binarized = plan.make(config.validate({"scale": "paper", "papers": ["binarized"]}, "file"), "file").jobs
     assert all("needs a GPU" in job.skip for job in binarized)
     on_cpu = plan.make(config.validate({"scale": "paper", "device": "cpu"}, "file"), "file").jobs

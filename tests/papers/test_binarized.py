@@ -25,7 +25,7 @@ def images(n_train: int, n_test: int = 40) -> Images:
 
 
 def run(folder: Path, data: Images, seed: int = 0) -> Run:
-    return Run(seed, "cpu", folder, "key", lambda name: data, checkpoint_seconds=0)
+    return Run(seed, "cpu", folder, lambda name: data, checkpoint_seconds=0)
 
 
 def test_splits_are_the_papers(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_training_restored_from_any_epoch_gives_the_same_bits(tmp_path: Path) ->
                     raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            mnist_mlp(PARAMS, Killed(0, "cpu", folder, "key", lambda name: data, checkpoint_seconds=0))
+            mnist_mlp(PARAMS, Killed(0, "cpu", folder, lambda name: data, checkpoint_seconds=0))
         torch.manual_seed(99)  # the restored stream must win
         found = mnist_mlp(PARAMS, run(folder, data))
         assert found.metrics == expected.metrics
@@ -109,7 +109,7 @@ def test_latent_weights_leave_the_clip_only_without_it(tmp_path: Path) -> None:
                 ]
                 saved[clip] = max(weight.abs().max().item() for weight in weights)  # noqa: B023
 
-        mnist_mlp(MnistMLP(**{**params, "clip": clip}), Keeping(0, "cpu", tmp_path / str(clip), "k", lambda name: data))
+        mnist_mlp(MnistMLP(**{**params, "clip": clip}), Keeping(0, "cpu", tmp_path / str(clip), lambda name: data))
     assert saved[True] == 1.0
     assert saved[False] > 1.0
 

@@ -93,7 +93,7 @@ def stored(
     """Leaves a result of no plan at all, below `folder`, the results of one scale."""
     names = {name for row in values.values() for name in row}
     fields = {
-        "job": f"toy/walk/{variant}",
+        "job": f"toy/walk/{place or variant}",
         "key": "k",
         "paper": "toy",
         "experiment": "walk",
@@ -106,4 +106,4 @@ def stored(
         "environment": "e1",
         **changes,
     }
-    result.write(folder / "toy" / "walk" / (place or variant) / "result.json", Result.model_validate(fields))
+    result.write(folder / "toy" / "walk" / (place or variant) / "0" / "result.json", Result.model_validate(fields))

@@ -187,6 +187,6 @@ def test_a_missing_or_empty_folder_is_one_line(tmp_path: Path) -> None:
 
 def test_a_result_that_is_none_is_one_line(tmp_path: Path) -> None:
     made.stored(tmp_path, {0: {"end": 1.0}})
-    (tmp_path / "toy" / "walk" / "plain" / "result.json").write_text("{")
+    (tmp_path / "toy" / "walk" / "plain" / "0" / "result.json").write_text("{")
     with pytest.raises(UserError, match=r"result\.json"):
         compare(tmp_path, tmp_path)

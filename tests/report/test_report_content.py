@@ -10,7 +10,7 @@ from scipy import stats
 
 from bnnbench.errors import UserError
 from bnnbench.harness import paper
-from bnnbench.harness.data import Availability
+from bnnbench.harness.data import Availability, record_path
 from bnnbench.harness.files import write_json
 from bnnbench.report.content import Content, gather
 from bnnbench.report.records import Row
@@ -84,7 +84,7 @@ def test_the_state_of_every_job_is_listed_with_its_reason(toy: Path, tmp_path: P
     made.finish(plan, diverged, {}, status="diverged", reason="end is nan")
     made.finish(plan, skipped, {}, status="skipped", reason="no GPU", cpu_seconds=0.0)
     made.fail(plan, failed, "ValueError: too short")
-    made.finish(plan, old, {4: 9.0}, key="of another time")
+    made.finish(plan, replace(old, key="0123"), {4: 9.0})
     made.gathered(plan)
     room = gather(plan).papers[0]
     said = {job: (remark.kind, remark.text) for remark in room.problems for job in remark.jobs}
@@ -92,13 +92,13 @@ def test_the_state_of_every_job_is_listed_with_its_reason(toy: Path, tmp_path: P
     assert said[diverged.id] == ("diverged", "end is nan")
     assert said[skipped.id] == ("skipped", "no GPU")
     assert said[failed.id] == ("failed", "ValueError: too short")
-    assert said[old.id][0] == "stale"
+    assert said[old.id] == ("missing", "computed with other parameters, code or data only; run the workflow")
     assert {said[job.id][0] for job in plan.jobs if job.variant == "shifted"} == {"missing"}
     assert sum(room.statuses.values()) == len(plan.jobs)
     shown = row(gather(plan), "plain")
     assert (shown.status, shown.seeds, shown.seeds_planned) == ("failed", 1, 5)
     assert shown.cells[0].ours is not None
-    assert shown.cells[0].ours.mean == 1.0  # the stale 9.0 takes no part
+    assert shown.cells[0].ours.mean == 1.0  # the 9.0 of another key takes no part
     assert room.cost.cpu_seconds == pytest.approx(3.0)
 
 
@@ -176,7 +176,7 @@ def test_data_that_cannot_be_had_says_why(toy: Path, tmp_path: Path) -> None:
         "digits": Availability("digits", "bundled:digits", "bundled", "from a package"),
         "stars": Availability("stars", "unavailable", "", "", "not here; run: bnnbench data fetch stars"),
     }
-    write_json(plan.config.folder() / "datasets" / "digits.json", made.BUNDLED.model_dump())
+    write_json(record_path(plan.config, "digits", "bundled:digits"), made.BUNDLED.model_dump())
     lines = {line.name: line for line in gather(replace(plan, data=known)).data}
     assert lines["digits"].checksum == made.BUNDLED.checksum
     assert lines["stars"].unavailable.startswith("not here")

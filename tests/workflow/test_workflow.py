@@ -35,8 +35,19 @@ def configure(checkout: Path, **values: Any) -> None:
 
 
 def results(checkout: Path) -> dict[str, dict[str, Any]]:
-    paths = (checkout / "results/smoke").glob("*/*/*/result.json")
-    return {str(path.parent.relative_to(checkout / "results/smoke")): json.loads(path.read_text()) for path in paths}
+    """The latest record of each job."""
+    paths = [
+        path for name in ("result", "skipped") for path in (checkout / "results/smoke").glob(f"*/*/*/*/{name}.json")
+    ]
+    latest = sorted((json.loads(path.read_text()) for path in paths), key=lambda record: record["finished"])
+    return {record["job"]: record for record in latest}
+
+
+def curves(checkout: Path, variant: str) -> list[str]:
+    lines: list[str] = []
+    for path in (checkout / "results/smoke/toy/walk" / variant).glob("*/history.jsonl"):
+        lines += path.read_text().splitlines()
+    return lines
 
 
 def metrics(checkout: Path) -> dict[str, list[dict[str, float]]]:
@@ -121,8 +132,7 @@ SLOW = {"params": {"toy/walk": {"pause": 0.05}}}
 def test_a_killed_snakemake_goes_on_and_gives_the_same_numbers(checkout: Path, command: Command, orphans: bool) -> None:
     configure(checkout, **SLOW)
     killed = start(checkout)
-    history = checkout / "results/smoke/toy/walk/shifted/history.jsonl"
-    wait_until(lambda: history.exists() and len(history.read_text().splitlines()) > 25)
+    wait_until(lambda: len(curves(checkout, "shifted")) > 25)
     if orphans:
         os.kill(killed.pid, signal.SIGKILL)  # its jobs live on, and must not be computed beside themselves
     else:
@@ -141,7 +151,7 @@ def test_a_killed_snakemake_goes_on_and_gives_the_same_numbers(checkout: Path, c
 def test_two_at_once_are_told_apart(checkout: Path, command: Command) -> None:
     configure(checkout, **SLOW)
     first = start(checkout)
-    wait_until(lambda: (checkout / "results/smoke/toy/walk/plain/history.jsonl").exists())
+    wait_until(lambda: len(curves(checkout, "plain")) > 0)
     second = command("snakemake")
     assert second.returncode == 1
     assert "bnnbench: another snakemake is at work in results; wait for it" in second.stderr
@@ -234,3 +244,76 @@ def test_data_that_cannot_be_had_are_a_skip_with_the_command_to_fetch_them(check
     assert record["status"] == "skipped"
     assert record["reason"].endswith("run: bnnbench data fetch mnist")
     assert "bnnbench data fetch mnist" in (checkout / "results/smoke/report/toy.html").read_text()
+
+
+def test_a_result_that_is_missing_damaged_or_of_another_run_is_computed_again(checkout: Path, command: Command) -> None:
+    assert command("snakemake", "--quiet", "all").returncode == 0
+    expected = metrics(checkout)
+    (path,) = (checkout / "results/smoke/toy/walk/plain").glob("*/result.json")
+    path.unlink()
+    assert command("snakemake", "--quiet", "all").returncode == 0
+    assert metrics(checkout) == expected
+
+    path.write_text(path.read_text()[:100])
+    done = command("snakemake", "--quiet", "all")
+    assert done.returncode == 0
+    assert "a damaged record was set aside" in done.stderr
+    assert metrics(checkout) == expected
+
+    # a job run by hand with other parameters, outside the workflow
+    other = checkout / "other.yaml"
+    other.write_text("{scale: smoke, papers: [toy], params: {toy/walk: {steps: 5}}}")
+    assert command("bnnbench", "run", "toy/walk/plain", "--config", str(other)).returncode == 0
+    assert "Nothing to be done" in command("snakemake").stderr
+    shutil.copy(other, checkout / "config/config.yaml")
+    assert command("snakemake", "--quiet", "all").returncode == 0
+    assert results(checkout)["toy/walk/shifted"]["params"]["steps"] == 5
+    text = command("bnnbench", "report", "--text").stdout
+    assert "missing" not in text
+    assert "stale" not in text
+
+
+def test_a_typo_in_the_data_folder_costs_nothing_once_corrected(checkout: Path, command: Command) -> None:
+    (checkout / "data").mkdir()
+    still = {"toy/still": {"dataset": "digits"}}
+    configure(checkout, params=still, data={"dir": str(checkout / "data")})
+    assert command("snakemake", "--quiet", "all").returncode == 0
+    before = results(checkout)
+    configure(checkout, params=still, data={"dir": str(checkout / "typo")})
+    done = command("snakemake")
+    assert done.returncode != 0
+    assert "there is no such data folder" in done.stdout + done.stderr
+    configure(checkout, params=still, data={"dir": str(checkout / "data")})
+    assert command("snakemake", "--quiet", "all").returncode == 0
+    assert results(checkout) == before
+
+
+def test_a_faulty_claim_is_shown_and_takes_nothing_with_it(checkout: Path, command: Command) -> None:
+    claims = checkout / "site/toy_paper/claims.py"
+    claims.write_text(
+        claims.read_text()
+        + """
+
+@claim("faulty", "A claim whose test is wrong.", "Table 1", ["toy/walk"])
+def faulty(results):
+    return 1 / 0
+"""
+    )
+    assert command("snakemake", "--quiet", "all").returncode == 0
+    page = (checkout / "results/smoke/report/toy.html").read_text()
+    assert "the test of this claim failed: ZeroDivisionError" in page
+    assert "reproduced" in page
+
+
+@pytest.mark.parametrize("text", ["def broken(:", "import nowhere_at_all", "1 / 0"])
+def test_a_module_that_cannot_be_imported_is_one_line(checkout: Path, command: Command, text: str) -> None:
+    for name in ("still.py", "figures.py"):
+        path = checkout / "site/toy_paper" / name
+        before = path.read_text()
+        path.write_text(text + "\n")
+        done = command("snakemake", "--dry-run")
+        assert done.returncode == 1
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("bnnbench: ")]
+        assert f"toy_paper.{name[:-3]}" in line
+        assert "Traceback" not in done.stderr
+        path.write_text(before)

@@ -15,6 +15,8 @@ rule collect:
         ),
     log:
         f"{FOLDER}/logs/collect-{{paper}}-{{experiment}}.txt",
+    params:
+        code=MACHINERY,
     shell:
         "bnnbench collect {wildcards.paper:q}/{wildcards.experiment:q} 2>&1 | tee {log:q}"
 
@@ -38,8 +40,7 @@ rule claims:
     log:
         f"{FOLDER}/logs/claims-{{paper}}.txt",
     params:
-        code=lambda wildcards: code_hash(
-            f"{papers.get(wildcards.paper).package}.claims"
-        ),
+        code=lambda wildcards: MACHINERY
+        + code_hash(f"{papers.get(wildcards.paper).package}.claims"),
     shell:
         "bnnbench claims {wildcards.paper:q} 2>&1 | tee {log:q}"

@@ -8,10 +8,10 @@ from shlex import quote
 from bnnbench.errors import UserError
 from bnnbench.harness import collect as tables
 from bnnbench.harness import config as configuration
-from bnnbench.harness import drawing, files
+from bnnbench.harness import data, drawing, files
 from bnnbench.harness import paper as papers
 from bnnbench.harness import plan as planning
-from bnnbench.harness.code import code_hash
+from bnnbench.harness.code import code_hash, folder_hash
 
 
 def stop(message):
@@ -25,6 +25,8 @@ try:
     CONFIG = configuration.validate(config, SOURCE)
     PLAN = planning.make(CONFIG, SOURCE)
     files.check_folder(CONFIG.folder())
+    for path in tables.set_aside_damaged(PLAN):
+        print(f"bnnbench: a damaged record was set aside: {path}", file=sys.stderr)
     FIGURES = {paper: drawing.figures(paper) for paper in PLAN.papers()}
 except UserError as error:
     stop(error)
@@ -33,9 +35,9 @@ JOBS = {job.id: job for job in PLAN.jobs}
 EXPERIMENTS = tables.experiments(PLAN)
 PAPERS = PLAN.papers()
 FOLDER = str(CONFIG.folder())
-RESULT = f"{FOLDER}/{{job}}/result.json"
+RESULTS = {job.id: str(PLAN.result(job)) for job in PLAN.jobs}
 REPORT = f"{FOLDER}/report/index.html"
-REPORT_CODE = code_hash("bnnbench.report.page")
+MACHINERY = folder_hash("bnnbench.harness") + folder_hash("bnnbench.report")
 TRACKED = f"{FOLDER}/tracked.json"
 
 
@@ -75,16 +77,16 @@ def of_paper(paper):
 
 def results_of(name):
     return [
-        f"{FOLDER}/{job.id}/result.json"
-        for job in PLAN.jobs
-        if f"{job.paper}/{job.experiment}" == name
+        RESULTS[job.id] for job in PLAN.jobs if f"{job.paper}/{job.experiment}" == name
     ]
 
 
+def record_of(name):
+    return str(data.record_path(CONFIG, name, PLAN.data[name].identity))
+
+
 def datasets_of(job):
-    return (
-        [] if job.skip else [f"{FOLDER}/datasets/{name}.json" for name in job.datasets]
-    )
+    return [] if job.skip else [record_of(name) for name in job.datasets]
 
 
 def about(paper):
@@ -104,4 +106,7 @@ wildcard_constraints:
     paper="|".join(PAPERS),
     experiment="[^/]+",
     figure="[^/]+",
+    dataset="[^/]+",
     job="[^/]+/[^/]+/[^/]+",
+    key="[0-9a-f]+",
+    record="result|skipped",

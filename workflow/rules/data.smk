@@ -3,11 +3,9 @@
 
 rule dataset:
     output:
-        f"{FOLDER}/datasets/{{dataset}}.json",
+        f"{FOLDER}/datasets/{{dataset}}-{{identity}}.json",
     log:
-        f"{FOLDER}/logs/dataset-{{dataset}}.txt",
+        f"{FOLDER}/logs/dataset-{{dataset}}-{{identity}}.txt",
     retries: 1
-    params:
-        source=lambda wildcards: PLAN.data[wildcards.dataset].identity,
     shell:
         "bnnbench data verify {wildcards.dataset:q} --record {output:q} 2>&1 | tee {log:q}"

@@ -1,13 +1,14 @@
-# A job computes one variant. Its key covers parameters, seeds, code and data: when it changes, the job runs again.
+# A job computes one variant. The key of its parameters, seeds, code and data is part of the path of its result: another key
+# is another file, which is missing, so the job runs; and what was computed before stays.
 
 
 rule experiment:
     input:
         lambda wildcards: datasets_of(JOBS[wildcards.job]),
     output:
-        RESULT,
+        f"{FOLDER}/{{job}}/{{key}}/{{record}}.json",
     log:
-        f"{FOLDER}/{{job}}/log.txt",
+        f"{FOLDER}/{{job}}/{{key}}/{{record}}.log",
     threads: lambda wildcards: JOBS[wildcards.job].resources.threads
     resources:
         mem_mb=lambda wildcards: JOBS[wildcards.job].resources.memory_mb,
@@ -15,7 +16,5 @@ rule experiment:
             10, int(4 * JOBS[wildcards.job].resources.minutes)
         ),
         gpu=lambda wildcards: JOBS[wildcards.job].resources.gpus,
-    params:
-        key=lambda wildcards: JOBS[wildcards.job].key,
     shell:
         "bnnbench run {wildcards.job:q} 2>&1 | tee {log:q}"

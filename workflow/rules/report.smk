@@ -11,9 +11,8 @@ rule figure:
     log:
         f"{FOLDER}/logs/figure-{{paper}}-{{figure}}.txt",
     params:
-        code=lambda wildcards: code_hash(
-            f"{papers.get(wildcards.paper).package}.figures"
-        ),
+        code=lambda wildcards: MACHINERY
+        + code_hash(f"{papers.get(wildcards.paper).package}.figures"),
     shell:
         "bnnbench figure {wildcards.paper:q} {wildcards.figure:q} 2>&1 | tee {log:q}"
 
@@ -28,7 +27,7 @@ rule page:
     log:
         f"{FOLDER}/logs/page-{{paper}}.txt",
     params:
-        code=REPORT_CODE,
+        code=MACHINERY,
         about=lambda wildcards: about(wildcards.paper),
     shell:
         "bnnbench report {wildcards.paper:q} --no-refresh 2>&1 | tee {log:q}"
@@ -43,14 +42,14 @@ rule report:
     log:
         f"{FOLDER}/logs/report.txt",
     params:
-        code=REPORT_CODE,
+        code=MACHINERY,
     shell:
         "bnnbench report --index --no-refresh 2>&1 | tee {log:q}"
 
 
 rule track:
     input:
-        results=expand(RESULT, job=JOBS),
+        results=list(RESULTS.values()),
         figures=[path for paper in PAPERS for path in drawn(paper)],
     output:
         TRACKED,
@@ -67,6 +66,7 @@ for paper in PAPERS:
             paper
         input:
             f"{FOLDER}/report/{paper}.html",
+            [path for name in of_paper(paper) for path in results_of(name)],
 
     for figure in FIGURES[paper]:
 

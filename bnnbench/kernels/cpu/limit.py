@@ -37,7 +37,7 @@ def _turn(turns: int, word: int) -> Any:
 
 
 def peak_ops(seconds: float = 0.05) -> float:
-    """Most binary operations (a multiply or an add) a second of one thread, by its CPU time; the best of several runs."""
+    """Most binary operations (a multiply or an add) a second of one thread, by its CPU time; the best of some runs."""
     turns = 20_000
     _turn(1, 1)
     while True:

@@ -10,7 +10,7 @@ FULL = ("laptop", "paper")
 @claim(
     "bnn-close-to-float",
     "The binarized MLP's test error is within 2.5 points of the real-valued net of the same shape.",
-    source="Section 2, Table 1; the margin is the widest gap that Table 1 shows against the nets of its time",
+    source="Section 2, Table 1; the margin is ours (Table 1's BNNs are 2.5 and 3.8 points behind the best on CIFAR-10)",
     experiments=[MNIST],
     scales=FULL,
 )

@@ -110,7 +110,8 @@ def _errors(results: Results, variants: dict[str, str], published: bool) -> "Can
     found = {variant: results.values(MNIST, variant, "test_error") for variant in variants if _has(results, variant)}
     if not found:
         results.values(MNIST, "bnn", "test_error")  # raises NotRun with the reason
-    printed = {row.variant: row.value for row in paper.get("binarized").published() if row.metric == "test_error"}
+    rows = [row for row in paper.get("binarized").published() if row.experiment == "mnist-mlp" and row.verified]
+    printed = {row.variant: row.value for row in rows if row.metric == "test_error"}
     for row, variant in enumerate(found):
         values = list(found[variant].values())
         interval = mean_interval(values)

@@ -123,7 +123,7 @@ def _summary(net: nn.Module, progress: Progress) -> Trained:
         "validation_error": progress.validation_error,
         "best_epoch": float(progress.best_epoch),
         "train_loss": progress.train_loss,
-        "epochs_to_converge": float(_first_within(progress.curve, progress.validation_error + CONVERGED)),
+        "epochs_to_converge": float(_first_within(progress.curve, progress.validation_error + CONVERGED + 1e-9)),
     }
     latent = [layer.weight.detach().abs().flatten() for layer in binary_layers(net)]
     if latent:
