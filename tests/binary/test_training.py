@@ -10,16 +10,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from numpy_bnn import EPS_BN, NumpyBNN
 
 from bnnbench.binary.layers import BinaryActivation, BinaryLinear
 from bnnbench.binary.loss import squared_hinge
 from bnnbench.binary.optimize import clip_latent_weights, learning_rate_scale, parameter_groups, set_learning_rate
 from bnnbench.harness.run import Run
 from bnnbench.papers.binarized.mlp import binary_mlp
-
-Array = NDArray[np.float64]
-EPS_BN, EPS_ADAM = 1e-4, 1e-8
 
 
 @pytest.mark.parametrize(
@@ -39,58 +36,6 @@ def test_squared_hinge_is_its_definition(n: int, classes: int, seed: int) -> Non
             total += max(0.0, 1.0 - (1.0 if c == labels[i] else -1.0) * outputs[i, c]) ** 2
     found = squared_hinge(torch.from_numpy(outputs), torch.from_numpy(labels)).item()
     assert found == pytest.approx(total / (n * classes), rel=1e-12)
-
-
-def sign(x: Array) -> Array:
-    return np.where(x >= 0, 1.0, -1.0)
-
-
-class NumpyBNN:
-    """Two binary layers with BatchNorm, Adam with scaled rates, clipping: forward and backward by hand."""
-
-    def __init__(self, weights: list[Array]) -> None:
-        self.weights = [weight.copy() for weight in weights]
-        self.gammas = [np.ones(len(weight)) for weight in weights]
-        self.betas = [np.zeros(len(weight)) for weight in weights]
-        self.moments = [[np.zeros_like(p), np.zeros_like(p)] for p in self.parameters()]
-        self.t = 0
-
-    def parameters(self) -> list[Array]:
-        return [*self.weights, *self.gammas, *self.betas]
-
-    def gradients(self, x: Array, labels: NDArray[np.int64]) -> list[Array]:
-        inputs, kept = x, []
-        for k, (weight, gamma, beta) in enumerate(zip(self.weights, self.gammas, self.betas, strict=True)):
-            s = inputs @ sign(weight).T
-            mean, std = s.mean(0), np.sqrt(s.var(0) + EPS_BN)
-            normal = (s - mean) / std
-            a = gamma * normal + beta
-            kept.append((inputs, normal, std, a))
-            inputs = sign(a) if k + 1 < len(self.weights) else a
-        targets = np.where(np.arange(a.shape[1]) == labels[:, None], 1.0, -1.0)
-        g = -2 * targets * np.maximum(0, 1 - targets * a) / a.size
-        found: list[list[Array]] = [[], [], []]
-        for k in reversed(range(len(self.weights))):
-            inputs, normal, std, a = kept[k]
-            if k + 1 < len(self.weights):
-                g = g * (np.abs(a) <= 1)  # equation 4
-            found[1].insert(0, (g * normal).sum(0))
-            found[2].insert(0, g.sum(0))
-            g = self.gammas[k] / std * (g - g.mean(0) - normal * (g * normal).mean(0))
-            found[0].insert(0, g.T @ inputs)
-            g = g @ sign(self.weights[k])
-        return [*found[0], *found[1], *found[2]]
-
-    def step(self, x: Array, labels: NDArray[np.int64], learning_rate: float) -> None:
-        self.t += 1
-        for i, (p, g) in enumerate(zip(self.parameters(), self.gradients(x, labels), strict=True)):
-            m, v = self.moments[i]
-            m[:] = 0.9 * m + 0.1 * g
-            v[:] = 0.999 * v + 0.001 * g * g
-            scale = 1 / sqrt(1.5 / sum(p.shape)) if p.ndim == 2 else 1.0
-            p -= learning_rate * scale * (m / (1 - 0.9**self.t)) / (np.sqrt(v / (1 - 0.999**self.t)) + EPS_ADAM)
-        for weight in self.weights:
-            np.clip(weight, -1, 1, out=weight)
 
 
 def test_training_steps_are_algorithm_1() -> None:

@@ -9,6 +9,7 @@ from conftest import forget_registered
 
 from bnnbench.errors import UserError
 from bnnbench.harness import config, plan
+from bnnbench.harness.experiment import Params
 
 
 def make(**values: Any) -> plan.Plan:
@@ -73,6 +74,35 @@ def test_changed_code_changes_the_keys_of_the_experiments_that_use_it(
     forget_registered()
     after = keys()
     assert {name for name in before if before[name] != after[name]} == affected
+
+
+def test_every_part_of_a_key_counts() -> None:
+    base: dict[str, Any] = {
+        "experiment": "toy/walk",
+        "params": Numbers(value=1.0),
+        "seeds": (0, 1),
+        "code": "a",
+        "data": {"mnist": ["official:mnist", "b"]},
+        "place": "cpu",
+        "threads": 1,
+    }
+    changes: dict[str, Any] = {
+        "experiment": "toy/run",
+        "params": Numbers(value=2.0),
+        "seeds": (1, 0),
+        "code": "c",
+        "data": {"mnist": ["bundled:mnist", "b"]},
+        "place": "cuda",
+        "threads": 2,
+    }
+    made = [plan._key(**base), *(plan._key(**{**base, name: value}) for name, value in changes.items())]
+    made.append(plan._key(**{**base, "data": {"mnist": ["official:mnist", "changed loader"]}}))
+    assert len(set(made)) == len(made)
+    assert plan._key(**base) == made[0]
+
+
+class Numbers(Params):
+    value: float
 
 
 def test_unknown_job_names_the_nearest(toy: Path) -> None:

@@ -5,11 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy_bnn import NumpyBNN, hinge
 
+from bnnbench.binary.layers import BinaryActivation, BinaryLinear
+from bnnbench.binary.optimize import binary_layers
 from bnnbench.data.dataset import Images, Split
 from bnnbench.harness.run import Run
+from bnnbench.harness.seeds import derive
 from bnnbench.papers.binarized.experiments.mnist_mlp import MnistMLP, mnist_mlp
-from bnnbench.papers.binarized.splits import classification_splits
+from bnnbench.papers.binarized.mlp import binary_mlp
+from bnnbench.papers.binarized.splits import Splits, classification_splits
+from bnnbench.papers.binarized.training import train
 
 
 def images(n_train: int, n_test: int = 40) -> Images:
@@ -121,3 +127,117 @@ def test_a_loss_that_is_not_finite_is_a_divergence(tmp_path: Path) -> None:
     params = MnistMLP(**{**PARAMS.model_dump(), "weights": "float", "activation": "relu", "learning_rate": 1e38})
     with pytest.raises(Diverged, match=r"is (nan|inf)"):
         mnist_mlp(params, run(tmp_path, data))
+
+
+def test_the_whole_training_is_the_papers(tmp_path: Path) -> None:
+    """Three epochs with incomplete batches, exponential decay, evaluation and choice, against NumPy in float64."""
+    sizes = [(11, 9), (11, 11), (6, 11)]
+    generator = np.random.default_rng(3)
+    n_train, n_validation, n_test, batch, epochs = 53, 40, 30, 10, 3
+    centres = generator.normal(size=(6, 9))
+
+    def part(n: int) -> tuple[torch.Tensor, torch.Tensor]:
+        y = generator.integers(0, 6, n)
+        return torch.from_numpy(centres[y] + 0.7 * generator.normal(size=(n, 9))), torch.from_numpy(y)
+
+    splits = Splits(*part(n_train), *part(n_validation), *part(n_test), n_classes=6)
+    layers: list[torch.nn.Module] = []
+    for fan_out, fan_in in sizes:
+        layers += [BinaryLinear(fan_in, fan_out), torch.nn.BatchNorm1d(fan_out, eps=1e-4), BinaryActivation()]
+    net = torch.nn.Sequential(*layers[:-1]).double()
+    weights = [generator.uniform(-1, 1, size) for size in sizes]
+    for layer, weight in zip(binary_layers(net), weights, strict=True):
+        layer.weight.data = torch.from_numpy(weight.copy())
+    params = MnistMLP(epochs=epochs, batch_size=batch, learning_rate=0.02, learning_rate_ratio=0.1)
+    found = train(net, splits, params, Run(7, "cpu", tmp_path, lambda name: None))
+
+    reference = NumpyBNN(weights)
+    order = torch.Generator().manual_seed(derive(7, "batches"))
+    best, chosen = 101.0, {}
+    from bnnbench.harness import history
+
+    rows = list(history.read(tmp_path / "history.jsonl"))
+    for epoch in range(epochs):
+        indices = torch.randperm(n_train, generator=order).numpy()
+        losses = []
+        for start in range(0, n_train - batch + 1, batch):
+            x, y = (t.numpy()[indices[start : start + batch]] for t in (splits.x_train, splits.y_train))
+            losses.append(reference.training_loss(x, y))
+            reference.step(x, y, 0.02 * 0.1 ** (epoch / epochs))
+        outputs = reference.outputs(splits.x_validation.numpy())
+        error = 100 * np.mean(outputs.argmax(1) != splits.y_validation.numpy())
+        if error <= best:
+            test = reference.outputs(splits.x_test.numpy()).argmax(1) != splits.y_test.numpy()
+            best, chosen = error, {"test_error": 100 * test.mean(), "best_epoch": epoch + 1}
+        assert rows[epoch]["train_loss"] == pytest.approx(np.mean(losses), rel=1e-6)  # summed in float32
+        assert rows[epoch]["validation_error"] == pytest.approx(error)
+        assert rows[epoch]["validation_loss"] == pytest.approx(hinge(outputs, splits.y_validation.numpy()), rel=1e-9)
+    assert found.metrics["test_error"] == pytest.approx(chosen["test_error"])
+    assert found.metrics["best_epoch"] == chosen["best_epoch"]
+    saturated = np.concatenate([np.abs(weight).ravel() > 0.99 for weight in reference.weights]).mean()
+    assert found.metrics["saturated"] == pytest.approx(100 * saturated)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"weights": "float"},
+        {"weights": "stochastic"},
+        {"activation": "relu"},
+        {"activation": "hardtanh"},
+        {"activation": "sign"},
+        {"gradient_mask": False},
+        {"scale_learning_rate": False},
+        {"clip": False},
+        {"width": 25},
+        {"depth": 3},
+        {"dropout_input": 0.3},
+        {"dropout_hidden": 0.3},
+        {"n_train": 190},
+        {"n_validation": 45},
+        {"batch_size": 17},
+        {"learning_rate": 0.004},
+        {"learning_rate_ratio": 1e-3},
+    ],
+    ids=str,
+)
+def test_every_parameter_has_an_effect(tmp_path: Path, change: dict[str, object]) -> None:
+    data = images(250)
+    torch.manual_seed(0)
+    values = {**PARAMS.model_dump(), "learning_rate": 0.03}  # large enough for latent weights to reach the clip
+    base = mnist_mlp(MnistMLP.model_validate(values), run(tmp_path / "base", data))
+    torch.manual_seed(0)
+    other = mnist_mlp(MnistMLP.model_validate({**values, **change}), run(tmp_path / "other", data))
+
+    def curve(name: str) -> list[tuple[float, float]]:
+        from bnnbench.harness import history
+
+        return [(row["train_loss"], row["validation_loss"]) for row in history.read(tmp_path / name / "history.jsonl")]
+
+    assert curve("base") != curve("other")
+    assert base.metrics != other.metrics
+
+
+def test_inputs_and_labels_belong_together(tmp_path: Path) -> None:
+    data = images(100)
+    splits = classification_splits(data, 60, 30, run(tmp_path, data))
+    for x, y in (
+        (splits.x_train, splits.y_train),
+        (splits.x_validation, splits.y_validation),
+        (splits.x_test, splits.y_test),
+    ):
+        rows = x.view(-1, 28, 28).eq(1.0).all(dim=2)  # the white row that tells the class
+        assert torch.equal(rows.double().argmax(dim=1), y)
+
+
+def test_the_net_is_built_as_the_paper_orders_it(tmp_path: Path) -> None:
+    net = binary_mlp(
+        5, 3, width=7, depth=2, weights="binary", activation="sign", gradient_mask=False, dropout=(0.2, 0.5),
+        run=run(tmp_path, images(20)),
+    )  # fmt: skip
+    block = ["BinaryLinear", "BatchNorm1d", "BinaryActivation", "Dropout"]
+    assert [type(module).__name__ for module in net] == ["Dropout", *block, *block, "BinaryLinear", "BatchNorm1d"]
+    assert [module.p for module in net if isinstance(module, torch.nn.Dropout)] == [0.2, 0.5, 0.5]
+    norms = [module for module in net if isinstance(module, torch.nn.BatchNorm1d)]
+    assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-4, 0.1)}
+    assert [module.mask for module in net if isinstance(module, BinaryActivation)] == [False, False]

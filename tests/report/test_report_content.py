@@ -181,7 +181,7 @@ def test_data_that_cannot_be_had_says_why(toy: Path, tmp_path: Path) -> None:
     assert lines["digits"].checksum == made.BUNDLED.checksum
     assert lines["stars"].unavailable.startswith("not here")
     # The record of another source says nothing about this one.
-    write_json(plan.config.folder() / "datasets" / "digits.json", made.OFFICIAL.model_dump())
+    write_json(record_path(plan.config, "digits", "bundled:digits"), made.OFFICIAL.model_dump())
     assert gather(replace(plan, data=known)).data[0].checksum == ""
 
 
