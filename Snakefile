@@ -10,6 +10,7 @@ container: "docker://python:3.11-slim"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/experiments.smk"
+include: "workflow/rules/kernels.smk"
 include: "workflow/rules/collect.smk"
 include: "workflow/rules/report.smk"
 

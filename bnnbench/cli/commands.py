@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: where each one comes from, download, verification.")
 app.add_typer(data_app, name="data")
+kernels_app = typer.Typer(no_args_is_help=True, help="Binary kernels: what this machine has.")
+app.add_typer(kernels_app, name="kernels")
 
 ConfigOption = Annotated[
     str, typer.Option("--config", "-c", envvar="BNNBENCH_CONFIG", help="configuration file (or its content as JSON)")
@@ -216,6 +218,20 @@ def record(
         print(path)
 
 
+@kernels_app.command("info")
+def kernels_info() -> None:
+    """Which kernel backends this machine has, which path each takes, and why; and the limit of its processor."""
+    from bnnbench.kernels import backends
+
+    states = backends()
+    for name, available, detail in states:
+        print(f"{name}: {'available' if available else 'not available'}: {detail}")
+    if ("cpu", True) in [(name, available) for name, available, _ in states]:
+        from bnnbench.kernels.cpu.limit import peak_ops
+
+        print(f"limit of one thread: {peak_ops() / 1e12:.2f} Tops/s (the inner loop on registers alone, measured)")
+
+
 @app.command(hidden=True)
 def collect(experiment: str, config: ConfigOption = DEFAULT_CONFIG, scale: ScaleOption = None) -> None:
     """Tables of one experiment (a step of the workflow)."""
@@ -228,8 +244,10 @@ def collect(experiment: str, config: ConfigOption = DEFAULT_CONFIG, scale: Scale
 def table(config: ConfigOption = DEFAULT_CONFIG, scale: ScaleOption = None) -> None:
     """All numbers in one table (a step of the workflow)."""
     from bnnbench.harness import collect as tables
+    from bnnbench.harness import timings
 
-    tables.join(_plan(config, scale))
+    plan = _plan(config, scale)
+    tables.join(plan, timings.rows(plan))
 
 
 @app.command(hidden=True)

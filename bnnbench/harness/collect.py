@@ -73,7 +73,7 @@ def collect(plan: Plan, experiment: str) -> None:
         "history": [row for job, record, _ in found if record and record.seeds for row in _history_rows(plan, job)],
     }
     for name, content in rows.items():
-        write_table(folder(plan, experiment) / f"{name}.parquet", TABLES[name], content)
+        write_table(folder(plan, experiment) / f"{name}.parquet", name, content)
 
 
 def experiments(plan: Plan) -> list[str]:
@@ -81,12 +81,13 @@ def experiments(plan: Plan) -> list[str]:
     return list(dict.fromkeys(f"{job.paper}/{job.experiment}" for job in plan.jobs))
 
 
-def join(plan: Plan) -> None:
-    """Writes `results.parquet`, the numbers of all experiments in one table, from the collected ones."""
+def join(plan: Plan, more: list[dict[str, Any]]) -> None:
+    """Writes `results.parquet`: the numbers of all experiments, and `more` rows, in one table."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     parts = [pq.read_table(folder(plan, experiment) / "results.parquet") for experiment in experiments(plan)]
+    parts.append(pa.Table.from_pylist(more, schema=_schema("results")))
     path = plan.config.folder() / "results.parquet"
     produce_atomic(path, lambda partial: pq.write_table(pa.concat_tables(parts), partial))
 
@@ -129,13 +130,18 @@ def set_aside_damaged(plan: Plan) -> list[Path]:
     return moved
 
 
-def write_table(path: Path, columns: dict[str, str], rows: list[dict[str, Any]]) -> None:
-    """Writes rows as Parquet with the given columns, so that an empty table has its schema too."""
+def write_table(path: Path, name: str, rows: list[dict[str, Any]]) -> None:
+    """Writes rows as Parquet with the columns of the table `name`, so that an empty table has its schema too."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
-    produce_atomic(path, lambda partial: pq.write_table(pa.Table.from_pylist(rows, schema=schema), partial))
+    produce_atomic(path, lambda partial: pq.write_table(pa.Table.from_pylist(rows, schema=_schema(name)), partial))
+
+
+def _schema(name: str) -> Any:
+    import pyarrow as pa
+
+    return pa.schema([(column, pa.type_for_alias(kind)) for column, kind in TABLES[name].items()])
 
 
 def _identity(job: Job) -> dict[str, Any]:

@@ -62,12 +62,17 @@ class Config(Section):
     seeds: SeedList | None = Field(None, description="seeds to run; null: those of the scale")
     params: dict[str, dict[str, Any]] = Field({}, description="per experiment: parameters to override")
     data: DataConfig = Field(default_factory=DataConfig)
+    kernels: bool | None = Field(None, description="time the kernels; null: not at smoke scale")
     results: Path = Path("results")
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def folder(self) -> Path:
         """The results of this scale."""
         return self.results.expanduser() / self.scale
+
+    def times_kernels(self) -> bool:
+        """Whether the workflow times the kernels."""
+        return self.scale != "smoke" if self.kernels is None else self.kernels
 
     def cache_dir(self) -> Path:
         """Where downloads are kept."""

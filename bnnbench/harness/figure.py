@@ -50,7 +50,7 @@ def figure(
     return declare
 
 
-def render(figure: Figure, results: Results, path: Path) -> None:
+def render(figure: Figure, results: Any, path: Path) -> None:
     """Draws `figure` as SVG; where results are missing the picture says which."""
     import matplotlib as mpl
     from cycler import cycler

@@ -14,7 +14,9 @@ from bnnbench.harness import registry
 from bnnbench.harness.config import Scale, Section, SeedList, parse, read_yaml, unknown
 from bnnbench.harness.experiment import Experiment
 
-RULES = frozenset(["all", "claims", "collect", "dataset", "experiment", "figure", "page", "report", "table", "track"])
+RULES = frozenset(
+    ["all", "claims", "collect", "dataset", "experiment", "figure", "kernels", "page", "report", "table", "track"]
+)
 NAME = re.compile(r"[a-z0-9][a-z0-9._=+-]*")
 
 

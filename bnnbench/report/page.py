@@ -1,15 +1,17 @@
 """The report as HTML: an overview and a page for each paper, each one file that needs no network."""
 
 import base64
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bnnbench.harness import timings
 from bnnbench.harness.files import write_atomic
 from bnnbench.harness.plan import Plan
-from bnnbench.report import numbers
+from bnnbench.report import numbers, timing_chart
 from bnnbench.report.content import Content
 from bnnbench.report.records import Cell, Drawing, Study
 
@@ -25,8 +27,24 @@ def write(plan: Plan, content: Content, folder: Path) -> None:
 
 
 def write_index(plan: Plan, content: Content, folder: Path) -> None:
-    """Writes `index.html`: the overview of all papers."""
-    write_atomic(folder / "index.html", _templates().get_template("index.html.j2").render(_shared(plan, content)))
+    """Writes `index.html`, the overview of all papers, and `kernels.html` where kernels were timed."""
+    judged = timings.judged(timings.read(timings.path(plan)))
+    if judged:
+        _write_kernels(plan, content, judged, folder)
+    said = {"reproduced": "targets reached", "contradicted": "missed", "inconclusive": "within the noise"}
+    targets = Counter(said[evidence.verdict] for _, _, evidence in judged)
+    text = _templates().get_template("index.html.j2").render(_shared(plan, content), targets=targets)
+    write_atomic(folder / "index.html", text)
+
+
+def _write_kernels(plan: Plan, content: Content, judged: list[Any], folder: Path) -> None:
+    source = timings.path(plan)
+    found, about = timings.read(source), timings.about(source)
+    chart = plan.config.folder() / "figures" / "kernels" / "speed.svg"
+    timing_chart.draw(found, about["limit_gops"], chart)
+    page = {"about": about, "judged": judged, "timings": found, "chart": _data_uri(chart)}
+    text = _templates().get_template("kernels.html.j2").render(_shared(plan, content), **page)
+    write_atomic(folder / "kernels.html", text)
 
 
 def write_paper(plan: Plan, content: Content, name: str, folder: Path) -> None:
@@ -104,9 +122,11 @@ def _value(value: Any) -> str:
 
 def _picture(drawing: Drawing) -> str:
     """The figure as a data URI, which keeps the ids of several SVGs on one page apart; empty where it is not drawn."""
-    if not drawing.svg.exists():
-        return ""
-    return "data:image/svg+xml;base64," + base64.b64encode(drawing.svg.read_bytes()).decode()
+    return _data_uri(drawing.svg) if drawing.svg.exists() else ""
+
+
+def _data_uri(svg: Path) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.read_bytes()).decode()
 
 
 def _axis(study: Study, column: int) -> tuple[float, float] | None:

@@ -115,7 +115,7 @@ def test_a_claim_is_judged_only_at_its_scales(results: plan.Plan) -> None:
 def test_the_tidy_table_has_one_row_a_metric_and_seed(results: plan.Plan) -> None:
     import pandas as pd
 
-    collect.join(results)
+    collect.join(results, [])
     table = pd.read_parquet(results.config.folder() / "results.parquet")
     assert list(table.columns) == list(collect.TABLES["results"])
     assert len(table) == 3 + 3 + 1

@@ -24,6 +24,7 @@ rule collect:
 rule table:
     input:
         tables=collected(EXPERIMENTS),
+        timings=timings(),
     output:
         f"{FOLDER}/results.parquet",
     log:

@@ -37,6 +37,7 @@ rule report:
     input:
         pages=expand(f"{FOLDER}/report/{{paper}}.html", paper=PAPERS),
         table=f"{FOLDER}/results.parquet",
+        timings=timings(),
     output:
         REPORT,
     log:

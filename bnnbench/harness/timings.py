@@ -1,0 +1,148 @@
+"""Kernel timings that pytest-benchmark wrote, as rows of the tidy table, and the targets they are held against."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bnnbench.errors import UserError
+from bnnbench.harness.claim import Evidence
+from bnnbench.harness.plan import Plan
+
+OURS = "ours"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One candidate of one group of interleaved measurements."""
+
+    group: str
+    candidate: str
+    seconds: float
+    gops: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    of_limit: float
+
+
+@dataclass(frozen=True)
+class Target:
+    """What ours should reach: at least `bound` times a peer's speed, or at least this share of the limit (no peer)."""
+
+    name: str
+    statement: str
+    groups: tuple[str, ...]
+    bound: float
+    peer: str = ""
+    candidate: str = OURS
+
+
+GEMM = ("gemm 1024", "gemm 2048", "gemm 4096")
+TARGETS = (
+    Target("C1", "fused product, share of the limit", GEMM, 0.8),
+    Target("C2", "int32 product, share of the limit", GEMM[1:], 0.7, candidate="ours, int32"),
+    Target("C3", "fused product against torch float32", GEMM, 10, "torch float32"),
+    Target("C4", "fused product against torch bfloat16", GEMM[1:], 2, "torch bfloat16"),
+    Target("C4", "fused product against torch._int_mm", GEMM[1:], 2, "torch _int_mm"),
+    Target("C6", "MLP against torch float32", ("mlp, batch 1", "mlp, batch 64", "mlp, batch 1000"), 9, "torch float32"),
+    Target(
+        "C7",
+        "convolutions against torch float32",
+        ("conv 128-128 @32, batch 32", "conv 256-256 @16, batch 32", "conv 512-512 @8, batch 32"),
+        10,
+        "torch float32",
+    ),
+    Target(
+        "C8",
+        "packing against numpy.packbits",
+        ("pack 1024 x 1024 float32", "pack 4096 x 4096 float32"),
+        1.4,
+        "numpy.packbits",
+    ),
+)
+
+
+def path(plan: Plan) -> Path:
+    """Where the workflow keeps the timings of a scale."""
+    return plan.config.folder() / "kernels" / "benchmarks.json"
+
+
+def read(path: Path) -> list[Timing]:
+    """The timings in a file of pytest-benchmark; none where there is no file."""
+    if not path.exists():
+        return []
+    try:
+        groups = json.loads(path.read_text())["benchmarks"]
+        return [_timing(group["group"], name, one) for group in groups for name, one in _candidates(group).items()]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not timings of bnnbench ({error!r}); delete it and run: snakemake kernels") from error
+
+
+def _candidates(group: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = group["extra_info"].get("candidates", {})
+    return found
+
+
+def _timing(group: str, name: str, one: dict[str, Any]) -> Timing:
+    ratio, low, high = one["ratio"]
+    return Timing(group, name, one["seconds"], one["gops"], ratio, low, high, one["of_limit"])
+
+
+def about(path: Path) -> dict[str, Any]:
+    """Machine, backend and measured limit of a file of timings."""
+    if not path.exists():
+        return {}
+    content = json.loads(path.read_text())
+    infos = [group["extra_info"] for group in content["benchmarks"] if "limit_gops" in group["extra_info"]]
+    if not infos:
+        return {}
+    cpu = content.get("machine_info", {}).get("cpu", {}).get("brand_raw", "")
+    return {"cpu": cpu, "backend": infos[0]["backend"], "limit_gops": infos[0]["limit_gops"], "threads": 1}
+
+
+def judged(timings: list[Timing]) -> list[tuple[Target, str, Evidence]]:
+    """Each target in each of its groups: reached, missed, or within the noise."""
+    by_place = {(timing.group, timing.candidate): timing for timing in timings}
+    found = []
+    for target in TARGETS:
+        for group in target.groups:
+            timing = by_place.get((group, target.peer or target.candidate))
+            if timing is not None:
+                found.append((target, group, _evidence(target, timing)))
+    return found
+
+
+def _evidence(target: Target, timing: Timing) -> Evidence:
+    if not target.peer:
+        verdict = "reproduced" if timing.of_limit >= target.bound else "contradicted"
+        return Evidence(verdict, f"{timing.of_limit:.0%} (at least {target.bound:.0%})")  # type: ignore[arg-type]
+    low, high = timing.ratio_low, timing.ratio_high
+    verdict = "reproduced" if low >= target.bound else "contradicted" if high < target.bound else "inconclusive"
+    text = f"{timing.ratio:.1f}x [{low:.1f}, {high:.1f}] (at least {target.bound:g}x)"
+    return Evidence(verdict, text)  # type: ignore[arg-type]
+
+
+def rows(plan: Plan) -> list[dict[str, Any]]:
+    """The timings as rows of the tidy table: paper `kernels`, a group an experiment, a candidate a variant."""
+    found = []
+    for timing in read(path(plan)):
+        numbers = {"seconds": ("s", False), "gops": ("Gops/s", True), "ratio": ("x ours", None), "of_limit": ("", True)}
+        for metric, (unit, higher) in numbers.items():
+            found.append(
+                {
+                    "paper": "kernels",
+                    "experiment": timing.group,
+                    "variant": timing.candidate,
+                    "scale": plan.config.scale,
+                    "job": f"kernels/{timing.group}/{timing.candidate}",
+                    "key": "",
+                    "seed": 0,
+                    "metric": metric,
+                    "value": getattr(timing, metric),
+                    "unit": unit,
+                    "higher_is_better": higher,
+                    "provenance": "measured",
+                }
+            )
+    return found

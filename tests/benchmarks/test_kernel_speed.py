@@ -1,0 +1,236 @@
+"""Binary kernels beside what else a user can install: one thread, CPU time, interleaved; checked before it is timed.
+
+Plain `pytest` runs everything once; `pytest --benchmark` measures, and `snakemake kernels` brings it into the report.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from interleave import OURS, interleaved, summary
+
+from bnnbench import kernels
+from bnnbench.binary.layers import BinaryActivation, BinaryLinear
+from bnnbench.binary.packed import PackedNet
+from bnnbench.kernels import Threshold
+from bnnbench.kernels.cpu.limit import peak_ops
+from bnnbench.kernels.cpu.target import describe
+
+ROUNDS = 9
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    import numba
+
+    before = torch.get_num_threads(), numba.get_num_threads()
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+    yield
+    torch.set_num_threads(before[0])
+    numba.set_num_threads(before[1])
+
+
+@cache
+def limit() -> float:
+    """Measured in the same session, on the same machine."""
+    return peak_ops()
+
+
+def measure(benchmark: Any, candidates: Mapping[str, Callable[[], Any]], ops: float, rounds: int = ROUNDS) -> None:
+    spent = interleaved(candidates, 1 if benchmark.disabled else rounds)
+    found = summary(spent, ops, limit())
+    benchmark.extra_info.update(
+        {"candidates": found, "ops": ops, "limit_gops": limit() / 1e9, "threads": 1, "backend": describe()}
+    )
+    benchmark.pedantic(candidates[OURS], rounds=3)
+
+
+def signs(rng: np.random.Generator, *shape: int) -> torch.Tensor:
+    return torch.from_numpy(rng.choice(np.array([-1, 1], np.float32), shape))
+
+
+def int8(x: torch.Tensor) -> torch.Tensor:
+    return x.to(torch.int8)
+
+
+def threshold(n: int) -> Threshold:
+    return Threshold(np.zeros(n, np.int32), np.zeros(n, bool))
+
+
+def naive_candidates(a: torch.Tensor, b: torch.Tensor) -> dict[str, Callable[[], Any]]:
+    """Equally naive loops over floats and over words: the pair of the paper's Figure 3, on a CPU."""
+    from numba import njit
+
+    @njit(fastmath=True)
+    def naive_float(x: Any, w: Any, out: Any) -> None:
+        for i in range(x.shape[0]):
+            for j in range(w.shape[0]):
+                total = np.float32(0)
+                for k in range(x.shape[1]):
+                    total += x[i, k] * w[j, k]
+                out[i, j] = total
+
+    @njit
+    def naive_xnor(x: Any, w: Any, k: int, out: Any) -> None:
+        for i in range(x.shape[0]):
+            for j in range(w.shape[0]):
+                wrong = np.uint64(0)
+                for word in range(x.shape[1]):
+                    bits = x[i, word] ^ w[j, word]
+                    # the usual sum in halves, which compilers turn into popcnt
+                    bits -= (bits >> np.uint64(1)) & np.uint64(0x5555555555555555)
+                    bits = (bits & np.uint64(0x3333333333333333)) + (
+                        (bits >> np.uint64(2)) & np.uint64(0x3333333333333333)
+                    )
+                    bits = (bits + (bits >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+                    wrong += (bits * np.uint64(0x0101010101010101)) >> np.uint64(56)
+                out[i, j] = k - 2 * np.int64(wrong)
+
+    x, w = a.numpy(), b.numpy()
+    out = np.empty((len(x), len(w)), np.float32)
+    px, pw = kernels.pack(x).words, kernels.prepare(w).rows[:, 0]
+    return {
+        "naive float": lambda: naive_float(x, w, out),
+        "naive xnor": lambda: naive_xnor(px, pw, x.shape[1], out),
+    }
+
+
+@pytest.mark.parametrize("size", [1024, 2048, 4096])
+def test_gemm(benchmark: Any, size: int) -> None:
+    benchmark.group = f"gemm {size}"
+    rng = np.random.default_rng(0)
+    a, b = signs(rng, size, size), signs(rng, size, size)
+    x, w, t = kernels.pack(a), kernels.prepare(b), threshold(size)
+    expected = a @ b.T
+    assert torch.equal(kernels.matmul(x, w).float(), expected)
+    bits = kernels.unpack(kernels.linear(x, w, t))
+    assert torch.equal(bits, torch.where(expected >= 0, 1.0, -1.0))
+    half_a, half_b = a.bfloat16(), b.T.contiguous().bfloat16()
+    int_a, int_b = int8(a), int8(b).T
+    transposed = b.T.contiguous()
+    candidates: dict[str, Callable[[], Any]] = {
+        OURS: lambda: kernels.linear(x, w, t),
+        "ours, int32": lambda: kernels.matmul(x, w),
+        "ours, packing both": lambda: kernels.linear(kernels.pack(a), kernels.prepare(b), t),
+        "torch float32": lambda: a @ transposed,
+        "torch bfloat16": lambda: half_a @ half_b,
+        "torch _int_mm": lambda: torch._int_mm(int_a, int_b),
+    }
+    measure(benchmark, candidates, 2.0 * size**3, rounds=ROUNDS if size < 4096 else 5)
+
+
+def test_naive(benchmark: Any) -> None:
+    """The comparison of the paper, with the library's product and ours beside it."""
+    benchmark.group = "naive 1024"
+    rng = np.random.default_rng(0)
+    a, b = signs(rng, 1024, 1024), signs(rng, 1024, 1024)
+    x, w = kernels.pack(a), kernels.prepare(b)
+    transposed = b.T.contiguous()
+    candidates: dict[str, Callable[[], Any]] = {
+        OURS: lambda: kernels.matmul(x, w),
+        "torch float32": lambda: a @ transposed,
+        **naive_candidates(a, b),
+    }
+    measure(benchmark, candidates, 2.0 * 1024**3)
+
+
+@pytest.mark.parametrize("batch", [1, 16, 64, 256])
+def test_linear(benchmark: Any, batch: int) -> None:
+    benchmark.group = f"linear 4096 x 4096, batch {batch}"
+    rng = np.random.default_rng(0)
+    a, b = signs(rng, batch, 4096), signs(rng, 4096, 4096)
+    x, w, t = kernels.pack(a), kernels.prepare(b), threshold(4096)
+    assert torch.equal(kernels.matmul(x, w).float(), a @ b.T)
+    half_a, half_b, transposed = a.bfloat16(), b.T.contiguous().bfloat16(), b.T.contiguous()
+    candidates: dict[str, Callable[[], Any]] = {
+        OURS: lambda: kernels.linear(x, w, t),
+        "torch float32": lambda: a @ transposed,
+        "torch bfloat16": lambda: half_a @ half_b,
+    }
+    measure(benchmark, candidates, 2.0 * batch * 4096**2, rounds=25)
+
+
+@pytest.mark.parametrize("batch", [1, 64, 1000])
+def test_mlp(benchmark: Any, batch: int) -> None:
+    """The paper's MNIST net, 784-4096-4096-4096-10, from 8-bit pixels to classes."""
+    benchmark.group = f"mlp, batch {batch}"
+    generator = torch.Generator().manual_seed(0)
+    layers: list[torch.nn.Module] = []
+    for fan_in, fan_out in ((784, 4096), (4096, 4096), (4096, 4096), (4096, 10)):
+        layer = BinaryLinear(fan_in, fan_out)
+        layer.reset_parameters(generator)
+        norm = torch.nn.BatchNorm1d(fan_out)
+        assert norm.running_mean is not None
+        norm.running_mean.normal_(0, 20, generator=generator)
+        layers += [layer, norm, BinaryActivation()]
+    net = torch.nn.Sequential(*layers[:-1]).eval()
+    packed = PackedNet.from_module(net)
+    pixels = np.random.default_rng(0).integers(0, 256, (batch, 784), np.uint8)
+    with torch.no_grad():
+        for module in net:
+            if isinstance(module, BinaryLinear):  # the peer gets its binary weights for free
+                module.weight.data = module.binary_weight()
+        x = torch.from_numpy(pixels).float() * (2 / 255) - 1
+        plain = torch.nn.Sequential(*(_plain(module) for module in net)).eval()
+        half, half_x = _copy(plain).bfloat16(), x.bfloat16()
+        exact = _copy(plain).double()(torch.from_numpy(pixels).double() * (2 / 255) - 1)
+        assert np.array_equal(exact.argmax(1).numpy(), packed.predict(pixels))
+        candidates: dict[str, Callable[[], Any]] = {
+            OURS: lambda: packed.predict(pixels),
+            "torch float32": lambda: plain(x),
+            "torch bfloat16": lambda: half(half_x),
+        }
+        measure(benchmark, candidates, 2.0 * batch * 36_806_656, rounds=9 if batch > 64 else 25)
+
+
+def _plain(module: torch.nn.Module) -> torch.nn.Module:
+    if not isinstance(module, BinaryLinear):
+        return module
+    dense = torch.nn.Linear(module.weight.shape[1], module.weight.shape[0], bias=False)
+    dense.weight.data = module.weight.data.clone()
+    return dense
+
+
+def _copy(net: torch.nn.Sequential) -> torch.nn.Sequential:
+    import copy
+
+    return copy.deepcopy(net)
+
+
+SHAPES = {"128-128 @32": (128, 128, 32), "256-256 @16": (256, 256, 16), "512-512 @8": (512, 512, 8)}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_conv(benchmark: Any, shape: str) -> None:
+    """The CIFAR-10 net's 3x3 convolutions with zero padding, batch 32."""
+    benchmark.group = f"conv {shape}, batch 32"
+    channels_in, channels_out, side = SHAPES[shape]
+    rng = np.random.default_rng(0)
+    a, b = signs(rng, 32, channels_in, side, side), signs(rng, channels_out, channels_in, 3, 3)
+    x, w, t = kernels.pack(a.permute(0, 2, 3, 1)), kernels.prepare(b), threshold(channels_out)
+    expected = torch.nn.functional.conv2d(a, b, padding=1).permute(0, 2, 3, 1)
+    assert torch.equal(kernels.conv2d(x, w, padding=1).float(), expected)
+    half_a = a.bfloat16().contiguous(memory_format=torch.channels_last)
+    half_b = b.bfloat16().contiguous(memory_format=torch.channels_last)
+    candidates: dict[str, Callable[[], Any]] = {
+        OURS: lambda: kernels.conv2d(x, w, padding=1, threshold=t),
+        "torch float32": lambda: torch.nn.functional.conv2d(a, b, padding=1),
+        "torch bfloat16": lambda: torch.nn.functional.conv2d(half_a, half_b, padding=1),
+    }
+    measure(benchmark, candidates, 2.0 * 32 * side**2 * channels_in * channels_out * 9, rounds=7)
+
+
+@pytest.mark.parametrize("size", [1024, 4096])
+def test_pack(benchmark: Any, size: int) -> None:
+    benchmark.group = f"pack {size} x {size} float32"
+    x = np.random.default_rng(0).standard_normal((size, size), dtype=np.float32)
+    assert np.array_equal(kernels.pack(x).words.view(np.uint8), np.packbits(x >= 0, axis=1, bitorder="little"))
+    candidates: dict[str, Callable[[], Any]] = {
+        OURS: lambda: kernels.pack(x),
+        "numpy.packbits": lambda: np.packbits(x >= 0, axis=1, bitorder="little"),
+    }
+    measure(benchmark, candidates, float(x.nbytes), rounds=25)
