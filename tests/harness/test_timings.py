@@ -1,0 +1,93 @@
+"""Kernel timings: read, judged against targets, and put into the tidy table."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bnnbench.errors import UserError
+from bnnbench.harness import config, plan, timings
+from bnnbench.report import content, page
+
+
+def written(path: Path, groups: dict[str, dict[str, Any]]) -> Path:
+    benchmarks = [
+        {"group": group, "extra_info": {"candidates": candidates, "limit_gops": 5000.0, "backend": "b"}}
+        for group, candidates in groups.items()
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"benchmarks": benchmarks, "machine_info": {"cpu": {"brand_raw": "a cpu"}}}))
+    return path
+
+
+def candidate(ratio: list[float], of_limit: float = 0.1) -> dict[str, Any]:
+    return {"seconds": 0.001, "gops": 100.0, "ratio": ratio, "of_limit": of_limit}
+
+
+@pytest.mark.parametrize(
+    ("ratio", "verdict"),
+    [
+        ([12, 11, 13], "reproduced"),
+        ([9, 8, 9.9], "contradicted"),
+        ([10, 9, 11], "inconclusive"),
+        ([10, 10, 10], "reproduced"),
+    ],
+)
+def test_a_target_against_a_peer_counts_the_whole_interval(tmp_path: Path, ratio: list[float], verdict: str) -> None:
+    groups = {"gemm 1024": {"ours": candidate([1, 1, 1], 0.9), "torch float32": candidate(ratio)}}
+    judged = timings.judged(timings.read(written(tmp_path / "k.json", groups)))
+    assert {(target.name, evidence.verdict) for target, _, evidence in judged} == {
+        ("C1", "reproduced"),
+        ("C3", verdict),
+    }
+
+
+def test_the_share_of_the_limit_is_judged(tmp_path: Path) -> None:
+    groups = {"gemm 2048": {"ours": candidate([1, 1, 1], 0.79), "ours, int32": candidate([1, 1, 1], 0.7)}}
+    judged = timings.judged(timings.read(written(tmp_path / "k.json", groups)))
+    assert {(target.name, evidence.verdict) for target, _, evidence in judged} == {
+        ("C1", "contradicted"),
+        ("C2", "reproduced"),
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "{}",
+        '{"benchmarks": [{}]}',
+        '{"benchmarks": [{"group": "g", "extra_info": {"candidates": {"a": {}}}}]}',
+    ],
+)
+def test_what_is_not_timings_is_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "k.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"k\.json: not timings of bnnbench"):
+        timings.read(path)
+
+
+def test_no_file_is_no_timings(tmp_path: Path) -> None:
+    assert timings.read(tmp_path / "nothing.json") == []
+
+
+def test_timings_are_in_the_report_and_in_the_table(toy: Path, tmp_path: Path) -> None:
+    chosen = {"papers": ["toy"], "scale": "smoke", "results": str(tmp_path / "results")}
+    made = plan.make(config.validate(chosen, "file"), "file")
+    groups = {
+        "gemm 4096": {"ours": candidate([1, 1, 1], 0.9), "torch float32": candidate([40.0, 39.0, 41.0])},
+        "mlp, batch 64": {"ours": candidate([1, 1, 1]), "torch float32": candidate([5.0, 4.0, 6.0])},
+    }
+    written(timings.path(made), groups)
+    rows = timings.rows(made)
+    assert len(rows) == 4 * 4
+    assert {row["value"] for row in rows if row["metric"] == "ratio"} == {1, 40.0, 5.0}
+    folder = tmp_path / "report"
+    page.write_index(made, content.gather(made), folder)
+    text = (folder / "kernels.html").read_text()
+    assert "40.0x [39.0, 41.0] (at least 10x)" in text
+    assert "missed" in text
+    assert "Measured limit" in text
+    assert "kernels.html" in (folder / "index.html").read_text()
