@@ -123,6 +123,24 @@ def _evidence(target: Target, timing: Timing) -> Evidence:
     return Evidence(verdict, text)  # type: ignore[arg-type]
 
 
+ANCHORS = (
+    ("xnor over an equally naive float kernel", "23x", "naive 1024", "naive float", "naive xnor"),
+    ("naive xnor over the library's float32 product", "3.4x", "naive 1024", "torch float32", "naive xnor"),
+    ("ours over the library's float32 product", "3.4x", "gemm 4096", "torch float32", OURS),
+    ("MNIST MLP over float32", "7x", "mlp, batch 1000", "torch float32", OURS),
+)
+
+
+def anchors(timings: list[Timing]) -> list[tuple[str, str, str]]:
+    """The speed-ups that the paper prints (on a GTX 750 GPU) beside those of this processor: what, published, here."""
+    seconds = {(timing.group, timing.candidate): timing.seconds for timing in timings}
+    found = []
+    for what, published, group, slow, fast in ANCHORS:
+        if (group, slow) in seconds and (group, fast) in seconds:
+            found.append((what, published, f"{seconds[group, slow] / seconds[group, fast]:.1f}x"))
+    return found
+
+
 def rows(plan: Plan) -> list[dict[str, Any]]:
     """The timings as rows of the tidy table: paper `kernels`, a group an experiment, a candidate a variant."""
     found = []

@@ -110,12 +110,33 @@ def weight_sums(
     return np.asarray(window.taps.astype(np.int64) @ tap_sums.T, np.float64)
 
 
-def matmul(x: PackedBits | PackedPlanes, weights: PackedWeights) -> Any:
-    """Exact products int32 [..., n] of x [..., k] with weights [n, k]."""
+def matmul(x: PackedBits | PackedPlanes, weights: PackedWeights, *, dtype: str = "int32", out: Any = None) -> Any:
+    """Exact products [..., n] of x [..., k] with weights [n, k], as int32, int16 or float32.
+
+    int16 holds products of signs up to k = 32,767 and is refused beyond; float32 is exact up to 2^24. Into `out` where
+    it is given, an array of that shape and dtype of the kind of `x`.
+    """
     kind, words, shape = _rows("matmul", x, weights)
+    _check_dtype(dtype, x, weights)
     constant, factor = _finish(x, weights, *_everywhere(weights))
     found = registry.backend(weights.backend).operations().matmul(words, weights, constant[0], factor)
-    return kind.back(found.reshape(*shape, weights.n))
+    found = found.reshape(*shape, weights.n).astype(dtype, copy=False)
+    if out is None:
+        return kind.back(found)
+    into = kind_of("out", out).native(out)
+    if into.shape != found.shape or into.dtype != found.dtype:
+        raise ValueError(f"matmul: out is {into.dtype} {into.shape}; it must be {found.dtype} {found.shape}")
+    into[...] = found
+    return out
+
+
+def _check_dtype(dtype: str, x: PackedBits | PackedPlanes, weights: PackedWeights) -> None:
+    largest = weights.k * (255 if isinstance(x, PackedPlanes) else 1)
+    limits = {"int32": 2**31 - 1, "int16": 2**15 - 1, "float32": 2**24}
+    if dtype not in limits:
+        raise ValueError(f"matmul: dtype is {dtype!r}; it must be one of {', '.join(limits)}")
+    if largest > limits[dtype]:
+        raise ValueError(f"matmul: products reach {largest}, which {dtype} does not hold exactly; use int32")
 
 
 def linear(x: PackedBits | PackedPlanes, weights: PackedWeights, threshold: Threshold) -> PackedBits:

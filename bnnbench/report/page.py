@@ -42,8 +42,9 @@ def _write_kernels(plan: Plan, content: Content, judged: list[Any], folder: Path
     found, about = timings.read(source), timings.about(source)
     chart = plan.config.folder() / "figures" / "kernels" / "speed.svg"
     timing_chart.draw(found, about["limit_gops"], chart)
-    page = {"about": about, "judged": judged, "timings": found, "chart": _data_uri(chart)}
-    text = _templates().get_template("kernels.html.j2").render(_shared(plan, content), **page)
+    page = {"about": about, "judged": judged, "timings": found, "anchors": timings.anchors(found)}
+    template = _templates().get_template("kernels.html.j2")
+    text = template.render(_shared(plan, content), **page, chart=_data_uri(chart))
     write_atomic(folder / "kernels.html", text)
 
 

@@ -215,6 +215,26 @@ def test_torch_tensors_come_back_as_torch_tensors(backend: str) -> None:
         assert torch.equal(kernels.unpack(packed), torch.where(a >= 0, 1.0, -1.0))
 
 
+def test_products_of_another_dtype_and_into_an_array(backend: str) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((3, 100)), rng.standard_normal((5, 100))
+    x, w, expected = kernels.pack(a), kernels.prepare(b), sign(a) @ sign(b).T
+    for dtype in ("int32", "int16", "float32"):
+        found = kernels.matmul(x, w, dtype=dtype)
+        assert found.dtype == dtype
+        assert np.array_equal(found, expected)
+        out = np.zeros((3, 5), dtype)
+        assert kernels.matmul(x, w, dtype=dtype, out=out) is out
+        assert np.array_equal(out, expected)
+    with pytest.raises(ValueError, match="dtype is 'int8'"):
+        kernels.matmul(x, w, dtype="int8")
+    with pytest.raises(ValueError, match=r"out is int32 \(5, 3\); it must be int32 \(3, 5\)"):
+        kernels.matmul(x, w, out=np.zeros((5, 3), np.int32))
+    planes = kernels.bit_planes(rng.integers(0, 256, (2, 200), np.uint8))
+    with pytest.raises(ValueError, match="products reach 51000, which int16 does not hold"):
+        kernels.matmul(planes, kernels.prepare(rng.standard_normal((2, 200))), dtype="int16")
+
+
 def test_strides_and_read_only_arrays_are_taken(backend: str) -> None:
     rng = np.random.default_rng(0)
     whole, w = rng.standard_normal((10, 300)), rng.standard_normal((300, 8))
