@@ -45,6 +45,14 @@ TARGETS = (
     Target("C3", "fused product against torch float32", GEMM, 10, "torch float32"),
     Target("C4", "fused product against torch bfloat16", GEMM[1:], 2, "torch bfloat16"),
     Target("C4", "fused product against torch._int_mm", GEMM[1:], 2, "torch _int_mm"),
+    *(
+        Target("C5", "fused product against prepacked oneDNN int8", (group,), bound, "oneDNN int8, prepacked")
+        for group, bound in (
+            ("linear 4096 x 4096, batch 1", 5),
+            ("linear 4096 x 4096, batch 64", 2),
+            ("gemm 4096", 1.1),
+        )
+    ),
     Target("C6", "MLP against torch float32", ("mlp, batch 1", "mlp, batch 64", "mlp, batch 1000"), 9, "torch float32"),
     Target(
         "C7",

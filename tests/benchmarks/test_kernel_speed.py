@@ -3,6 +3,7 @@
 Plain `pytest` runs everything once; `pytest --benchmark` measures, and `snakemake kernels` brings it into the report.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -20,6 +21,7 @@ from bnnbench.kernels.cpu.limit import peak_ops
 from bnnbench.kernels.cpu.target import describe
 
 ROUNDS = 9
+ONEDNN = "oneDNN int8, prepacked"
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +57,18 @@ def signs(rng: np.random.Generator, *shape: int) -> torch.Tensor:
 
 def int8(x: torch.Tensor) -> torch.Tensor:
     return x.to(torch.int8)
+
+
+def onednn_int8(a: torch.Tensor, b: torch.Tensor) -> dict[str, Callable[[], Any]]:
+    """torch's quantized linear layer on oneDNN with weights packed beforehand: the strongest int8 peer of a CPU."""
+    if "onednn" not in torch.backends.quantized.supported_engines:
+        return {}
+    torch.backends.quantized.engine = "onednn"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch plans to move these operations elsewhere
+        x = torch.quantize_per_tensor(a, 1.0, 128, torch.quint8)
+        packed = torch.ops.quantized.linear_prepack(torch.quantize_per_tensor(b, 1.0, 0, torch.qint8), None)
+    return {ONEDNN: lambda: torch.ops.quantized.linear(x, packed, 64.0, 128)}
 
 
 def threshold(n: int) -> Threshold:
@@ -119,8 +133,9 @@ def test_gemm(benchmark: Any, size: int) -> None:
         "torch float32": lambda: a @ transposed,
         "torch bfloat16": lambda: half_a @ half_b,
         "torch _int_mm": lambda: torch._int_mm(int_a, int_b),
+        **onednn_int8(a, b),
     }
-    measure(benchmark, candidates, 2.0 * size**3, rounds=ROUNDS if size < 4096 else 5)
+    measure(benchmark, candidates, 2.0 * size**3, rounds=ROUNDS if size < 4096 else 3)
 
 
 def test_naive(benchmark: Any) -> None:
@@ -150,8 +165,9 @@ def test_linear(benchmark: Any, batch: int) -> None:
         OURS: lambda: kernels.linear(x, w, t),
         "torch float32": lambda: a @ transposed,
         "torch bfloat16": lambda: half_a @ half_b,
+        **onednn_int8(a, b),
     }
-    measure(benchmark, candidates, 2.0 * batch * 4096**2, rounds=25)
+    measure(benchmark, candidates, 2.0 * batch * 4096**2, rounds=15)
 
 
 @pytest.mark.parametrize("batch", [1, 64, 1000])
@@ -184,7 +200,7 @@ def test_mlp(benchmark: Any, batch: int) -> None:
             "torch float32": lambda: plain(x),
             "torch bfloat16": lambda: half(half_x),
         }
-        measure(benchmark, candidates, 2.0 * batch * 36_806_656, rounds=9 if batch > 64 else 25)
+        measure(benchmark, candidates, 2.0 * batch * 36_806_656, rounds=5 if batch > 64 else 15)
 
 
 def _plain(module: torch.nn.Module) -> torch.nn.Module:
@@ -221,7 +237,7 @@ def test_conv(benchmark: Any, shape: str) -> None:
         "torch float32": lambda: torch.nn.functional.conv2d(a, b, padding=1),
         "torch bfloat16": lambda: torch.nn.functional.conv2d(half_a, half_b, padding=1),
     }
-    measure(benchmark, candidates, 2.0 * 32 * side**2 * channels_in * channels_out * 9, rounds=7)
+    measure(benchmark, candidates, 2.0 * 32 * side**2 * channels_in * channels_out * 9, rounds=5)
 
 
 @pytest.mark.parametrize("size", [1024, 4096])
