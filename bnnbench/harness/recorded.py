@@ -11,7 +11,10 @@ from bnnbench.harness.plan import Plan
 
 
 def record(plan: Plan, name: str) -> list[Path]:
-    """Copies the numbers, jobs, verdicts and environment of the current results; returns the files."""
+    """Copies numbers, jobs, verdicts, environments and the records themselves; returns the files.
+
+    The records keep their places, so `bnnbench compare` takes the folder like any other.
+    """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UserError(f"name {name!r} may hold only letters, digits and . _ -")
     target, source = plan.config.results.expanduser() / "recorded" / name, plan.config.folder()
@@ -34,4 +37,10 @@ def record(plan: Plan, name: str) -> list[Path]:
     ]:
         written.append(target / f"{path.parent.name}-{path.name}")
         shutil.copyfile(path, written[-1])
+    for job in plan.jobs:
+        source_path = plan.result(job)
+        if source_path.exists():
+            written.append(target / plan.config.scale / source_path.relative_to(source))
+            written[-1].parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source_path, written[-1])
     return written
