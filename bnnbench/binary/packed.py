@@ -44,8 +44,9 @@ class PackedNet:
     net has in float64 arithmetic: a float32 net may decide differently where its rounding crosses a threshold.
     """
 
-    def __init__(self, stages: Sequence[Stage]) -> None:
+    def __init__(self, stages: Sequence[Stage], image: tuple[int, int] | None = None) -> None:
         self.stages = tuple(stages)
+        self.image = image
 
     @classmethod
     def from_module(cls, net: nn.Sequential, image: tuple[int, int] | None = None) -> "PackedNet":
@@ -53,10 +54,12 @@ class PackedNet:
 
         `image`: height and width of the inputs of a convolutional net. Raises `ValueError` for a net of another form.
         """
-        return cls(list(_stages(list(_blocks(net)), image)))
+        return cls(list(_stages(list(_blocks(net)), image)), image)
 
     def logits(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
         """[N, D] or [N, H, W, C] -> [N, n_classes]."""
+        if self.image is not None and x.shape[1:3] != self.image:
+            raise ValueError(f"PackedNet: x is {x.shape}; this net was packed for images of {self.image}")
         h: PackedBits | PackedPlanes = kernels.bit_planes(x)
         for stage in self.stages:
             if isinstance(h, PackedBits) and h.words.ndim == 4 and not stage.is_conv:
@@ -96,7 +99,7 @@ class PackedNet:
             tensors |= {f"{index}.{name}": np.ascontiguousarray(a) for name, a in arrays.items() if a is not None}
             geometry = {name: getattr(stage, name) for name in GEOMETRY}
             about.append({"c": stage.weights.c, "kernel": stage.weights.kernel, **geometry})
-        save_file(tensors, path, metadata={"bnnbench.packed": json.dumps(about)})
+        save_file(tensors, path, metadata={"bnnbench.packed": json.dumps({"image": self.image, "stages": about})})
 
     @classmethod
     def load(cls, path: Path) -> "PackedNet":
@@ -107,9 +110,11 @@ class PackedNet:
             with safe_open(path, framework="numpy") as file:
                 about = json.loads(file.metadata()["bnnbench.packed"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}: not a packed net of bnnbench ({error})") from error
-        return cls([_loaded(tensors, index, entry) for index, entry in enumerate(about)])
+            stages = [_loaded(tensors, index, entry) for index, entry in enumerate(about["stages"])]
+            image = None if about["image"] is None else (int(about["image"][0]), int(about["image"][1]))
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise ValueError(f"{path}: not a packed net of bnnbench ({error!r})") from error
+        return cls(stages, image)
 
 
 def _loaded(tensors: dict[str, NDArray[Any]], index: int, entry: dict[str, Any]) -> Stage:
@@ -118,8 +123,13 @@ def _loaded(tensors: dict[str, NDArray[Any]], index: int, entry: dict[str, Any])
 
     weights = kernels.restore(tensor("rows"), entry["c"], tuple(entry["kernel"]))
     threshold = None if tensor("at_least") is None else Threshold(tensor("at_least"), tensor("flip"))
+    scale, shift = tensor("scale"), tensor("shift")
+    logits = [part is not None and part.shape == (weights.n,) and np.isfinite(part).all() for part in (scale, shift)]
+    hidden = threshold is not None and threshold.flip is not None and threshold.flip.shape == (weights.n,)
+    if not (hidden and scale is None and shift is None) and not (threshold is None and all(logits)):
+        raise ValueError(f"stage {index} has neither a whole threshold nor whole logits")
     geometry = {name: entry[name] for name in GEOMETRY}
-    return Stage(weights, **geometry, threshold=threshold, scale=tensor("scale"), shift=tensor("shift"))
+    return Stage(weights, **geometry, threshold=threshold, scale=scale, shift=shift)
 
 
 def _hidden(h: PackedBits | PackedPlanes, stage: Stage, threshold: Threshold) -> PackedBits:
@@ -161,8 +171,8 @@ def _blocks(net: nn.Sequential) -> Iterator[_Block]:
             raise ValueError(
                 f"PackedNet: the net begins with {type(module).__name__}; it must begin with a binary layer"
             )
-        elif isinstance(module, nn.MaxPool2d) and block.norm is None:
-            block.pool = int(module.kernel_size)  # type: ignore[arg-type]
+        elif isinstance(module, nn.MaxPool2d) and _may_pool(block):
+            block.pool = _window(module)
         elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and block.norm is None:
             block.norm = module
         elif isinstance(module, BinaryActivation) and block.norm is not None:
@@ -174,12 +184,38 @@ def _blocks(net: nn.Sequential) -> Iterator[_Block]:
         yield block
 
 
+def _may_pool(block: _Block) -> bool:
+    return isinstance(block.layer, BinaryConv2d) and block.pool == 1 and block.norm is None
+
+
+def _window(pool: nn.MaxPool2d) -> int:
+    """The window of a pooling that tiles the image; any other is refused."""
+    size, ones = pool.kernel_size, (1, (1, 1))
+    square = isinstance(size, int) or len(set(size)) == 1
+    plain = pool.stride == size and pool.padding in (0, (0, 0)) and pool.dilation in ones and not pool.ceil_mode
+    if not square or not plain:
+        raise ValueError("PackedNet: max-pooling must be square, with its stride equal to its window and nothing else")
+    return size if isinstance(size, int) else size[0]
+
+
+def _moments(norm: Norm) -> tuple[NDArray[np.float64], ...]:
+    """gamma, beta, mean and variance in float64; a layer without affine part has ones and zeros."""
+    if norm.running_mean is None or norm.running_var is None:
+        raise ValueError("PackedNet: BatchNorm keeps no running statistics, so it has no evaluation to fold")
+    n = len(norm.running_mean)
+    gamma = np.ones(n) if norm.weight is None else norm.weight.detach().cpu().double().numpy()
+    beta = np.zeros(n) if norm.bias is None else norm.bias.detach().cpu().double().numpy()
+    return gamma, beta, norm.running_mean.cpu().double().numpy(), norm.running_var.cpu().double().numpy()
+
+
 def _stages(blocks: list[_Block], image: tuple[int, int] | None) -> Iterator[Stage]:
     size = image
     for index, block in enumerate(blocks):
         last = index + 1 == len(blocks)
         if block.norm is None or block.sign == last:
             raise ValueError("PackedNet: every layer needs BatchNorm, and every one but the last the sign")
+        if last and isinstance(block.layer, BinaryConv2d):
+            raise ValueError("PackedNet: the last layer must be dense")
         weights = kernels.prepare(block.layer.weight.detach().cpu())
         scale, shift = (PIXEL_SCALE, PIXEL_SHIFT) if index == 0 else (1.0, 0.0)
         geometry = {"stride": 1, "padding": 0, "pool": 1}
@@ -195,9 +231,9 @@ def _stages(blocks: list[_Block], image: tuple[int, int] | None) -> Iterator[Sta
             yield _final(weights, block.norm, scale, shift * sums[0])
         else:
             norm = block.norm
-            moments = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
             offsets = shift * sums if shift else np.zeros((1, weights.n))
-            threshold = kernels.fold(*moments, norm.eps, scale=scale, shift=offsets)
+            gamma, beta, mean, var = _moments(norm)
+            threshold = kernels.fold(gamma, beta, mean, var, norm.eps, scale=scale, shift=offsets)
             is_conv = isinstance(block.layer, BinaryConv2d)
             yield Stage(weights, is_conv, geometry["stride"], geometry["padding"], geometry["pool"], threshold)
 
@@ -209,7 +245,6 @@ def _output(size: tuple[int, int], layer: BinaryConv2d, pool: int) -> tuple[int,
 
 
 def _final(weights: PackedWeights, norm: Norm, scale: float, offset: NDArray[np.float64]) -> Stage:
-    values = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
-    gamma, beta, mean, var = (value.detach().cpu().double().numpy() for value in values if value is not None)
+    gamma, beta, mean, var = _moments(norm)
     slope = gamma / np.sqrt(var + norm.eps)
     return Stage(weights, is_conv=False, scale=scale * slope, shift=(offset - mean) * slope + beta)

@@ -11,7 +11,7 @@ from bnnbench.kernels import reference, registry
 from bnnbench.kernels.arrays import Kind, kind_of
 from bnnbench.kernels.fold import Threshold
 from bnnbench.kernels.geometry import Window, pair
-from bnnbench.kernels.packed import PackedBits, PackedPlanes, PackedWeights, words_of
+from bnnbench.kernels.packed import WORD, PackedBits, PackedPlanes, PackedWeights, words_of
 from bnnbench.kernels.registry import backends, use_backend
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
 
 
 Counts = NDArray[np.int64]
+EXACT = {"int32": 2**30 - 1, "int16": 2**15 - 1, "float32": 2**24}  # int32: below fold's NEVER
 
 
 def pack(x: Any, *, check: bool = True, backend: str | None = None) -> PackedBits:
@@ -39,7 +40,7 @@ def pack(x: Any, *, check: bool = True, backend: str | None = None) -> PackedBit
     Raises `ValueError` for NaN where `check`; without it NaN counts as -1. -0.0 is +1.
     """
     kind = kind_of("x", x)
-    values = kind.real(x)
+    values = kind.real("x", x)
     if values.ndim == 0:
         raise ValueError("pack: x has no axis to pack; it must be [..., k]")
     chosen = registry.choose(backend, kind.device).operations()
@@ -52,8 +53,10 @@ def pack(x: Any, *, check: bool = True, backend: str | None = None) -> PackedBit
 
 def unpack(bits: PackedBits) -> Any:
     """+1.0 and -1.0 as float32 [..., k], the kind of array that was packed."""
-    kind = kind_of("bits.words", bits.words)
-    found = reference.unpack(kind.host(bits.words), bits.k)
+    kind, words = _operand("unpack", bits)
+    if isinstance(bits, PackedPlanes):
+        raise TypeError("unpack: bits holds planes; it must be PackedBits")
+    found = reference.unpack(kind.host_native(words[0]), bits.k)
     return kind.from_host(np.where(found, np.float32(1), np.float32(-1)))
 
 
@@ -70,7 +73,7 @@ def bit_planes(x: Any, *, backend: str | None = None) -> PackedPlanes:
 def prepare(weights: Any, *, backend: str | None = None) -> PackedWeights:
     """Weights by sign, packed once for a backend: [n, k] of a dense layer, [n, c, kh, kw] of a convolution."""
     kind = kind_of("weights", weights)
-    values = kind.real(weights)
+    values = kind.real("weights", weights)
     if values.ndim not in (2, 4):
         raise ValueError(f"prepare: weights are {tuple(values.shape)}; they must be [n, k] or [n, c, kh, kw]")
     if kind.has_nan(values):
@@ -86,9 +89,16 @@ def restore(
     rows: NDArray[np.uint64], c: int, kernel: tuple[int, int] = (1, 1), *, backend: str | None = None
 ) -> PackedWeights:
     """Weights from the `rows` [n, taps, words_of(c)] of a `PackedWeights` that was saved."""
+    if not isinstance(rows, np.ndarray) or not isinstance(c, int) or c < 0:
+        raise ValueError(
+            f"restore: rows must be an array and c a number of inputs, not {type(rows).__name__} and {c!r}"
+        )
+    kernel = pair("restore", "kernel", (kernel[0], kernel[1]), 1)
     if rows.dtype != np.uint64 or rows.ndim != 3 or rows.shape[1:] != (kernel[0] * kernel[1], words_of(c)):
         expected = f"[n, {kernel[0] * kernel[1]}, {words_of(c)}]"
         raise ValueError(f"restore: rows are {rows.dtype} {rows.shape}; they must be uint64 {expected}")
+    if reference.unpack(rows, rows.shape[2] * WORD)[..., c:].any():
+        raise ValueError("restore: rows have bits beyond their inputs; padding must be zero")
     return _laid_out(rows, c, kernel, registry.choose(backend, "cpu"))
 
 
@@ -99,13 +109,14 @@ def _laid_out(rows: NDArray[np.uint64], c: int, kernel: tuple[int, int], chosen:
 
 
 def weight_sums(
-    weights: PackedWeights, size: tuple[int, int], stride: int = 1, padding: int = 0
+    weights: PackedWeights, size: tuple[int, int], stride: int | tuple[int, int] = 1, padding: int | tuple[int, int] = 0
 ) -> NDArray[np.float64]:
     """Sum of the +-1 weights inside the image, of each border class [n_classes, n]: what a constant input adds.
 
     A dense layer has one class. `size` is the height and width of the input image.
     """
-    window = Window(*size, weights.kernel, (stride, stride), (padding, padding))
+    steps, edges = pair("weight_sums", "stride", stride, 1), pair("weight_sums", "padding", padding, 0)
+    window = Window(*size, weights.kernel, steps, edges)
     tap_sums = 2 * weights.ones - weights.c
     return np.asarray(window.taps.astype(np.int64) @ tap_sums.T, np.float64)
 
@@ -117,7 +128,7 @@ def matmul(x: PackedBits | PackedPlanes, weights: PackedWeights, *, dtype: str =
     it is given, an array of that shape and dtype of the kind of `x`.
     """
     kind, words, shape = _rows("matmul", x, weights)
-    _check_dtype(dtype, x, weights)
+    _check_range("matmul", x, weights, dtype)
     constant, factor = _finish(x, weights, *_everywhere(weights))
     found = registry.backend(weights.backend).operations().matmul(words, weights, constant[0], factor)
     found = found.reshape(*shape, weights.n).astype(dtype, copy=False)
@@ -130,18 +141,19 @@ def matmul(x: PackedBits | PackedPlanes, weights: PackedWeights, *, dtype: str =
     return out
 
 
-def _check_dtype(dtype: str, x: PackedBits | PackedPlanes, weights: PackedWeights) -> None:
+def _check_range(name: str, x: PackedBits | PackedPlanes, weights: PackedWeights, dtype: str) -> None:
     largest = weights.k * (255 if isinstance(x, PackedPlanes) else 1)
-    limits = {"int32": 2**31 - 1, "int16": 2**15 - 1, "float32": 2**24}
-    if dtype not in limits:
-        raise ValueError(f"matmul: dtype is {dtype!r}; it must be one of {', '.join(limits)}")
-    if largest > limits[dtype]:
-        raise ValueError(f"matmul: products reach {largest}, which {dtype} does not hold exactly; use int32")
+    if dtype not in EXACT:
+        raise ValueError(f"{name}: dtype is {dtype!r}; it must be one of {', '.join(EXACT)}")
+    if largest > EXACT[dtype]:
+        wider = "int32" if largest <= EXACT["int32"] else "fewer inputs"
+        raise ValueError(f"{name}: products reach {largest}, which {dtype} does not hold exactly; use {wider}")
 
 
 def linear(x: PackedBits | PackedPlanes, weights: PackedWeights, threshold: Threshold) -> PackedBits:
     """Products compared with a threshold and packed, in one go: bits [..., n]."""
     kind, words, shape = _rows("linear", x, weights)
+    _check_range("linear", x, weights, "int32")
     at_least, flip = _threshold("linear", threshold, weights, 1)
     limit = _limit(x, weights, at_least, *_everywhere(weights))[0]
     found = registry.backend(weights.backend).operations().linear(words, weights, limit, flip)
@@ -162,9 +174,11 @@ def conv2d(
     Products int32 [b, ho, wo, n], or packed bits where a `threshold` is given. `pad`: "zero" (exact: padded pixels add
     nothing), +1 or -1.
     """
-    kind = kind_of("x.words", x.words)
+    _weights("conv2d", weights)
+    kind, words = _operand("conv2d", x)
+    _same_device("conv2d", kind, weights)
+    _check_range("conv2d", x, weights, "int32")
     window = _conv_window(x, weights, stride, padding, pad)
-    words = _planes(kind.native(x.words), x)
     words = window.padded(words, kind.xp, _fill(x, weights.c, pad))
     operations = registry.backend(weights.backend).operations()
     inputs, outside = window.inside(weights.ones, weights.c, zero=pad == "zero")
@@ -180,23 +194,26 @@ def conv2d(
 
 def max_pool(x: PackedBits, window: int | tuple[int, int], stride: int | tuple[int, int] | None = None) -> PackedBits:
     """Max-pooling of signs [b, h, w, c]: the OR of the bits of each window; incomplete windows are left out."""
-    kind = kind_of("x.words", x.words)
-    if x.words.ndim != 4:
+    if isinstance(x, PackedPlanes):
+        raise TypeError("max_pool: x holds planes; pool signs (PackedBits)")
+    kind, words = _operand("max_pool", x)
+    if words.ndim != 5:
         raise ValueError(f"max_pool: x is {x.shape}; it must be [b, h, w, c]")
     size = pair("max_pool", "window", window, 1)
     step = size if stride is None else pair("max_pool", "stride", stride, 1)
     shape = Window(x.shape[1], x.shape[2], size, step, (0, 0))
     chosen = registry.choose(None, kind.device).operations()
-    words = chosen.max_pool(kind.contiguous(kind.native(x.words)), size, step, shape.output)
-    return PackedBits(kind.back(words), x.k)
+    pooled = chosen.max_pool(kind.contiguous(words[0]), size, step, shape.output)
+    return PackedBits(kind.back(pooled), x.k)
 
 
 def _rows(name: str, x: PackedBits | PackedPlanes, weights: PackedWeights) -> tuple[Kind, Any, tuple[int, ...]]:
     """The kind of x, its words as [planes, m, kw], and its leading shape."""
+    _weights(name, weights)
+    kind, words = _operand(name, x)
+    _same_device(name, kind, weights)
     if weights.kernel != (1, 1) or x.k != weights.c:
         raise ValueError(f"{name}: x is {x.shape} and weights take {weights.k} inputs; the last axes must agree")
-    kind = kind_of("x.words", x.words)
-    words = _planes(kind.native(x.words), x)
     shape = x.shape[:-1]
     return kind, kind.contiguous(words.reshape(len(words), prod(shape), words.shape[-1])), shape
 
@@ -206,8 +223,29 @@ def _everywhere(weights: PackedWeights) -> tuple[Counts, Counts]:
     return np.array([weights.k], np.int64), np.zeros((1, weights.n), np.int64)
 
 
-def _planes(words: Any, x: PackedBits | PackedPlanes) -> Any:
-    return words if isinstance(x, PackedPlanes) else words[None]
+def _operand(name: str, x: PackedBits | PackedPlanes) -> tuple[Kind, Any]:
+    """The kind of x and its native words [planes, ...], checked: kernels trust their shape and dtype."""
+    if not isinstance(x, PackedBits | PackedPlanes):
+        raise TypeError(f"{name}: x is a {type(x).__name__}; it must be packed (pack, bit_planes)")
+    kind = kind_of(f"{name}: x.words", x.words)
+    words = kind.native(x.words)
+    planes = isinstance(x, PackedPlanes)
+    fits = words.ndim >= 1 + planes and words.shape[-1] == words_of(x.k) and (not planes or len(words) == 8)
+    if words.dtype != np.uint64 or not words.dtype.isnative or not fits:
+        expected = f"{'[8, ..., ' if planes else '[..., '}{words_of(x.k)}]"
+        raise ValueError(f"{name}: x.words is {words.dtype} {words.shape}; it must be uint64 {expected} for k = {x.k}")
+    return kind, words if planes else words[None]
+
+
+def _weights(name: str, weights: PackedWeights) -> None:
+    if not isinstance(weights, PackedWeights):
+        raise TypeError(f"{name}: weights are a {type(weights).__name__}; they must be packed (prepare)")
+
+
+def _same_device(name: str, kind: Kind, weights: PackedWeights) -> None:
+    place = "cuda" if weights.backend == "cupy" else "cpu"
+    if kind.device != place and weights.backend in ("cpu", "cupy", "reference"):
+        raise ValueError(f"{name}: x is on {kind.device} and weights were prepared for {place} ({weights.backend})")
 
 
 def _finish(
@@ -240,13 +278,18 @@ def _limit(
 def _threshold(
     name: str, threshold: Threshold, weights: PackedWeights, classes: int
 ) -> tuple[Counts, NDArray[np.bool_]]:
-    at_least = np.atleast_2d(np.asarray(threshold.at_least, np.int64))
-    if at_least.shape[-1] != weights.n or at_least.shape[0] not in (1, classes):
-        raise ValueError(
-            f"{name}: threshold.at_least is {np.shape(threshold.at_least)}; it must be [{weights.n}]"
-            + (f" or [{classes}, {weights.n}], a row a border class" if classes > 1 else "")
-        )
-    return at_least, np.ascontiguousarray(np.broadcast_to(threshold.flip, weights.n))
+    given, flip = np.asarray(threshold.at_least), np.asarray(threshold.flip)
+    at_least = np.atleast_2d(given)
+    if given.dtype.kind not in "iu" or at_least.ndim != 2 or at_least.shape[1] != weights.n:
+        expected = f"integers [{weights.n}]" + (f" or [{classes}, {weights.n}]" if classes > 1 else "")
+        raise ValueError(f"{name}: threshold.at_least is {given.dtype} {given.shape}; it must be {expected}")
+    if at_least.shape[0] not in (1, classes):
+        raise ValueError(f"{name}: threshold.at_least has {at_least.shape[0]} classes; there are {classes}")
+    if flip.dtype != bool or flip.shape not in ((), (weights.n,)):
+        raise ValueError(f"{name}: threshold.flip is {flip.dtype} {flip.shape}; it must be bool [{weights.n}]")
+    # Beyond what a product reaches all thresholds are alike, and sums with them must not overflow.
+    bound = np.clip(at_least, -(2**40), 2**40) if given.dtype != np.uint64 else np.minimum(at_least, 2**40)
+    return bound.astype(np.int64), np.ascontiguousarray(np.broadcast_to(flip, weights.n))
 
 
 def _conv_window(

@@ -33,13 +33,18 @@ class Kind:
             return array
         return array.detach().numpy() if self.device == "cpu" else self.xp.from_dlpack(array.detach())
 
-    def real(self, array: Any) -> Any:
+    def real(self, argument: str, array: Any) -> Any:
         """Real numbers as a native array; bfloat16, which NumPy lacks, becomes float32, exactly."""
         if self.name == "torch" and str(array.dtype) == "torch.bfloat16":
             array = array.float()
-        values = self.native(array)
+        try:
+            values = self.native(array)
+        except (TypeError, RuntimeError, BufferError) as error:  # float8, sparse, meta tensors
+            raise ValueError(
+                f"{argument}: a tensor of this dtype or layout cannot be seen as numbers: {error}"
+            ) from error
         if values.dtype.kind not in "fiub":
-            raise ValueError(f"x is {values.dtype}; it must hold real numbers")
+            raise ValueError(f"{argument} is {values.dtype}; it must hold real numbers")
         return values
 
     def has_nan(self, values: Any) -> bool:
@@ -50,9 +55,8 @@ class Kind:
         """The native array in C order; read-only arrays stay as they are."""
         return self.xp.ascontiguousarray(array)
 
-    def host(self, array: Any) -> NDArray[Any]:
-        """A NumPy array of the same content."""
-        native = self.native(array)
+    def host_native(self, native: Any) -> NDArray[Any]:
+        """A NumPy array of the content of a native one."""
         return np.ascontiguousarray(native if self.device == "cpu" else native.get())
 
     def host_real(self, values: Any) -> NDArray[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FLOAT = NDArray[np.float64]
-NEVER = np.int32(2**30)  # no product reaches it: |y| <= 255 k
+NEVER = np.int32(2**30)  # no product reaches it: the operations refuse more
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,13 @@ def fold(
     computed in float64, which is the definition, ties included: the smallest y whose value there is >= 0. A negative
     gamma turns the comparison round, a zero gamma makes the bit constant.
     """
-    if scale <= 0:
-        raise ValueError(f"fold: scale is {scale}; it must be positive")
-    gamma, beta, mean, var = (_float64(value) for value in (gamma, beta, mean, var))
-    offset = np.broadcast_to(_float64(shift), np.broadcast_shapes(np.shape(shift), gamma.shape))
+    if not 0 < scale < np.inf:
+        raise ValueError(f"fold: scale is {scale}; it must be positive and finite")
+    given = {"gamma": gamma, "beta": beta, "mean": mean, "var": var, "shift": shift, "eps": eps}
+    gamma, beta, mean, var, offset, epsilon = (_float64(name, value) for name, value in given.items())
+    if not (var + epsilon > 0).all():
+        raise ValueError("fold: var + eps must be positive")
+    offset = np.broadcast_to(offset, np.broadcast_shapes(offset.shape, gamma.shape))
 
     def value(y: FLOAT) -> FLOAT:
         return np.asarray(gamma * (scale * y + offset - mean) / np.sqrt(var + eps) + beta)
@@ -66,7 +69,12 @@ def _first(holds: Callable[[FLOAT], NDArray[np.bool_]], guess: FLOAT) -> FLOAT:
     return y
 
 
-def _float64(value: Any) -> FLOAT:
+def _float64(name: str, value: Any) -> FLOAT:
+    if value is None:
+        raise ValueError(f"fold: {name} is None; give ones or zeros for what a layer lacks")
     if hasattr(value, "detach"):
         value = value.detach().cpu().double().numpy()
-    return np.asarray(value, np.float64)
+    found = np.asarray(value, np.float64)
+    if not np.isfinite(found).all():
+        raise ValueError(f"fold: {name} holds NaN or infinity")
+    return found

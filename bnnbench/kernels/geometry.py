@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,13 @@ from numpy.typing import NDArray
 def pair(name: str, argument: str, value: int | tuple[int, int], least: int) -> tuple[int, int]:
     """`value` for rows and columns, each at least `least`; anything else raises `ValueError`."""
     both = value if isinstance(value, tuple) else (value, value)
-    if len(both) != 2 or not all(isinstance(part, int) and part >= least for part in both):
+    try:
+        parts = tuple(index(part) for part in both)
+    except TypeError:
+        parts = ()
+    if len(parts) != 2 or not all(least <= part < 2**31 for part in parts):
         raise ValueError(f"{name}: {argument} is {value!r}; it must be an int or a pair of ints, at least {least}")
-    return both
+    return parts[0], parts[1]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ def words_of(k: int) -> int:
     return ALIGN * -(-k // (ALIGN * WORD))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PackedBits:
     """Signs packed along the last axis.
 
@@ -28,7 +28,7 @@ class PackedBits:
         return (*self.words.shape[:-1], self.k)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PackedPlanes:
     """Unsigned 8-bit integers as eight planes of bits, the most significant first.
 
@@ -44,7 +44,7 @@ class PackedPlanes:
         return (*self.words.shape[1:-1], self.k)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PackedWeights:
     """Weights of a layer, packed once and laid out for one backend.
 
@@ -58,7 +58,7 @@ class PackedWeights:
     c: int
     kernel: tuple[int, int]
     backend: str
-    layout: Any = field(repr=False, compare=False, default=None)
+    layout: Any = field(repr=False, default=None)
 
     @property
     def k(self) -> int:
@@ -67,5 +67,5 @@ class PackedWeights:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the packed weights as they are computed with."""
+        """Bytes of the packed weights as they are computed with; `rows` and `ones` are kept beside them."""
         return int((self.layout if self.layout is not None else self.rows).nbytes)

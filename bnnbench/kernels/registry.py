@@ -73,9 +73,16 @@ def known() -> dict[str, Backend]:
     """All backends by name: this package's and those of the entry point group `bnnbench.kernels`."""
     found = {backend.name: backend for backend in OWN}
     for point in entry_points(group=GROUP):
-        backend = point.load()
+        try:
+            backend = point.load()
+        except Exception as error:  # somebody else's fault must not take the others with it
+            backend = Backend(point.name, point.value, _broken(f"{type(error).__name__}: {error}"))
         found.setdefault(backend.name, backend)
     return found
+
+
+def _broken(reason: str) -> Callable[[], Availability]:
+    return lambda: Availability(False, reason)
 
 
 def backend(name: str) -> Backend:
@@ -93,7 +100,7 @@ def choose(name: str | None, device: str) -> Backend:
     """The backend for arrays on `device` ("cpu" or "cuda"): argument, `use_backend`, `$BNNBENCH_KERNELS`, automatic."""
     wanted = name or _chosen.get()
     if wanted == "auto":
-        wanted = os.environ.get(VARIABLE, "auto")
+        wanted = os.environ.get(VARIABLE) or "auto"
     if wanted != "auto":
         return backend(wanted)
     if device == "cuda":

@@ -36,6 +36,6 @@ def summary(spent: Mapping[str, list[float]], ops: float, limit: float | None, s
             "seconds": seconds,
             "gops": ops / seconds / 1e9,
             "ratio": [float(np.median(paired)), float(low), float(high)],
-            "of_limit": None if limit is None else ops / min(times) / limit,
+            "of_limit": None if limit is None else ops / seconds / limit,
         }
     return found

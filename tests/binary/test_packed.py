@@ -120,6 +120,12 @@ def test_weights_take_a_32nd_of_the_memory() -> None:
         (nn.Sequential(BinaryLinear(4, 4), nn.ReLU()), "ReLU is out of place"),
         (nn.Sequential(BinaryLinear(4, 4), BinaryActivation()), "BinaryActivation is out of place"),
         (nn.Sequential(BinaryLinear(4, 4)), "every layer needs BatchNorm"),
+        (nn.Sequential(BinaryConv2d(1, 4, 3), nn.MaxPool2d(2, 3)), "stride equal to its window"),
+        (nn.Sequential(BinaryConv2d(1, 4, 3), nn.MaxPool2d(2, padding=1)), "stride equal to its window"),
+        (nn.Sequential(BinaryConv2d(1, 4, 3), nn.MaxPool2d((2, 3))), "stride equal to its window"),
+        (nn.Sequential(BinaryConv2d(1, 4, 3), nn.MaxPool2d(2), nn.MaxPool2d(2)), "MaxPool2d is out of place"),
+        (nn.Sequential(BinaryLinear(4, 4), nn.MaxPool2d(2)), "MaxPool2d is out of place"),
+        (nn.Sequential(BinaryLinear(4, 4), nn.BatchNorm1d(4, track_running_stats=False)), "no running statistics"),
         (nn.Sequential(BinaryConv2d(1, 4, 3), nn.BatchNorm2d(4), BinaryActivation()), r"image=\(height, width\)"),
     ],
 )
@@ -133,3 +139,25 @@ def test_nets_of_another_form_are_refused(net: nn.Sequential, message: str) -> N
         net = nn.Sequential(*net, nn.Flatten(), last, nn.BatchNorm1d(2))
     with pytest.raises(ValueError, match=message):
         PackedNet.from_module(net)
+
+
+def test_batch_norm_without_affine_part_has_ones_and_zeros() -> None:
+    first, second = BinaryLinear(20, 16), BinaryLinear(16, 3)
+    norms = nn.BatchNorm1d(16, affine=False), nn.BatchNorm1d(3, affine=False)
+    net = nn.Sequential(first, norms[0], BinaryActivation(), second, norms[1])
+    for layer in (first, second):
+        layer.reset_parameters(torch.Generator().manual_seed(1))
+    for norm in norms:
+        assert norm.running_mean is not None
+        norm.running_mean.normal_(0, 3, generator=torch.Generator().manual_seed(2))
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 20), np.uint8)
+    net = net.eval().double()
+    assert np.allclose(PackedNet.from_module(net).logits(pixels), real_logits(net, pixels), rtol=1e-9, atol=1e-9)
+
+
+def test_images_of_another_size_are_refused() -> None:
+    layers = [BinaryConv2d(1, 4, 3, padding=1), nn.MaxPool2d(2), nn.BatchNorm2d(4), BinaryActivation(), nn.Flatten()]
+    net = randomised(nn.Sequential(*layers, BinaryLinear(16, 3), nn.BatchNorm1d(3)), 0)
+    packed = PackedNet.from_module(net, image=(4, 4))
+    with pytest.raises(ValueError, match=r"packed for images of \(4, 4\)"):
+        packed.logits(np.zeros((1, 5, 5, 1), np.uint8))

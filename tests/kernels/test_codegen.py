@@ -2,12 +2,13 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import environment
+from conftest import ROOT, environment
 
 from bnnbench.kernels.cpu.target import AVX512, target
 
@@ -79,6 +80,40 @@ def test_the_inner_loop_is_24_popcounts_of_512_bits_without_stack_traffic(tmp_pa
     for block in inner:
         assert "rsp" not in block
         assert not re.search(r"vpopcntq\s+%[xy]mm", block)
+
+
+def test_a_changed_emitter_is_compiled_anew(tmp_path: Path) -> None:
+    """Numba's cache watches the file of a function; the code of these comes from another one."""
+    package = tmp_path / "site" / "bnnbench"
+    shutil.copytree(ROOT / "bnnbench", package, ignore=shutil.ignore_patterns("__pycache__"))
+    script = (
+        "import numpy as np; from bnnbench import kernels; "
+        "print(kernels.matmul(kernels.pack(np.ones((1, 64))), kernels.prepare(-np.ones((1, 64))))[0, 0])"
+    )
+    values = {**environment(), "PYTHONPATH": str(tmp_path / "site"), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+
+    def product() -> str:
+        words = [sys.executable, "-c", script]
+        return subprocess.run(words, cwd=tmp_path, env=values, capture_output=True, text=True, check=True).stdout
+
+    assert product() == "-64\n"
+    path = package / "kernels/cpu/codegen.py"
+    later = path.stat().st_mtime + 10  # Python itself looks at whole seconds and the size
+    path.write_text(path.read_text().replace("builder.sub(self._column(w)", "builder.add(self._column(w)"))
+    os.utime(path, (later, later))
+    assert product() == "192\n"
+
+
+def test_without_a_folder_for_the_cache_kernels_are_compiled_in_memory(tmp_path: Path) -> None:
+    package = tmp_path / "site" / "bnnbench"
+    shutil.copytree(ROOT / "bnnbench", package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "kernels/cpu/__pycache__").write_text("a file, so that no folder can be made here")
+    values = {**environment(), "PYTHONPATH": str(tmp_path / "site"), "HOME": "/proc", "XDG_CACHE_HOME": "/proc"}
+    values["PYTHONDONTWRITEBYTECODE"] = "1"
+    values.pop("NUMBA_CACHE_DIR", None)
+    words = [sys.executable, "-c", CHECK]  # run elsewhere: the current folder comes first on the path
+    done = subprocess.run(words, cwd=tmp_path, env=values, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_importing_the_api_loads_neither_numba_nor_torch_nor_cupy() -> None:

@@ -43,3 +43,16 @@ def test_folding_takes_torch_modules() -> None:
 def test_scale_must_be_positive() -> None:
     with pytest.raises(ValueError, match="scale is -1"):
         fold(1.0, 0.0, 0.0, 1.0, 0.0, scale=-1.0)
+
+
+@pytest.mark.parametrize("name", ["gamma", "beta", "mean", "var", "shift"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, None])
+def test_what_is_no_number_is_refused(name: str, value: float | None) -> None:
+    given = {"gamma": 1.0, "beta": 0.0, "mean": 0.0, "var": 1.0, "shift": 0.0, name: value}
+    with pytest.raises(ValueError, match=f"fold: {name} "):
+        fold(given["gamma"], given["beta"], given["mean"], given["var"], 1e-5, shift=given["shift"])
+
+
+def test_a_variance_must_be_positive() -> None:
+    with pytest.raises(ValueError, match=r"var \+ eps must be positive"):
+        fold(1.0, 0.0, 0.0, -1.0, 1e-5)

@@ -267,6 +267,14 @@ def ones(*shape: int) -> PackedBits:
     return kernels.pack(np.ones(shape))
 
 
+def raw(*shape: int) -> Any:
+    return np.ones(shape)
+
+
+def threshold(at_least: NDArray[Any]) -> Threshold:
+    return Threshold(at_least, np.zeros(len(at_least), bool))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -287,7 +295,7 @@ def ones(*shape: int) -> PackedBits:
                 kernels.prepare(np.ones((3, 4))),
                 Threshold(np.zeros(2, np.int32), np.zeros(3, bool)),
             ),
-            r"threshold.at_least is \(2,\); it must be \[3\]",
+            r"threshold.at_least is int32 \(2,\); it must be integers \[3\]",
         ),
         (
             lambda: kernels.conv2d(kernels.pack(np.ones((2, 4))), kernels.prepare(np.ones((1, 4, 3, 3)))),
@@ -301,6 +309,28 @@ def ones(*shape: int) -> PackedBits:
             lambda: kernels.conv2d(ones(1, 4, 4, 2), kernels.prepare(np.ones((1, 2, 3, 3))), stride=0),
             "stride is 0; it must be an int or a pair of ints, at least 1",
         ),
+        (
+            lambda: kernels.matmul(raw(2, 4), kernels.prepare(np.ones((3, 4)))),
+            "x is a ndarray; it must be packed",
+        ),
+        (lambda: kernels.matmul(ones(2, 4), raw(3, 4)), "weights are a ndarray; they must be packed"),
+        (
+            lambda: kernels.matmul(PackedBits(ones(2, 300).words, 4), kernels.prepare(np.ones((3, 4)))),
+            "x.words is uint64",
+        ),
+        (lambda: kernels.unpack(PackedBits(ones(2, 4).words.view(np.uint32), 4)), "x.words is uint32"),
+        (lambda: kernels.max_pool(PackedBits(np.zeros((1, 2, 2, 1), np.uint64), 4), 2), "it must be uint64"),
+        (
+            lambda: kernels.linear(ones(2, 4), kernels.prepare(np.ones((3, 4))), threshold(np.zeros(3))),
+            "at_least is float64",
+        ),
+        (
+            lambda: kernels.linear(
+                ones(2, 4), kernels.prepare(np.ones((3, 4))), Threshold(np.zeros(3, np.int32), np.array([0, 1, 2]))
+            ),
+            "flip is int64",
+        ),
+        (lambda: kernels.restore(np.full((1, 1, 2), 2**60, np.uint64), 3), "padding must be zero"),
         (lambda: registry.backend("gpu"), "no backend 'gpu'; there are reference, cpu, cupy"),
     ],
 )
@@ -330,3 +360,37 @@ def test_the_choice_of_backend(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_packed_weights_are_32_times_smaller() -> None:
     weights = np.ones((4096, 4096), np.float32)
     assert weights.nbytes / kernels.prepare(weights).nbytes == 32
+
+
+@pytest.mark.parametrize("at_least", [-(2**63), -(2**31), -(2**30), 2**30, 2**31 - 1, 2**63 - 1])
+def test_thresholds_beyond_every_product(backend: str, at_least: int) -> None:
+    x, w = kernels.pack(np.ones((2, 70))), kernels.prepare(np.ones((3, 70)))
+    planes = kernels.bit_planes(np.full((2, 70), 200, np.uint8))
+    for operand in (x, planes):
+        bits = kernels.linear(operand, w, threshold(np.full(3, at_least, np.int64)))
+        assert np.array_equal(kernels.unpack(bits) == 1, np.full((2, 3), at_least < 0))
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", "g"])
+def test_foreign_floats_are_packed(backend: str, dtype: str) -> None:
+    x = np.random.default_rng(0).standard_normal((3, 70)).astype(dtype)
+    assert np.array_equal(kernels.unpack(kernels.pack(x)), sign(x))
+
+
+def test_a_forked_child_computes() -> None:
+    rng = np.random.default_rng(0)
+    x, w = kernels.pack(rng.standard_normal((512, 2048))), kernels.prepare(rng.standard_normal((512, 2048)))
+    expected = kernels.matmul(x, w)  # large enough for threads, which a child does not inherit
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if np.array_equal(kernels.matmul(x, w), expected) else 1)
+    import time
+
+    deadline = time.monotonic() + 60
+    while (done := os.waitpid(child, os.WNOHANG))[0] == 0:
+        if time.monotonic() > deadline:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+            raise AssertionError("the child hangs")
+        time.sleep(0.05)
+    assert done[1] == 0

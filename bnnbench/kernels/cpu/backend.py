@@ -1,8 +1,10 @@
 """The operations of the CPU backend (see `bnnbench.kernels.reference` for what each one means)."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,9 +24,10 @@ PARALLEL_OPS = 50e6  # below this, handing out work costs more than it saves
 
 def pack(x: NDArray[Any]) -> tuple[Words, bool]:
     """Signs of x [m, k], and whether there was a NaN."""
-    if x.dtype.kind != "f":
+    if x.dtype.kind != "f" or x.dtype.itemsize > 8:
         return reference.pack(x)
-    return packing.pack(x.astype(np.float32) if x.dtype == np.float16 else x)
+    native = x.astype(x.dtype.newbyteorder("="), copy=False)
+    return packing.pack(native.astype(np.float32) if native.dtype == np.float16 else native)
 
 
 def bit_planes(x: NDArray[np.uint8]) -> Words:
@@ -184,9 +187,18 @@ def _share(part: Callable[[int, int], None], n: int, ops: float) -> None:
         part(0, n)
         return
     bounds = [n * i // threads for i in range(threads + 1)]
-    list(_pool(threads).map(part, bounds, bounds[1:]))
+    try:
+        running = [_pool(threads).submit(part, *pair) for pair in pairwise(bounds)]
+    except RuntimeError:  # the interpreter is shutting down and starts no more threads
+        part(0, n)
+        return
+    for done in running:
+        done.result()
 
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="bnnbench-kernels")
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # a child inherits the pool without its threads

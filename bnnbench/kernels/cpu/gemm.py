@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from numba import njit
-
 from bnnbench.kernels.cpu.codegen import PANEL, WORD_BYTES, tile
+from bnnbench.kernels.cpu.compiled import compiled
 from bnnbench.kernels.cpu.target import target
 
 _LANES, _VECTORS, _ROWS = target().lanes, target().vectors, target().rows
@@ -14,7 +13,7 @@ _WIDTH = target().width
 _1, _2, _3, _4, _5, _6 = (tile(min(rows, _ROWS), _VECTORS, _LANES) for rows in range(1, 7))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _tile(rows: int, arguments: Any) -> None:
     if rows == 6:
         _6(arguments)
@@ -30,7 +29,7 @@ def _tile(rows: int, arguments: Any) -> None:
         _1(arguments)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def run(
     a: int,
     shape: Any,
@@ -78,7 +77,7 @@ def run(
                         products[row + r, panel * PANEL + c] = scratch[r, c]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def rows_times_panels(
     a: int,
     shape: Any,
@@ -104,7 +103,7 @@ def rows_times_panels(
         run(at, shape, many, panels, panel_bytes, columns, flips, to, out_row, factor, n, part, scratch)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def conv_rows(
     a: int,
     shape: Any,

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
-from numba import njit
 
 from bnnbench.kernels.cpu.codegen import I64, Loop, intrinsic_of, popcount, splat
+from bnnbench.kernels.cpu.compiled import compiled
 from bnnbench.kernels.cpu.target import target
 from bnnbench.kernels.packed import WORD
 
@@ -31,7 +31,7 @@ def _emit(builder: ir.IRBuilder, values: Sequence[ir.Value]) -> ir.Value:
 _spin = intrinsic_of(_emit, 2, returns_int=True)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _turn(turns: int, word: int) -> Any:
     return _spin((turns, word))
 

@@ -3,16 +3,16 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from bnnbench.kernels.cpu.codegen import pack_word, planes_word
+from bnnbench.kernels.cpu.compiled import compiled
 from bnnbench.kernels.packed import WORD, words_of
 
 _float32, _float64, _planes = pack_word("float32"), pack_word("float64"), planes_word()
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _rows_float32(x: Any, words: Any, last: Any) -> int:
     m, k = x.shape
     whole, unordered = k // WORD, 0
@@ -26,7 +26,7 @@ def _rows_float32(x: Any, words: Any, last: Any) -> int:
     return unordered
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _rows_float64(x: Any, words: Any, last: Any) -> int:
     m, k = x.shape
     whole, unordered = k // WORD, 0
@@ -40,7 +40,7 @@ def _rows_float64(x: Any, words: Any, last: Any) -> int:
     return unordered
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _rows_uint8(x: Any, words: Any, last: Any) -> None:
     m, k = x.shape
     whole, plane = k // WORD, words.shape[1] * words.shape[2] * 8

@@ -1,6 +1,5 @@
 """What this processor's vectors can do: read from LLVM's feature flags, never from the name of the processor."""
 
-import os
 from dataclasses import dataclass
 from functools import cache
 
@@ -40,13 +39,15 @@ def target() -> Target:
 
 
 def _features() -> frozenset[str]:
-    named = os.environ.get("NUMBA_CPU_FEATURES")
-    if named is not None:
-        flags = [flag.strip() for flag in named.split(",")]
-        return frozenset(flag[1:] for flag in flags if flag.startswith("+"))
-    from llvmlite.binding import get_host_cpu_features
+    from numba.core import config
+    from numba.core.registry import cpu_target
 
-    return frozenset(name for name, present in get_host_cpu_features().items() if present)
+    # As Numba itself read them from the environment.
+    named, cpu = getattr(config, "CPU_FEATURES", None), getattr(config, "CPU_NAME", None)
+    if named is None and cpu in (None, "", "host"):
+        named = cpu_target.target_context.codegen()._tm_features
+    flags = [flag.strip() for flag in (named or "").split(",")]
+    return frozenset(flag[1:] for flag in flags if flag.startswith("+"))
 
 
 def describe() -> str:
