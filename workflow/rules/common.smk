@@ -39,6 +39,8 @@ RESULTS = {job.id: str(PLAN.result(job)) for job in PLAN.jobs}
 REPORT = f"{FOLDER}/report/index.html"
 MACHINERY = folder_hash("bnnbench.harness") + folder_hash("bnnbench.report")
 TRACKED = f"{FOLDER}/tracked.json"
+BENCHMARKS = Path(workflow.basedir) / "tests" / "benchmarks" / "test_kernel_speed.py"
+TIMINGS = f"{FOLDER}/kernels/benchmarks.json"
 
 
 # Jobs use the `bnnbench` of the environment that runs this snakemake, activated or not, and this very configuration.
@@ -96,6 +98,11 @@ def about(paper):
     ]
     text = b"".join(path.read_bytes() for path in sources if path.exists())
     return hashlib.blake2b(text, digest_size=8).hexdigest()
+
+
+def timings():
+    """The timings, where the configuration asks for them and this checkout has the benchmarks."""
+    return [TIMINGS] if CONFIG.times_kernels() and BENCHMARKS.exists() else []
 
 
 def drawn(paper):
