@@ -10,8 +10,7 @@ rule kernels:
         f"{FOLDER}/logs/kernels.txt",
     threads: max(workflow.cores or 1, 1)
     params:
-        root=workflow.basedir,
         code=folder_hash("bnnbench.kernels"),
     shell:
-        "python -m pytest {input:q} --rootdir {params.root:q} --benchmark --benchmark-json {output:q}"
+        "python -m pytest {input:q} --benchmark --benchmark-json {output:q}"
         " -q --no-header -p no:cacheprovider 2>&1 | tee {log:q}"
