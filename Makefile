@@ -27,7 +27,7 @@ smoke: setup ## the same in seconds, on tiny settings
 	snakemake --configfile config/smoke.yaml
 
 test: lint ## lint, type-check and run the tests
-	pytest --cov --cov-report=term
+	pytest --cov --cov-report=term --durations=12
 
 lint: setup
 	ruff check .
