@@ -130,7 +130,12 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, kind: str) -> Non
     for use in (dataset.load, dataset.verify):
         with pytest.raises(DataError) as caught:
             use(dataset.locate(where))
-        message(caught, str(path), expected, "; delete it and get it again: https://example.org")
+        message(
+            caught,
+            str(path),
+            expected,
+            f"; remove {dataset.locate(where).folder} and get it again: https://example.org",
+        )
 
 
 def test_labels_outside_the_classes_are_refused(tmp_path: Path) -> None:
