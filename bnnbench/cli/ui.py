@@ -4,8 +4,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from bnnbench.errors import UserError
 from bnnbench.harness import tracking
@@ -13,11 +14,14 @@ from bnnbench.harness.plan import Plan
 
 
 def serve(plan: Plan, port: int, every: float, say: Callable[[str], None]) -> None:
-    """Tracks what there is, starts the UI, and tracks again `every` few seconds until interrupted."""
+    """Tracks what there is, starts the UI, and tracks again `every` few seconds until interrupted or terminated."""
     tracking.track(plan)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):  # an exception in the middle of tracking could be swallowed there
+        signal.signal(number, lambda *_: stop.set())
     if tracking.uri().startswith("http"):
         say(f"tracking into {tracking.uri()}; stop with Ctrl-C")
-        _follow(plan, every, lambda: True, say)
+        _follow(plan, every, lambda: True, stop, say)
         return
     _refuse_taken_port(port)
     say(f"MLflow: {tracking.link(port, plan)}   (stop with Ctrl-C)")
@@ -25,19 +29,29 @@ def serve(plan: Plan, port: int, every: float, say: Callable[[str], None]) -> No
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking.uri(), "--workers", "1"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server must not outlive this process
-    server = subprocess.Popen(command, env=environment, stdout=sys.stderr)
+    server = subprocess.Popen(command, env=environment, stdout=sys.stderr, start_new_session=True)
     try:
-        _follow(plan, every, lambda: server.poll() is None, say)
-        raise UserError(f"the MLflow server ended with status {server.returncode}; its messages are above")
+        _follow(plan, every, lambda: server.poll() is None, stop, say)
+        if not stop.is_set():
+            raise UserError(f"the MLflow server ended with status {server.returncode}; its messages are above")
     finally:
-        server.terminate()
-        server.wait()
+        _end(server)
 
 
-def _follow(plan: Plan, every: float, alive: Callable[[], bool], say: Callable[[str], None]) -> None:
-    while alive():
-        time.sleep(every)
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """Ends the server with its workers: politely, then not."""
+    for number, patience in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(patience)
+            return
+
+
+def _follow(
+    plan: Plan, every: float, alive: Callable[[], bool], stop: threading.Event, say: Callable[[str], None]
+) -> None:
+    while alive() and not stop.wait(every):
         done = tracking.track(plan)
         if done.created or done.updated:
             say(f"{done.created} runs created, {done.updated} updated")
