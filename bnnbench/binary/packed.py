@@ -79,7 +79,7 @@ class PackedNet:
     @property
     def weight_bytes(self) -> int:
         """Bytes of the packed weights."""
-        return sum(stage.weights.rows.nbytes for stage in self.stages)
+        return sum(stage.weights.nbytes for stage in self.stages)
 
     @property
     def float_weight_bytes(self) -> int:
@@ -93,7 +93,11 @@ class PackedNet:
         tensors: dict[str, NDArray[Any]] = {}
         about = []
         for index, stage in enumerate(self.stages):
-            arrays = {"rows": stage.weights.rows, "scale": stage.scale, "shift": stage.shift}
+            arrays: dict[str, NDArray[Any] | None] = {
+                "rows": kernels.rows(stage.weights),
+                "scale": stage.scale,
+                "shift": stage.shift,
+            }
             if stage.threshold is not None:
                 arrays |= {"at_least": stage.threshold.at_least, "flip": stage.threshold.flip}
             tensors |= {f"{index}.{name}": np.ascontiguousarray(a) for name, a in arrays.items() if a is not None}

@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: where each one comes from, download, verification.")
 app.add_typer(data_app, name="data")
-kernels_app = typer.Typer(no_args_is_help=True, help="Binary kernels: what this machine has.")
+kernels_app = typer.Typer(no_args_is_help=True, help="Binary kernels: what this machine has, and what is best on it.")
 app.add_typer(kernels_app, name="kernels")
 
 ConfigOption = Annotated[
@@ -230,6 +230,32 @@ def kernels_info() -> None:
         from bnnbench.kernels.cpu.limit import peak_ops
 
         print(f"limit of one thread: {peak_ops() / 1e12:.2f} Tops/s (the inner loop on registers alone, measured)")
+
+
+@kernels_app.command("tune")
+def kernels_tune() -> None:
+    """Measures which tiles and switches are best on this machine, and keeps them for later runs (a minute)."""
+    from bnnbench.kernels import backends, disk
+
+    available = {name for name, is_available, _ in backends() if is_available}
+    if "cpu" in available:
+        from bnnbench.kernels.cpu import tune
+        from bnnbench.kernels.cpu.target import default
+
+        _keep_tuned(default().name, tune.tune(print))
+    if "cupy" in available:
+        from bnnbench.kernels.cuda import launch
+        from bnnbench.kernels.cuda import tune as cuda_tune
+
+        _keep_tuned(launch.here()[0], cuda_tune.tune(print))
+    print(f"kept in {disk.tuning_file()}; delete it to go back to the built-in choices")
+
+
+def _keep_tuned(target: str, choices: dict[str, int]) -> None:
+    from bnnbench.kernels import disk
+
+    print(f"{target}: {', '.join(f'{name} {value}' for name, value in choices.items())}")
+    disk.keep_tuned(target, choices)
 
 
 @app.command(hidden=True)

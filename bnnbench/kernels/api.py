@@ -1,8 +1,8 @@
 """The public operations: arguments are checked once, here, and handed to a backend."""
 
-from dataclasses import replace
 from math import prod
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ __all__ = [
     "pack",
     "prepare",
     "restore",
+    "rows",
     "unpack",
     "use_backend",
     "weight_sums",
@@ -88,7 +89,7 @@ def prepare(weights: Any, *, backend: str | None = None) -> PackedWeights:
 def restore(
     rows: NDArray[np.uint64], c: int, kernel: tuple[int, int] = (1, 1), *, backend: str | None = None
 ) -> PackedWeights:
-    """Weights from the `rows` [n, taps, words_of(c)] of a `PackedWeights` that was saved."""
+    """Weights from the words that `rows` gave, which may have been saved."""
     if not isinstance(rows, np.ndarray) or not isinstance(c, int) or c < 0:
         raise ValueError(
             f"restore: rows must be an array and c a number of inputs, not {type(rows).__name__} and {c!r}"
@@ -103,9 +104,19 @@ def restore(
 
 
 def _laid_out(rows: NDArray[np.uint64], c: int, kernel: tuple[int, int], chosen: registry.Backend) -> PackedWeights:
-    ones = np.bitwise_count(rows).sum(axis=-1, dtype=np.int64)
-    packed = PackedWeights(rows, ones, len(rows), c, kernel, chosen.name)
-    return replace(packed, layout=chosen.operations().layout(rows))
+    return PackedWeights(len(rows), c, kernel, chosen.name, chosen.operations().layout(rows))
+
+
+def rows(weights: PackedWeights) -> NDArray[np.uint64]:
+    """The words uint64 [n, taps, words_of(c)] of weights, however they are laid out: what `restore` takes."""
+    _weights("rows", weights)
+    found: NDArray[np.uint64] = registry.backend(weights.backend).operations().rows(weights)
+    return found
+
+
+def _ones(weights: PackedWeights) -> Counts:
+    """The +1 weights [n, taps] of each tap."""
+    return np.asarray(np.bitwise_count(rows(weights)).sum(axis=-1, dtype=np.int64))
 
 
 def weight_sums(
@@ -117,7 +128,7 @@ def weight_sums(
     """
     steps, edges = pair("weight_sums", "stride", stride, 1), pair("weight_sums", "padding", padding, 0)
     window = Window(*size, weights.kernel, steps, edges)
-    tap_sums = 2 * weights.ones - weights.c
+    tap_sums = 2 * _ones(weights) - weights.c
     return np.asarray(window.taps.astype(np.int64) @ tap_sums.T, np.float64)
 
 
@@ -129,8 +140,8 @@ def matmul(x: PackedBits | PackedPlanes, weights: PackedWeights, *, dtype: str =
     """
     kind, words, shape = _rows("matmul", x, weights)
     _check_range("matmul", x, weights, dtype)
-    constant, factor = _finish(x, weights, *_everywhere(weights))
-    found = registry.backend(weights.backend).operations().matmul(words, weights, constant[0], factor)
+    operations = registry.backend(weights.backend).operations()
+    found = operations.dense(words, weights, _table("matmul", operations, x, weights, None))
     found = found.reshape(*shape, weights.n).astype(dtype, copy=False)
     if out is None:
         return kind.back(found)
@@ -154,9 +165,8 @@ def linear(x: PackedBits | PackedPlanes, weights: PackedWeights, threshold: Thre
     """Products compared with a threshold and packed, in one go: bits [..., n]."""
     kind, words, shape = _rows("linear", x, weights)
     _check_range("linear", x, weights, "int32")
-    at_least, flip = _threshold("linear", threshold, weights, 1)
-    limit = _limit(x, weights, at_least, *_everywhere(weights))[0]
-    found = registry.backend(weights.backend).operations().linear(words, weights, limit, flip)
+    operations = registry.backend(weights.backend).operations()
+    found = operations.dense(words, weights, _table("linear", operations, x, weights, threshold))
     return PackedBits(kind.back(found.reshape(*shape, words_of(weights.n))), weights.n)
 
 
@@ -181,15 +191,9 @@ def conv2d(
     window = _conv_window(x, weights, stride, padding, pad)
     words = window.padded(words, kind.xp, _fill(x, weights.c, pad))
     operations = registry.backend(weights.backend).operations()
-    inputs, outside = window.inside(weights.ones, weights.c, zero=pad == "zero")
-    if threshold is None:
-        constant, factor = _finish(x, weights, inputs, outside)
-        found = operations.conv_matmul(words, weights, window.stride, constant, factor, window.classes)
-        return kind.back(found)
-    at_least, flip = _threshold("conv2d", threshold, weights, len(inputs))
-    limit = _limit(x, weights, at_least, inputs, outside)
-    found = operations.conv_linear(words, weights, window.stride, limit, flip, window.classes)
-    return PackedBits(kind.back(found), weights.n)
+    table = _table("conv2d", operations, x, weights, threshold, window, pad)
+    found = kind.back(operations.convolve(words, weights, window.stride, table))
+    return found if threshold is None else PackedBits(found, weights.n)
 
 
 def max_pool(x: PackedBits, window: int | tuple[int, int], stride: int | tuple[int, int] | None = None) -> PackedBits:
@@ -218,11 +222,6 @@ def _rows(name: str, x: PackedBits | PackedPlanes, weights: PackedWeights) -> tu
     return kind, kind.contiguous(words.reshape(len(words), prod(shape), words.shape[-1])), shape
 
 
-def _everywhere(weights: PackedWeights) -> tuple[Counts, Counts]:
-    """Inputs [1] and mismatches of padding [1, n] of a dense layer, whose outputs are of one class."""
-    return np.array([weights.k], np.int64), np.zeros((1, weights.n), np.int64)
-
-
 def _operand(name: str, x: PackedBits | PackedPlanes) -> tuple[Kind, Any]:
     """The kind of x and its native words [planes, ...], checked: kernels trust their shape and dtype."""
     if not isinstance(x, PackedBits | PackedPlanes):
@@ -248,6 +247,50 @@ def _same_device(name: str, kind: Kind, weights: PackedWeights) -> None:
         raise ValueError(f"{name}: x is on {kind.device} and weights were prepared for {place} ({weights.backend})")
 
 
+_tables: WeakKeyDictionary[PackedWeights, dict[Any, Any]] = WeakKeyDictionary()
+TABLES = 32  # kept for each layer's weights: one a threshold and size of image
+
+
+def _table(
+    name: str,
+    operations: Any,
+    x: PackedBits | PackedPlanes,
+    weights: PackedWeights,
+    threshold: Threshold | None,
+    window: Window | None = None,
+    pad: str | int = "zero",
+) -> Any:
+    """What counts are compared with or subtracted from, as the backend keeps it; made once, since layers repeat."""
+    known = _tables.setdefault(weights, {})
+    key = (isinstance(x, PackedPlanes), threshold, window, pad)
+    if key not in known:
+        if len(known) >= TABLES:
+            known.clear()
+        known[key] = _new_table(name, operations, x, weights, threshold, window, pad)
+    return known[key]
+
+
+def _new_table(
+    name: str,
+    operations: Any,
+    x: PackedBits | PackedPlanes,
+    weights: PackedWeights,
+    threshold: Threshold | None,
+    window: Window | None,
+    pad: str | int,
+) -> Any:
+    if window is None:  # a dense layer: its outputs are of one class, and nothing is padded
+        inputs, outside = np.array([weights.k], np.int64), np.zeros((1, weights.n), np.int64)
+    else:
+        inputs, outside = window.inside(_ones(weights), weights.c, zero=pad == "zero")
+    classes = None if window is None else window.classes
+    if threshold is None:
+        constant, factor = _finish(x, weights, inputs, outside)
+        return operations.table(constant, np.zeros(weights.n, bool), factor, classes)
+    at_least, flip = _threshold(name, threshold, weights, len(inputs))
+    return operations.table(_limit(x, weights, at_least, inputs, outside), flip, 0, classes)
+
+
 def _finish(
     x: PackedBits | PackedPlanes, weights: PackedWeights, inputs: Counts, outside: Counts
 ) -> tuple[NDArray[np.int32], int]:
@@ -258,7 +301,7 @@ def _finish(
     with zeros needs no correction.
     """
     if isinstance(x, PackedPlanes):
-        constant, factor = 255 * weights.ones.sum(axis=1) + 0 * outside, 1
+        constant, factor = 255 * _ones(weights).sum(axis=1) + 0 * outside, 1
     else:
         constant, factor = inputs[:, None] + 2 * outside, 2
     return constant.astype(np.int32), factor
@@ -269,7 +312,7 @@ def _limit(
 ) -> NDArray[np.int32]:
     """The mismatches [classes, n] up to which y >= at_least."""
     if isinstance(x, PackedPlanes):
-        limit = 255 * weights.ones.sum(axis=1) - at_least + 0 * outside
+        limit = 255 * _ones(weights).sum(axis=1) - at_least + 0 * outside
     else:
         limit = (inputs[:, None] - at_least) // 2 + outside
     return np.asarray(np.clip(limit, -1, 2**31 - 1), np.int32)

@@ -11,15 +11,22 @@ FLOAT = NDArray[np.float64]
 NEVER = np.int32(2**30)  # no product reaches it: the operations refuse more
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Threshold:
     """bit = (y >= at_least) ^ flip for the integer products y.
 
-    at_least: int32 [n], or [classes, n] for a convolution whose border positions differ. flip: bool [n].
+    at_least: int32 [n], or [classes, n] for a convolution whose border positions differ. flip: bool [n]. Both are
+    copied and read-only: what a backend makes of them is kept between calls.
     """
 
     at_least: NDArray[np.int32]
     flip: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        for name in ("at_least", "flip"):
+            array = np.array(getattr(self, name))
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
 
 
 def fold(

@@ -46,19 +46,17 @@ class PackedPlanes:
 
 @dataclass(frozen=True, eq=False)
 class PackedWeights:
-    """Weights of a layer, packed once and laid out for one backend.
+    """Weights of a layer, packed once and laid out for one backend: n outputs, c inputs of each tap of `kernel`.
 
-    rows: uint64 [n, taps, words_of(c)]: for a dense layer taps = 1 and c = k; for a convolution taps = kh * kw and c
-    the input channels. ones: int64 [n, taps], the +1 weights of each tap. layout: what the backend made of the rows.
+    layout: what the backend made of rows uint64 [n, taps, words_of(c)], and the only copy; `kernels.rows` gives them
+    back. A dense layer has one tap and c = k; a convolution has kh * kw taps and c input channels.
     """
 
-    rows: Any
-    ones: Any
     n: int
     c: int
     kernel: tuple[int, int]
     backend: str
-    layout: Any = field(repr=False, default=None)
+    layout: Any = field(repr=False)
 
     @property
     def k(self) -> int:
@@ -67,5 +65,19 @@ class PackedWeights:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the packed weights as they are computed with; `rows` and `ones` are kept beside them."""
-        return int((self.layout if self.layout is not None else self.rows).nbytes)
+        """Bytes of the packed weights: all that is held of them."""
+        return int(self.layout.nbytes)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """What becomes of a count p of mismatches, as a backend keeps it between calls.
+
+    factor > 0: the product column - factor * p. factor 0: the bit (p <= column) ^ flip. columns: [classes, n]; classes
+    [ho, wo] chooses the row of each output position of a convolution, and is `None` for a dense layer.
+    """
+
+    columns: Any
+    flip: Any
+    factor: int
+    classes: Any

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnbench.kernels.packed import WORD, PackedWeights, words_of
+from bnnbench.kernels.packed import WORD, PackedWeights, Table, words_of
 
 Words = NDArray[np.uint64]
 Ints = NDArray[np.int32]
@@ -40,9 +40,14 @@ def layout(rows: Words) -> Words:
     return rows
 
 
+def rows(weights: PackedWeights) -> Words:
+    """The rows uint64 [n, taps, words_of(c)] that `layout` was given, in host memory."""
+    return np.asarray(weights.layout)
+
+
 def mismatches(words: Words, weights: PackedWeights) -> Ints:
     """popcount(a ^ w) int32 [m, n] of words [planes, m, taps * cw], a plane counting twice the next one."""
-    rows = weights.rows.reshape(weights.n, weights.rows.shape[1] * weights.rows.shape[2])
+    rows = weights.layout.reshape(weights.n, weights.layout.shape[1] * weights.layout.shape[2])
     total = np.zeros((words.shape[1], weights.n), np.int32)
     for plane in words:
         counts = [np.bitwise_count(row ^ rows).sum(axis=1, dtype=np.int32) for row in plane]
@@ -50,32 +55,26 @@ def mismatches(words: Words, weights: PackedWeights) -> Ints:
     return total
 
 
-def matmul(words: Words, weights: PackedWeights, constant: Ints, factor: int) -> Ints:
-    """constant - factor * mismatches: int32 [m, n] with constant [n]."""
-    return constant - np.int32(factor) * mismatches(words, weights)
+def table(columns: Ints, flip: Bits, factor: int, classes: Ints | None) -> Table:
+    """columns int32 [classes, n], flip bool [n], classes int32 [ho, wo]: see `Table`."""
+    return Table(columns, flip, factor, classes)
 
 
-def linear(words: Words, weights: PackedWeights, limit: Ints, flip: Bits) -> Words:
-    """Bits (mismatches <= limit) ^ flip, packed [m, words_of(n)]; limit, flip [n]."""
-    return pack_bits((mismatches(words, weights) <= limit) ^ flip)
+def dense(words: Words, weights: PackedWeights, table: Table) -> NDArray[Any]:
+    """Words [planes, m, kw] with weights [n, k]: int32 products [m, n], or bits as words [m, words_of(n)]."""
+    return _finish(mismatches(words, weights), table.columns[0], table)
 
 
-def conv_matmul(
-    words: Words, weights: PackedWeights, stride: tuple[int, int], constant: Ints, factor: int, classes: Ints
-) -> Ints:
-    """constant[class] - factor * mismatches of a convolution without padding: int32 [b, ho, wo, n].
-
-    words [planes, b, h, w, cw], already padded; classes [ho, wo] chooses the row of constant [n_classes, n].
-    """
-    return constant[classes] - np.int32(factor) * _conv_mismatches(words, weights, stride, classes.shape)
+def convolve(words: Words, weights: PackedWeights, stride: tuple[int, int], table: Table) -> NDArray[Any]:
+    """Words [planes, b, h, w, cw], already padded: products [b, ho, wo, n] or bits [b, ho, wo, words_of(n)]."""
+    wrong = _conv_mismatches(words, weights, stride, table.classes.shape)
+    return _finish(wrong, table.columns[table.classes], table)
 
 
-def conv_linear(
-    words: Words, weights: PackedWeights, stride: tuple[int, int], limit: Ints, flip: Bits, classes: Ints
-) -> Words:
-    """Bits (mismatches <= limit[class]) ^ flip of a convolution without padding: words [b, ho, wo, words_of(n)]."""
-    wrong = _conv_mismatches(words, weights, stride, classes.shape)
-    return pack_bits((wrong <= limit[classes]) ^ flip)
+def _finish(wrong: Ints, columns: Ints, table: Table) -> NDArray[Any]:
+    if table.factor:
+        return columns - np.int32(table.factor) * wrong
+    return pack_bits((wrong <= columns) ^ table.flip)
 
 
 def _conv_mismatches(words: Words, weights: PackedWeights, stride: tuple[int, int], size: tuple[int, ...]) -> Ints:

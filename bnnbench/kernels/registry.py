@@ -12,6 +12,7 @@ from typing import Any
 
 GROUP = "bnnbench.kernels"
 VARIABLE = "BNNBENCH_KERNELS"
+_ready: set[str] = set()  # backends that were found available: a probe takes longer than a small product
 _chosen: ContextVar[str] = ContextVar("bnnbench_kernels", default="auto")
 
 
@@ -90,9 +91,11 @@ def backend(name: str) -> Backend:
     if name not in known():
         raise ValueError(f"backend: no backend {name!r}; there are {', '.join(known())}")
     found = known()[name]
-    state = found.probe()
-    if not state.available:
-        raise RuntimeError(f"backend {name!r} cannot compute here: {state.detail}")
+    if name not in _ready:
+        state = found.probe()
+        if not state.available:
+            raise RuntimeError(f"backend {name!r} cannot compute here: {state.detail}")
+        _ready.add(name)
     return found
 
 
@@ -105,7 +108,7 @@ def choose(name: str | None, device: str) -> Backend:
         return backend(wanted)
     if device == "cuda":
         return backend("cupy")
-    return backend("cpu") if known()["cpu"].probe().available else backend("reference")
+    return backend("cpu") if "cpu" in _ready or known()["cpu"].probe().available else backend("reference")
 
 
 @contextmanager

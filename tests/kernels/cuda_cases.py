@@ -37,7 +37,7 @@ class Cases:
         """Weights of bits [n, taps, c]."""
         rows = packed(bits)
         n, _, c = bits.shape
-        return PackedWeights(rows, bits.sum(axis=2), n, c, kernel, "cupy", backend.layout(rows))
+        return PackedWeights(n, c, kernel, "cupy", backend.layout(rows))
 
     def operand(self, planes: int, *shape: int) -> tuple[Array, Array]:
         """Planes of random bits [planes, *shape], and the number that they make: 0 or 1, or unsigned 8-bit integers."""
@@ -45,17 +45,22 @@ class Cases:
         return bits, np.tensordot(2 ** np.arange(planes)[::-1], bits, 1)
 
     def dense(self, m: int, n: int, k: int, planes: int = 1, path: str | None = None, dtype: str = "int32") -> None:
-        """`matmul` and `linear` of [m, k] with [n, k]."""
+        """Products and bits of [m, k] with [n, k]."""
         x, number = self.operand(planes, m, k)
         w = self.bits(n, 1, k)
         words, weights = self.send(packed(x)), self.weights(w)
         wrong = _mismatches(number, w[:, 0], planes)
         constant = self.rng.integers(-99, 99, n).astype(np.int32)
-        found = self.fetch(backend.matmul(words, weights, self.send(constant), 2, dtype=dtype, path=path))
+        table = self.table(constant[None], 2)
+        found = self.fetch(backend.dense(words, weights, table, dtype=dtype, path=path))
         np.testing.assert_array_equal(found, (constant - 2 * wrong).astype(RESULTS[dtype]))
         limit, flip = self.threshold(wrong), self.bits(n) > 0
-        found = self.fetch(backend.linear(words, weights, self.send(limit), self.send(flip), path=path))
+        found = self.fetch(backend.dense(words, weights, self.table(limit[None], 0, flip), path=path))
         np.testing.assert_array_equal(found, packed((wrong <= limit) ^ flip))
+
+    def table(self, columns: Array, factor: int, flip: Array | None = None, classes: Array | None = None) -> Any:
+        """A table on the device."""
+        return backend.table(self.send(columns), flip, factor, classes)
 
     def threshold(self, wrong: Array) -> Array:
         """Limits near the mismatches of each column."""
@@ -71,7 +76,7 @@ class Cases:
         planes: int = 1,
         path: str | None = None,
     ) -> None:
-        """`conv_matmul` and `conv_linear` of [b, h, w, c], every output position of one of three classes."""
+        """Products and bits of windows of [b, h, w, c], every output position of one of three classes."""
         x, number = self.operand(planes, *shape)
         w = self.bits(n, kernel[0] * kernel[1], shape[3])
         words, weights = self.send(packed(x)), self.weights(w, kernel)
@@ -82,12 +87,11 @@ class Cases:
             wrong[:, i, j] = _mismatches(patch.reshape(shape[0], -1), w.reshape(n, -1), planes)
         classes = self.rng.integers(0, 3, size).astype(np.int32)
         constant = self.rng.integers(-99, 99, (3, n)).astype(np.int32)
-        found = backend.conv_matmul(words, weights, stride, self.send(constant), 1, self.send(classes), path=path)
+        found = backend.convolve(words, weights, stride, self.table(constant, 1, None, classes), path=path)
         np.testing.assert_array_equal(self.fetch(found), constant[classes] - wrong)
         limit = self.threshold(wrong.reshape(-1, n)) + self.rng.integers(-2, 3, (3, n)).astype(np.int32)
         flip = self.bits(n) > 0
-        rest = (self.send(limit), self.send(flip), self.send(classes))
-        bits = self.fetch(backend.conv_linear(words, weights, stride, *rest, path=path))
+        bits = self.fetch(backend.convolve(words, weights, stride, self.table(limit, 0, flip, classes), path=path))
         np.testing.assert_array_equal(bits, packed((wrong <= limit[classes]) ^ flip))
 
     def packing(self, m: int, k: int, dtype: str) -> None:

@@ -38,14 +38,17 @@ class Emulator:
         """What the backend uses of CuPy."""
         used = {
             "asarray": np.asarray,
+            "asnumpy": np.asarray,
             "ascontiguousarray": np.ascontiguousarray,
             "empty": self.empty,
             "zeros": np.zeros,
         }
-        return SimpleNamespace(**used, ndarray=_NoArray, __spec__=ModuleSpec("cupy", None))
+        stream = SimpleNamespace(synchronize=lambda: None)
+        cuda = SimpleNamespace(get_current_stream=lambda: stream)
+        return SimpleNamespace(**used, cuda=cuda, ndarray=_NoArray, __spec__=ModuleSpec("cupy", None))
 
     def here(self) -> tuple[str, int]:
-        """Takes the place of `launch._here`."""
+        """Takes the place of `launch.here`."""
         return self.arch, self.processors
 
     def empty(self, shape: Any, dtype: Any) -> Any:

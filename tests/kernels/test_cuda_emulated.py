@@ -35,7 +35,7 @@ def emulator(libraries: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setitem(sys.modules, "cupy", made.cupy())
     monkeypatch.setattr(launch, "run", made.run)
     monkeypatch.setattr("bnnbench.kernels.cuda.naive.run", made.run)
-    monkeypatch.setattr(launch, "_here", made.here)
+    monkeypatch.setattr(launch, "here", made.here)
     yield made
     made.check_margins()
 
@@ -137,6 +137,7 @@ def test_bfloat16_bits(emulator: Emulator) -> None:
 def test_public_operations(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, pad: str | int) -> None:
     """The whole way from the public API to the sources: a small network, the same as by the reference."""
     monkeypatch.setattr("bnnbench.kernels.cuda.device.probe", lambda: (True, "emulated"))
+    monkeypatch.setattr("bnnbench.kernels.registry._ready", set())
     monkeypatch.setattr("bnnbench.kernels.api._same_device", lambda *_: None)  # the emulator's device is the host
     rng = np.random.default_rng(0)
     image, x = rng.integers(0, 256, (2, 9, 8, 3), np.uint8), rng.normal(size=(2, 9, 8, 70))

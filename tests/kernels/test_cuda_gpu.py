@@ -43,7 +43,7 @@ def cases(seed: int = 0) -> Cases:
 
 
 def here(path: str) -> str:
-    arch = launch._here()[0]
+    arch = launch.here()[0]
     if arch not in KERNELS[path].arches:
         pytest.skip(f"{path} is not for {arch}")
     return arch
@@ -134,13 +134,11 @@ def test_repeated_products_agree(path: str) -> None:
     made = cases()
     m, n, k = (16 if path == "gemv" else 1500), 2300, 9000
     words, weights = cupy.asarray(packed(made.bits(1, m, k))), made.weights(made.bits(n, 1, k))
-    constant, limit = cupy.full(n, k, np.int32), cupy.full(n, k // 2, np.int32)
-    flip = cupy.zeros(n, np.bool_)
-    values = backend.matmul(words, weights, constant, 2, path=path)
-    bits = backend.linear(words, weights, limit, flip, path=path)
+    tables = made.table(np.full((1, n), k), 2), made.table(np.full((1, n), k // 2), 0, np.zeros(n, bool))
+    values, bits = (backend.dense(words, weights, table, path=path) for table in tables)
     for _ in range(100):
-        assert (backend.matmul(words, weights, constant, 2, path=path) == values).all()
-        assert (backend.linear(words, weights, limit, flip, path=path) == bits).all()
+        assert (backend.dense(words, weights, tables[0], path=path) == values).all()
+        assert (backend.dense(words, weights, tables[1], path=path) == bits).all()
 
 
 def test_the_paths_agree_on_a_large_product() -> None:
@@ -149,10 +147,10 @@ def test_the_paths_agree_on_a_large_product() -> None:
     made = cases()
     m, n, k = 1500, 2300, 9000
     words, weights = cupy.asarray(packed(made.bits(1, m, k))), made.weights(made.bits(n, 1, k))
-    constant = cupy.full(n, k, np.int32)
-    arch = launch._here()[0]
+    table = made.table(np.full((1, n), k), 2)
+    arch = launch.here()[0]
     paths = [path for path in ("carry_save", "mma", "wgmma") if arch in KERNELS[path].arches]
-    found = [backend.matmul(words, weights, constant, 2, path=path) for path in paths]
+    found = [backend.dense(words, weights, table, path=path) for path in paths]
     assert all((one == found[0]).all() for one in found)
 
 
@@ -172,11 +170,10 @@ def test_a_graph_repeats_its_layers() -> None:
 
     made = cases()
     weights = [made.weights(made.bits(n, 1, k)) for n, k in ((500, 784), (10, 500))]
-    limit, flip = cupy.full(500, 392, np.int32), cupy.zeros(500, np.bool_)
-    constant = cupy.full(10, 500, np.int32)
+    bits, products = made.table(np.full((1, 500), 392), 0, np.zeros(500, bool)), made.table(np.full((1, 10), 500), 2)
     layers = (
-        lambda x: backend.linear(x, weights[0], limit, flip)[None],
-        lambda x: backend.matmul(x, weights[1], constant, 2),
+        lambda x: backend.dense(x, weights[0], bits)[None],
+        lambda x: backend.dense(x, weights[1], products),
     )
     inputs = [cupy.asarray(packed(made.bits(1, 3, 784))) for _ in range(3)]
     graph = Graph(layers, inputs[0])
@@ -188,7 +185,7 @@ def test_a_graph_repeats_its_layers() -> None:
 def test_every_variant_for_this_chip_loads() -> None:
     import cupy
 
-    arch, device = launch._here()[0], cupy.cuda.Device().id
+    arch, device = launch.here()[0], cupy.cuda.Device().id
     for name, variant, target in shipped():
         if target == arch:
             for entry in ("naive_float", "naive_xnor") if name == "naive" else (name,):

@@ -1,6 +1,8 @@
 """Every backend against plain arithmetic: products, thresholds, convolutions, pooling, bit planes, packing."""
 
+import gc
 import os
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,6 +79,53 @@ def test_fused_thresholds_compare_the_products(name: str, m: int, n: int, k: int
         found = kernels.linear(packed, kernels.prepare(b), threshold)
     assert np.array_equal(kernels.unpack(found) == 1, (y >= at_least) ^ threshold.flip)
     assert_padding_is_zero(found)
+
+
+def test_a_threshold_serves_several_layers_and_sizes() -> None:
+    """What backends keep between calls belongs to one threshold, one layer and one size of image."""
+    rng = np.random.default_rng(0)
+    layers = [numbers(rng, 5, 3, 3, 3) for _ in range(2)]
+    packed = [kernels.prepare(w) for w in layers]
+    thresholds = [Threshold(rng.integers(-3, 4, 5).astype(np.int32), rng.random(5) < 0.5) for _ in range(2)]
+    for size in (4, 6, 4):
+        x = numbers(rng, 2, size, size, 3)
+        for w, weights in zip(layers, packed, strict=True):
+            for pad in (0, 1):
+                y = convolved(sign(x), sign(w), (1, 1), (pad, pad), 0)
+                assert np.array_equal(kernels.conv2d(kernels.pack(x), weights, padding=pad), y)
+                for t in thresholds:
+                    found = kernels.conv2d(kernels.pack(x), weights, padding=pad, threshold=t)
+                    assert np.array_equal(kernels.unpack(found) == 1, (y >= t.at_least) ^ t.flip)
+
+
+@given(columns, inputs, st.sampled_from([(1, 1), (3, 2)]), seeds)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_rows_come_back_and_are_held_once(name: str, n: int, c: int, kernel: tuple[int, int], seed: int) -> None:
+    w = numbers(np.random.default_rng(seed), n, c, *kernel)
+    weights = kernels.prepare(w, backend=name)
+    rows = kernels.rows(weights)
+    assert np.array_equal(rows, kernels.rows(kernels.restore(rows, c, kernel, backend=name)))
+    bits = np.unpackbits(rows.view(np.uint8), axis=-1, bitorder="little")[..., :c]
+    assert np.array_equal(bits, np.moveaxis(w.reshape(n, c, kernel[0] * kernel[1]), 1, 2) >= 0)
+    assert weights.nbytes == rows.nbytes * (-(-n // 32) * 32 / n if name == "cpu" and n else 1)
+
+
+def test_thresholds_are_copies_that_nobody_changes() -> None:
+    at_least = np.zeros(3, np.int32)
+    threshold = Threshold(at_least, np.zeros(3, bool))
+    at_least[:] = 7
+    assert not threshold.at_least.any()
+    with pytest.raises(ValueError, match="read-only"):
+        threshold.at_least[0] = 1
+
+
+def test_what_is_kept_for_weights_goes_with_them() -> None:
+    weights = kernels.prepare(np.ones((3, 4)))
+    kernels.matmul(kernels.pack(np.ones((2, 4))), weights)
+    gone = weakref.ref(weights)
+    del weights
+    gc.collect()
+    assert gone() is None
 
 
 def assert_padding_is_zero(bits: PackedBits) -> None:

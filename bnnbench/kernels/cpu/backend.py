@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -13,12 +14,15 @@ from numpy.typing import NDArray
 from bnnbench.kernels import reference
 from bnnbench.kernels.cpu import gemm, packing
 from bnnbench.kernels.cpu.codegen import PANEL
+from bnnbench.kernels.cpu.target import target
+from bnnbench.kernels.disk import tuned
 from bnnbench.kernels.packed import PackedWeights, words_of
 from bnnbench.kernels.reference import Bits, Ints, Words, max_pool
 
-__all__ = ["bit_planes", "conv_linear", "conv_matmul", "layout", "linear", "matmul", "max_pool", "pack"]
+__all__ = ["bit_planes", "convolve", "dense", "layout", "max_pool", "pack", "rows", "table"]
 
-BLOCK = 240  # rows whose words stay in the L2 cache while the panels pass by
+# Rows whose words stay in the L2 cache while the panels pass by.
+BLOCK = tuned(target().name).get("block", 240)
 PARALLEL_OPS = 50e6  # below this, handing out work costs more than it saves
 
 
@@ -44,45 +48,47 @@ def layout(rows: Words) -> Words:
     return np.ascontiguousarray(panels.transpose(0, 2, 1))
 
 
-def matmul(words: Words, weights: PackedWeights, constant: Ints, factor: int) -> Ints:
-    """constant - factor * mismatches: int32 [m, n]."""
-    out = np.empty((words.shape[1], weights.n), np.int32)
-    _dense(words, weights, constant[None], np.zeros(weights.n, bool), factor, out)
-    return out
+def rows(weights: PackedWeights) -> Words:
+    """See `reference.rows`."""
+    panels, words, _ = weights.layout.shape
+    flat = weights.layout.transpose(0, 2, 1).reshape(panels * PANEL, words)[: weights.n]
+    return np.ascontiguousarray(flat.reshape(weights.n, weights.kernel[0] * weights.kernel[1], words_of(weights.c)))
 
 
-def linear(words: Words, weights: PackedWeights, limit: Ints, flip: Bits) -> Words:
-    """Bits (mismatches <= limit) ^ flip: words [m, words_of(n)]."""
-    out = np.zeros((words.shape[1], words_of(weights.n)), np.uint64)
-    _dense(words, weights, limit[None], flip, 0, out)
-    return out
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """A `Table` as the tiles read it: whole panels of int64 columns, a word of flip bits a panel, runs of one class."""
+
+    columns: NDArray[np.int64]  # [classes, panels * 32]; beyond n a limit of -1, which gives 0 bits
+    flips: NDArray[np.int64]  # [panels]
+    factor: int
+    size: tuple[int, ...]  # of the image of a convolution
+    runs: NDArray[np.int64]  # [lines, n_runs, 3]: first pixel, pixels, class
 
 
-def conv_matmul(
-    words: Words, weights: PackedWeights, stride: tuple[int, int], constant: Ints, factor: int, classes: Ints
-) -> Ints:
-    """constant[class] - factor * mismatches: int32 [b, ho, wo, n]."""
-    out = np.empty((words.shape[1], *classes.shape, weights.n), np.int32)
-    _convolve(words, weights, stride, constant, np.zeros(weights.n, bool), factor, classes, out)
-    return out
+def table(columns: Ints, flip: Bits, factor: int, classes: Ints | None) -> Columns:
+    """See `reference.table`."""
+    kinds, n = columns.shape
+    padded = np.full((kinds, -(-n // PANEL) * PANEL), 0 if factor else -1, np.int64)
+    padded[:, :n] = columns
+    mask = np.zeros(padded.shape[1], np.uint8)
+    mask[:n] = flip
+    words = np.packbits(mask, bitorder="little").view(np.uint32).astype(np.int64)
+    size = () if classes is None else classes.shape
+    return Columns(padded, words, factor, size, _NO_RUNS if classes is None or not classes.size else _runs(classes))
 
 
-def conv_linear(
-    words: Words, weights: PackedWeights, stride: tuple[int, int], limit: Ints, flip: Bits, classes: Ints
-) -> Words:
-    """Bits (mismatches <= limit[class]) ^ flip: words [b, ho, wo, words_of(n)]."""
-    out = np.zeros((words.shape[1], *classes.shape, words_of(weights.n)), np.uint64)
-    _convolve(words, weights, stride, limit, flip, 0, classes, out)
-    return out
-
-
-def _dense(words: Words, weights: PackedWeights, columns: Ints, flip: Bits, factor: int, out: NDArray[Any]) -> None:
+def dense(
+    words: Words, weights: PackedWeights, table: Columns, *, block: int = BLOCK, threads: int | None = None
+) -> NDArray[Any]:
+    """See `reference.dense`. block: rows at a time. threads: at most so many, instead of Numba's number."""
     planes, m, length = words.shape
-    if m == 0 or weights.n == 0:
-        return
+    out = _output((m,), weights, table)
+    if out.size == 0:
+        return out
     shape = (length * 8, 0, m * length * 8, planes, 1, length)
-    table, flips = _columns(columns, flip, bits=factor == 0)
-    products = out if factor else _NONE
+    products = out if table.factor else _NO_PRODUCTS
+    common = (weights.layout.ctypes.data, weights.layout.strides[0], table.columns.ctypes.data, table.flips)
 
     def part(first: int, last: int) -> None:
         gemm.rows_times_panels(
@@ -90,42 +96,31 @@ def _dense(words: Words, weights: PackedWeights, columns: Ints, flip: Bits, fact
             shape,
             first,
             last,
-            BLOCK,
-            weights.layout.ctypes.data,
-            weights.layout.strides[0],
-            table.ctypes.data,
-            flips,
+            block,
+            *common,
             out.ctypes.data,
             out.strides[0],
-            factor,
+            table.factor,
             weights.n,
             products,
             np.empty((6, PANEL), np.int32),
         )
 
-    _share(part, m, 2.0 * m * weights.n * weights.k * planes)
+    _share(part, m, 2.0 * m * weights.n * weights.k * planes, threads)
+    return out
 
 
-def _convolve(
-    words: Words,
-    weights: PackedWeights,
-    stride: tuple[int, int],
-    columns: Ints,
-    flip: Bits,
-    factor: int,
-    classes: Ints,
-    out: NDArray[Any],
-) -> None:
+def convolve(words: Words, weights: PackedWeights, stride: tuple[int, int], table: Columns) -> NDArray[Any]:
+    """See `reference.convolve`."""
     planes, batch, height, width, cw = words.shape
-    lines, line_pixels = classes.shape
+    out = _output((batch, *table.size), weights, table)
     if out.size == 0:
-        return
+        return out
     kh, kw = weights.kernel
     shape = (stride[1] * cw * 8, width * cw * 8, words.strides[0], planes, kh, kw * cw)
-    table, flips = _columns(columns, flip, bits=factor == 0)
-    runs = _runs(classes)
-    flat = out.reshape(batch * lines * line_pixels, out.shape[-1])
-    products = flat if factor else _NONE
+    lines = table.size[0]
+    flat = out.reshape(batch * lines * table.size[1], out.shape[-1])
+    products = flat if table.factor else _NO_PRODUCTS
 
     def part(first: int, last: int) -> None:
         gemm.conv_rows(
@@ -133,42 +128,40 @@ def _convolve(
             shape,
             height * width * cw * 8,
             stride[0] * width * cw * 8,
-            runs,
+            table.runs,
             first,
             last,
             lines,
             weights.layout.ctypes.data,
             weights.layout.strides[0],
-            table.ctypes.data,
-            table.strides[0],
-            flips,
+            table.columns.ctypes.data,
+            table.columns.strides[0],
+            table.flips,
             flat.ctypes.data,
             flat.strides[0],
-            factor,
+            table.factor,
             weights.n,
             products,
             np.empty((6, PANEL), np.int32),
         )
 
     _share(part, batch * lines, 2.0 * len(flat) * weights.n * weights.k * planes)
+    return out
 
 
-_NONE = np.empty((0, 0), np.int32)
+_NO_PRODUCTS = np.empty((0, 0), np.int32)
+_NO_RUNS = np.empty((0, 0, 3), np.int64)
 
 
-def _columns(columns: Ints, flip: Bits, bits: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Columns padded to whole panels (a limit of -1 gives 0 bits there), and the flip bits of each panel."""
-    classes, n = columns.shape
-    padded = np.full((classes, -(-n // PANEL) * PANEL), -1 if bits else 0, np.int64)
-    padded[:, :n] = columns
-    mask = np.zeros(padded.shape[1], np.uint8)
-    mask[:n] = flip
-    words = np.packbits(mask, bitorder="little").view(np.uint32)
-    return padded, words.astype(np.int64)
+def _output(leading: tuple[int, ...], weights: PackedWeights, table: Columns) -> NDArray[Any]:
+    """Products, written whole; or words of bits, whose padding stays zero."""
+    if table.factor:
+        return np.empty((*leading, weights.n), np.int32)
+    return np.zeros((*leading, words_of(weights.n)), np.uint64)
 
 
 def _runs(classes: Ints) -> NDArray[np.int64]:
-    """Runs of pixels of one class in each line: [lines, n_runs, 3] of first pixel, pixels, class."""
+    """Runs of pixels of one class in each line."""
     # Lines of a convolution change class at the same columns.
     edges = np.flatnonzero(np.diff(classes[0])) + 1
     starts = np.concatenate([[0], edges])
@@ -178,11 +171,11 @@ def _runs(classes: Ints) -> NDArray[np.int64]:
     return runs
 
 
-def _share(part: Callable[[int, int], None], n: int, ops: float) -> None:
+def _share(part: Callable[[int, int], None], n: int, ops: float, most: int | None = None) -> None:
     """Runs `part` over 0..n on Numba's number of threads where the work is worth it; kernels release the GIL."""
     from numba import get_num_threads
 
-    threads = min(get_num_threads(), n) if ops >= PARALLEL_OPS else 1
+    threads = min(most or get_num_threads(), n) if ops >= PARALLEL_OPS else 1
     if threads <= 1:
         part(0, n)
         return

@@ -18,6 +18,7 @@ from numba.extending import intrinsic
 
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 WORD_BYTES = 8
+PREFETCH = 8192  # bytes that packing asks for ahead: prefetchers of processors stop at pages of 4096
 PANEL = 32  # columns of a weight panel
 
 # a, a_row, a_segment, a_plane (bytes), planes, segments, length (words), b, columns, out, out_row (bytes), factor, flip
@@ -45,6 +46,8 @@ def pack_word(element: str) -> Any:
         vector = ir.VectorType(kind, 64)
         x = _load(builder, values[0], vector, align=kind.get_abi_size(_data_layout()))
         zero = ir.Constant(vector, [0.0] * 64)
+        for line in range(kind.get_abi_size(_data_layout())):  # 64 numbers of so many bytes: as many lines of 64
+            _prefetch(builder, builder.add(values[0], I64(PREFETCH + 64 * line)))
         _store(builder, builder.bitcast(builder.fcmp_ordered(">=", x, zero), I64), values[1], 8)
         unordered = builder.bitcast(builder.fcmp_unordered("uno", x, x), I64)
         return builder.zext(builder.icmp_unsigned("!=", unordered, I64(0)), I64)
@@ -88,6 +91,13 @@ def _data_layout() -> Any:
     from llvmlite.binding import Target
 
     return Target.from_default_triple().create_target_machine().target_data
+
+
+def _prefetch(builder: ir.IRBuilder, address: ir.Value) -> None:
+    pointer = I8.as_pointer()  # an address beyond the array is fine: a prefetch never faults
+    kind = ir.FunctionType(ir.VoidType(), [pointer, I32, I32, I32])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(function, [builder.inttoptr(address, pointer), I32(0), I32(3), I32(1)])
 
 
 def _load(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type, align: int) -> ir.Value:

@@ -9,6 +9,8 @@ from typing import Any
 from numba import njit
 from numba.core import caching
 
+from bnnbench.kernels.cpu.target import target
+
 SOURCES = ("codegen.py", "target.py")  # they make the code of kernels in other files
 FINGERPRINT = hashlib.blake2b(
     b"".join((Path(__file__).parent / name).read_bytes() for name in SOURCES), digest_size=8
@@ -17,10 +19,10 @@ _FunctionCache: Any = caching.FunctionCache
 
 
 class _Cache(_FunctionCache):  # type: ignore[misc]
-    """Numba looks at the file that holds a function; what emits its code is in others, so their hash joins the key."""
+    """Numba watches the file of a function; what emits its code is in others: their hash and the tile join the key."""
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
-        return (*super()._index_key(sig, codegen), FINGERPRINT)
+        return (*super()._index_key(sig, codegen), FINGERPRINT, target())
 
 
 def compiled(function: Callable[..., Any]) -> Any:

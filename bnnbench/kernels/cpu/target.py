@@ -1,7 +1,13 @@
 """What this processor's vectors can do: read from LLVM's feature flags, never from the name of the processor."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from functools import cache
+
+from bnnbench.kernels.disk import tuned
+
+WIDTHS = (8, 16, 32)  # outputs of a tile in one row: whole bytes of bits, and a panel has 32
+TILE = "BNNBENCH_CPU_TILE"  # "6x4": rows and vectors, to try another tile
 
 
 @dataclass(frozen=True)
@@ -27,13 +33,31 @@ SCALAR = Target("scalar popcnt", lanes=1, rows=1, vectors=8)
 
 @cache
 def target() -> Target:
-    """The widest target that this process may use; `NUMBA_CPU_FEATURES` restricts it as it restricts Numba."""
+    """The widest target that this process may use, with the tile that was measured to be best here, if one was."""
+    found = default()
+    if TILE in os.environ:
+        rows, _, vectors = os.environ[TILE].partition("x")
+        return _with_tile(found, int(rows), int(vectors))
+    measured = tuned(found.name)
+    return _with_tile(found, measured.get("rows", found.rows), measured.get("vectors", found.vectors))
+
+
+def _with_tile(found: Target, rows: int, vectors: int) -> Target:
+    """The target with another tile, unless it is none that the kernels can have (a file that was edited)."""
+    changed = replace(found, rows=rows, vectors=vectors)
+    return changed if 1 <= rows <= 6 and changed.width in WIDTHS else found
+
+
+@cache
+def default() -> Target:
+    """The widest target, with its built-in tile; `NUMBA_CPU_FEATURES` restricts it as it restricts Numba."""
     features = _features()
     if {"avx512f", "avx512vpopcntdq"} <= features:
         return AVX512
     if "avx2" in features:
         return AVX2
-    if {"ssse3", "neon"} & features:
+    # Without AVX2, counting a scalar at a time by popcnt is 1.4 times faster than vectors that count through tables.
+    if "neon" in features or ("ssse3" in features and "popcnt" not in features):
         return VECTOR128
     return SCALAR
 
@@ -53,4 +77,5 @@ def _features() -> frozenset[str]:
 def describe() -> str:
     """One line for people: the path and its vectors."""
     found = target()
-    return f"{found.name}, {found.lanes} lanes of 64 bits, tiles of {found.rows} x {found.width}"
+    origin = "" if found == default() else ", measured here"
+    return f"{found.name}, {found.lanes} lanes of 64 bits, tiles of {found.rows} x {found.width}{origin}"

@@ -1,7 +1,7 @@
 """The operations on CuPy arrays; `bnnbench.kernels.reference` defines them. Everything runs on the current stream.
 
-Small arrays beside the operands (`constant`, `limit`, `flip`, `classes`) may be NumPy or CuPy; inside a CUDA graph they
-must be CuPy arrays, since copies from the host cannot be captured.
+Weights (`layout`) and tables are copied to the device once, and before a CUDA graph is captured: inside one, nothing
+may be copied from the host.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bnnbench.kernels.cuda import launch
-from bnnbench.kernels.packed import ALIGN, PackedWeights, words_of
+from bnnbench.kernels.packed import ALIGN, PackedWeights, Table, words_of
 
 
 @dataclass(frozen=True)
@@ -57,58 +57,54 @@ def layout(rows: Any) -> Rows:
 
     n, words = len(rows), rows.shape[1] * rows.shape[2]
     flat = cupy.ascontiguousarray(cupy.asarray(rows).reshape(n, words))
-    return Rows(flat, launch.count_ones(flat, launch.dense(n, words // ALIGN), 1))
+    found = Rows(flat, launch.count_ones(flat, launch.dense(n, words // ALIGN), 1))
+    _settle()
+    return found
 
 
-def matmul(
-    words: Any, weights: PackedWeights, constant: Any, factor: int, *, dtype: str = "int32", path: str | None = None
-) -> Any:
-    """constant - factor * mismatches [m, n] of words [planes, m, kw], constant int32 [n].
+def rows(weights: PackedWeights) -> Any:
+    """See `reference.rows`."""
+    import cupy
 
-    dtype: int32, int16 or float32 (the caller knows that it holds the values). path: a kernel by name, for tests.
+    taps = weights.kernel[0] * weights.kernel[1]
+    return cupy.asnumpy(weights.layout.words).reshape(weights.n, taps, words_of(weights.c))
+
+
+def table(columns: Any, flip: Any, factor: int, classes: Any) -> Table:
+    """See `reference.table`; arrays of NumPy or CuPy, which are on the device from here on."""
+    import cupy
+
+    def there(array: Any, dtype: Any) -> Any:
+        return None if array is None else cupy.ascontiguousarray(cupy.asarray(array, dtype))
+
+    found = Table(there(columns, np.int32), there(flip, np.bool_), factor, there(classes, np.int32))
+    _settle()
+    return found
+
+
+def dense(words: Any, weights: PackedWeights, table: Table, *, dtype: str = "int32", path: str | None = None) -> Any:
+    """See `reference.dense`. dtype: int32, int16 or float32 of products, which the caller knows to fit.
+
+    path: a kernel by name, for tests.
     """
-    return _values(words, weights, _dense(words), (words.shape[1],), constant, factor, None, dtype, path)
+    windows = launch.dense(words.shape[1], words.shape[2] // ALIGN)
+    return _product(words, weights, windows, (words.shape[1],), table, dtype, path)
 
 
-def linear(words: Any, weights: PackedWeights, limit: Any, flip: Any, *, path: str | None = None) -> Any:
-    """Bits (mismatches <= limit) ^ flip as words uint64 [m, words_of(n)]; limit int32 [n] from -1, flip bool [n]."""
-    return _bits(words, weights, _dense(words), (words.shape[1],), limit, flip, None, path)
-
-
-def conv_matmul(
+def convolve(
     words: Any,
     weights: PackedWeights,
     stride: tuple[int, int],
-    constant: Any,
-    factor: int,
-    classes: Any,
+    table: Table,
     *,
     dtype: str = "int32",
     path: str | None = None,
 ) -> Any:
-    """constant[class] - factor * mismatches [b, ho, wo, n] of words [planes, b, h, w, cw], already padded.
-
-    classes int32 [ho, wo] chooses the row of constant int32 [n_classes, n].
-    """
-    size = (classes.shape[0], classes.shape[1])
-    windows, shape = _sliding(words, weights, stride, size), (words.shape[1], *size)
-    return _values(words, weights, windows, shape, constant, factor, classes, dtype, path)
-
-
-def conv_linear(
-    words: Any,
-    weights: PackedWeights,
-    stride: tuple[int, int],
-    limit: Any,
-    flip: Any,
-    classes: Any,
-    *,
-    path: str | None = None,
-) -> Any:
-    """Bits (mismatches <= limit[class]) ^ flip of a convolution: words uint64 [b, ho, wo, words_of(n)]."""
-    size = (classes.shape[0], classes.shape[1])
-    windows, shape = _sliding(words, weights, stride, size), (words.shape[1], *size)
-    return _bits(words, weights, windows, shape, limit, flip, classes, path)
+    """See `reference.convolve`, and `dense` for the options."""
+    _, batch, height, width, depth = words.shape
+    size = (table.classes.shape[0], table.classes.shape[1])
+    windows = launch.sliding((batch, height, width, depth // ALIGN), weights.kernel, stride, size)
+    return _product(words, weights, windows, (batch, *size), table, dtype, path)
 
 
 def max_pool(words: Any, window: tuple[int, int], stride: tuple[int, int], size: tuple[int, int]) -> Any:
@@ -133,68 +129,39 @@ def _pack(x: Any, out: Any, nan: Any, variant: str) -> None:
         launch.run("pack", variant, (-(-warps // 8),), arguments)
 
 
-def _dense(words: Any) -> launch.Windows:
-    return launch.dense(words.shape[1], words.shape[2] // ALIGN)
-
-
-def _sliding(words: Any, weights: PackedWeights, stride: tuple[int, int], size: tuple[int, int]) -> launch.Windows:
-    _, batch, height, width, depth = words.shape
-    return launch.sliding((batch, height, width, depth // ALIGN), weights.kernel, stride, size)
-
-
-def _values(
+def _product(
     words: Any,
     weights: PackedWeights,
     windows: launch.Windows,
     shape: tuple[int, ...],
-    constant: Any,
-    factor: int,
-    classes: Any,
+    table: Table,
     dtype: str,
     path: str | None,
 ) -> Any:
     import cupy
 
-    out = cupy.empty((*shape, weights.n), dtype)
-    options = {"factor": factor, "classes": _given(classes, np.int32), "path": path}
-    _product(words, weights, windows, out, dtype, _given(constant, np.int32), options)
-    return out
-
-
-def _bits(
-    words: Any,
-    weights: PackedWeights,
-    windows: launch.Windows,
-    shape: tuple[int, ...],
-    limit: Any,
-    flip: Any,
-    classes: Any,
-    path: str | None,
-) -> Any:
-    import cupy
-
-    out = cupy.empty((*shape, words_of(weights.n)), np.uint64)
-    options = {"flip": _given(flip, np.bool_), "classes": _given(classes, np.int32), "path": path}
-    _product(words, weights, windows, out, "bits", _given(limit, np.int32), options)
-    return out
-
-
-def _product(
-    words: Any,
-    weights: PackedWeights,
-    windows: launch.Windows,
-    out: Any,
-    result: str,
-    table: Any,
-    options: dict[str, Any],
-) -> None:
-    import cupy
-
+    bits = table.factor == 0
+    out = cupy.empty((*shape, words_of(weights.n)), np.uint64) if bits else cupy.empty((*shape, weights.n), dtype)
     left, right = cupy.ascontiguousarray(words), weights.layout
-    launch.product(left, right.words, right.ones, windows, len(left), out, result, table, **options)
+    launch.product(
+        left,
+        right.words,
+        right.ones,
+        windows,
+        len(left),
+        out,
+        "bits" if bits else dtype,
+        table.columns,
+        factor=table.factor,
+        flip=table.flip if bits else None,
+        classes=table.classes,
+        path=path,
+    )
+    return out
 
 
-def _given(array: Any, dtype: Any) -> Any:
+def _settle() -> None:
+    """Waits for copies to the device, so that what they made may be used on any stream."""
     import cupy
 
-    return None if array is None else cupy.ascontiguousarray(cupy.asarray(array, dtype))
+    cupy.cuda.get_current_stream().synchronize()

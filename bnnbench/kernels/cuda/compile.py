@@ -4,15 +4,14 @@ CuPy's own `RawModule` cannot target sm_90a, so its NVRTC binding is called dire
 """
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
+
+from bnnbench.kernels import disk
 
 ARCHES = ("sm_75", "sm_80", "sm_86", "sm_90a", "sm_100", "sm_110", "sm_120")
 OPTIONS = ("--std=c++17", "--ptxas-options=-v")
@@ -135,26 +134,13 @@ def build(name: str, variant: str, arch: str) -> Build:
 def cubin(name: str, variant: str, arch: str) -> bytes:
     """The cubin of a variant, from the disk cache or compiled into it."""
     key = "\0".join((source(name), *options(name, variant, arch), str(version())))
-    path = cache_folder() / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.cubin"
+    path = disk.folder() / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.cubin"
     if path.is_file():
         return path.read_bytes()
     made = build(name, variant, arch).cubin
     with suppress(OSError):  # a cache that cannot be written costs a compilation a process, no more
-        _keep(path, made)
+        disk.keep(path, made)
     return made
-
-
-def _keep(path: Path, content: bytes) -> None:
-    """Writes a file that other processes may be writing, too: each its own, and the renamed one is always whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
-        part.write(content)
-    Path(part.name).replace(path)
-
-
-def cache_folder() -> Path:
-    """Where cubins are kept: `$XDG_CACHE_HOME/bnnbench/kernels`, in `~/.cache` without the variable."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bnnbench" / "kernels"
 
 
 @cache

@@ -9,6 +9,7 @@ import numpy as np
 
 from bnnbench.kernels.cuda.compile import KERNELS, MMA, WGMMA, cubin
 from bnnbench.kernels.cuda.device import current_arch, processors
+from bnnbench.kernels.disk import tuned
 
 SMALL_BATCH = 16  # rows up to which reading the weights is what takes time
 GEMV_ROWS = 8
@@ -70,10 +71,15 @@ def sliding(
 
 
 def choose(arch: str, multiprocessors: int, rows: int, columns: int, planes: int, *, dense: bool) -> str:
-    """The kernel for a product: by rows, then by what the chip has; wgmma where its large tiles fill the chip."""
-    if rows <= SMALL_BATCH and dense:
+    """The kernel for a product: by rows, then by what the chip has; wgmma where its large tiles fill the chip.
+
+    What `bnnbench kernels tune` measured on this machine replaces both switches.
+    """
+    measured = tuned(arch)
+    if rows <= measured.get("small_batch", SMALL_BATCH) and dense:
         return "gemv"
-    if arch in WGMMA and planes == 1 and _tiles(WGMMA[arch], rows, columns) >= multiprocessors:
+    enough = measured.get("wgmma_tiles", multiprocessors)
+    if arch in WGMMA and planes == 1 and tiles(WGMMA[arch], rows, columns) >= enough:
         return "wgmma"
     return "mma" if arch in MMA else "carry_save"
 
@@ -100,7 +106,7 @@ def product(
     columns = len(right)
     if windows.rows == 0 or columns == 0:
         return
-    arch, count = _here()
+    arch, count = here()
     name = path or choose(arch, count, windows.rows, columns, planes, dense=classes is None)
     tile = KERNELS[name].arches[arch]
     ones = count_ones(left, windows, planes) if tile.get("FORM", "XOR") != "XOR" else None
@@ -113,7 +119,7 @@ def product(
         covered = 8 * out.shape[-1] if result == "bits" else -(-columns // 8)
         run(name, f"{result}-{rows}", (covered, -(-windows.rows // rows)), arguments)
     else:
-        run(name, result, (_tiles(tile, windows.rows, columns),), arguments)
+        run(name, result, (tiles(tile, windows.rows, columns),), arguments)
 
 
 def count_ones(left: Any, windows: Windows, planes: int) -> Any:
@@ -131,21 +137,23 @@ def run(name: str, variant: str, grid: tuple[int, ...], arguments: tuple[Any, ..
     """Launches a kernel (the function `entry` of it, by default its name) on the current device and stream."""
     import cupy
 
-    arch, _ = _here()
+    arch, _ = here()
     tile = KERNELS[name].arches[arch]
     function = _function(cupy.cuda.Device().id, name, variant, arch, entry or name)
     given = tuple(np.uint64(0) if argument is None else argument for argument in arguments)
     function(grid, (int(tile["THREADS"]),), given, _shared_bytes(name, tile))
 
 
-def _here() -> tuple[str, int]:
+def here() -> tuple[str, int]:
+    """Architecture and multiprocessors of the current device."""
     import cupy
 
     device = cupy.cuda.Device().id
     return current_arch(device), processors(device)
 
 
-def _tiles(tile: Mapping[str, str | int], rows: int, columns: int) -> int:
+def tiles(tile: Mapping[str, str | int], rows: int, columns: int) -> int:
+    """Tiles of a product."""
     return -(-rows // int(tile["ROWS"])) * -(-columns // int(tile["COLUMNS"]))
 
 
