@@ -23,6 +23,7 @@ hypothesis.settings.load_profile("bnnbench")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--benchmark", action="store_true", help="run the benchmarks, and only them")
+    parser.addoption("--full", action="store_true", help="with --benchmark: the largest sizes too")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -39,6 +39,8 @@ class Target:
 
 
 GEMM = ("gemm 1024", "gemm 2048", "gemm 4096")
+MLP = ("mlp, batch 1", "mlp, batch 64", "mlp, batch 1000")
+CONV = ("conv 128-128 @32, batch 32", "conv 256-256 @16, batch 32", "conv 512-512 @8, batch 32")
 TARGETS = (
     Target("C1", "fused product, share of the limit", GEMM, 0.8),
     Target("C2", "int32 product, share of the limit", GEMM[1:], 0.7, candidate="ours, int32"),
@@ -53,14 +55,10 @@ TARGETS = (
             ("gemm 4096", 1.1),
         )
     ),
-    Target("C6", "MLP against torch float32", ("mlp, batch 1", "mlp, batch 64", "mlp, batch 1000"), 9, "torch float32"),
-    Target(
-        "C7",
-        "convolutions against torch float32",
-        ("conv 128-128 @32, batch 32", "conv 256-256 @16, batch 32", "conv 512-512 @8, batch 32"),
-        10,
-        "torch float32",
-    ),
+    Target("C6", "MLP against torch float32", MLP, 9, "torch float32"),
+    Target("C6", "MLP against torch._int_mm", MLP, 3, "torch _int_mm"),
+    Target("C7", "convolutions against torch float32", CONV, 10, "torch float32"),
+    Target("C7", "convolutions against torch bfloat16", CONV, 1.2, "torch bfloat16"),
     Target(
         "C8",
         "packing against numpy.packbits",
@@ -68,6 +66,8 @@ TARGETS = (
         1.4,
         "numpy.packbits",
     ),
+    Target("C9", "restricted to AVX2, against torch float32", ("AVX2 only, gemm 2048",), 5, "torch float32, AVX2"),
+    Target("C10", "against larq-compute-engine", ("two conv 256-256 @16, batch 1",), 10, "larq-compute-engine"),
 )
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def draw(timings: list[Timing], limit_gops: float, path: Path) -> None:
     """Writes an SVG: Gops/s (logarithmic) for the products, convolutions and nets; packing has other units."""
     title = "Speed of binary kernels and their peers"
-    shown = [timing for timing in timings if not timing.group.startswith("pack")]
+    shown = [timing for timing in timings if not timing.group.startswith(("pack", "all threads"))]
     render(Figure("kernels", title, "", "", (), lambda _: _bars(shown, limit_gops)), None, path)
 
 

@@ -9,17 +9,24 @@ import numpy as np
 OURS = "ours"
 
 
-def interleaved(candidates: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """CPU seconds of this thread for each candidate in each round, after one untimed call of each."""
+def interleaved(
+    candidates: Mapping[str, Callable[[], Any]], rounds: int, clock: Callable[[], float] = time.thread_time
+) -> dict[str, list[float]]:
+    """Seconds of `clock` (CPU time of this thread) for each candidate in each round, after one untimed call of each."""
     for call in candidates.values():
         call()
     spent: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, call in candidates.items():
-            start = time.thread_time()
-            call()
-            spent[name].append(time.thread_time() - start)
+            spent[name].append(timed(call, clock))
     return spent
+
+
+def timed(call: Callable[[], Any], clock: Callable[[], float] = time.thread_time) -> float:
+    """Seconds of `clock` that a call takes."""
+    start = clock()
+    call()
+    return clock() - start
 
 
 def summary(spent: Mapping[str, list[float]], ops: float, limit: float | None, seed: int = 0) -> dict[str, Any]:

@@ -47,20 +47,21 @@ def test_gpu_gemm(benchmark: Any, size: int) -> None:
     expected = (a.astype(cupy.float16) @ b.T.astype(cupy.float16)).astype(cupy.int32) if size <= 2048 else None
     if expected is not None:  # sums up to 2,048 are exact in float16
         assert bool((kernels.matmul(x, w) == expected).all())
-    words, limit = x.words[None], cupy.full(size, size // 2, cupy.int32)
-    flip, constant = cupy.zeros(size, bool), cupy.full(size, size, cupy.int32)
+    words = x.words[None]
+    bits = backend.table(np.full((1, size), size // 2), np.zeros(size, bool), 0, None)
+    products = backend.table(np.full((1, size), size), None, 2, None)
     half_a, half_b = a.astype(cupy.float16), b.T.astype(cupy.float16)
     candidates: dict[str, Callable[[], Any]] = {
-        OURS: lambda: backend.linear(words, w, limit, flip),
-        "ours, int32": lambda: backend.matmul(words, w, constant, 2),
-        "ours, packing both": lambda: backend.linear(kernels.pack(a).words[None], kernels.prepare(b), limit, flip),
+        OURS: lambda: backend.dense(words, w, bits),
+        "ours, int32": lambda: backend.dense(words, w, products),
+        "ours, packing both": lambda: backend.dense(kernels.pack(a).words[None], kernels.prepare(b), bits),
         "cuBLAS float32": lambda: a @ b.T,
         "cuBLAS float16": lambda: half_a @ half_b,
     }
-    arch, _ = launch._here()
+    arch, _ = launch.here()
     for path in ("wgmma", "mma", "carry_save"):
         if arch in KERNELS[path].arches:
-            candidates[f"path {path}"] = lambda path=path: backend.linear(words, w, limit, flip, path=path)  # type: ignore[misc]
+            candidates[f"path {path}"] = lambda path=path: backend.dense(words, w, bits, path=path)  # type: ignore[misc]
     if size <= 4096:
         left = x.words.view(np.uint32)
         right = cupy.ascontiguousarray(kernels.pack(b).words.view(np.uint32).T)
@@ -81,10 +82,10 @@ def test_gpu_linear(benchmark: Any, batch: int) -> None:
     a = cupy.asarray(rng.choice(np.array([-1, 1], np.float32), (batch, 4096)))
     b = cupy.asarray(rng.choice(np.array([-1, 1], np.float32), (4096, 4096)))
     words, w = kernels.pack(a).words[None], kernels.prepare(b)
-    limit, flip = cupy.full(4096, 2048, cupy.int32), cupy.zeros(4096, bool)
+    bits = backend.table(np.full((1, 4096), 2048), np.zeros(4096, bool), 0, None)
     half_a, half_b = a.astype(cupy.float16), b.T.astype(cupy.float16)
     candidates: dict[str, Callable[[], Any]] = {
-        OURS: lambda: backend.linear(words, w, limit, flip),
+        OURS: lambda: backend.dense(words, w, bits),
         "cuBLAS float32": lambda: a @ b.T,
         "cuBLAS float16": lambda: half_a @ half_b,
     }

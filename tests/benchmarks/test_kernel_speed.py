@@ -3,15 +3,22 @@
 Plain `pytest` runs everything once; `pytest --benchmark` measures, and `snakemake kernels` brings it into the report.
 """
 
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from interleave import OURS, interleaved, summary
+from interleave import OURS, interleaved, summary, timed
 
 from bnnbench import kernels
 from bnnbench.binary.layers import BinaryActivation, BinaryLinear
@@ -21,17 +28,19 @@ from bnnbench.kernels.cpu.limit import peak_ops
 from bnnbench.kernels.cpu.target import describe
 
 ROUNDS = 9
+LARQ = os.environ.get("LARQ_PYTHON")
 ONEDNN = "oneDNN int8, prepacked"
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[int]:
+    """Restricts torch and Numba to one thread; gives how many they had."""
     import numba
 
     before = torch.get_num_threads(), numba.get_num_threads()
     torch.set_num_threads(1)
     numba.set_num_threads(1)
-    yield
+    yield before[1]
     torch.set_num_threads(before[0])
     numba.set_num_threads(before[1])
 
@@ -42,13 +51,23 @@ def limit() -> float:
     return peak_ops()
 
 
-def measure(benchmark: Any, candidates: Mapping[str, Callable[[], Any]], ops: float, rounds: int = ROUNDS) -> None:
-    spent = interleaved(candidates, 1 if benchmark.disabled else rounds)
-    found = summary(spent, ops, limit())
-    benchmark.extra_info.update(
-        {"candidates": found, "ops": ops, "limit_gops": limit() / 1e9, "threads": 1, "backend": describe()}
-    )
+def measure(
+    benchmark: Any,
+    candidates: Mapping[str, Callable[[], Any]],
+    ops: float,
+    rounds: int = ROUNDS,
+    clock: Callable[[], float] = time.thread_time,
+    threads: int = 1,
+) -> None:
+    record(benchmark, interleaved(candidates, 1 if benchmark.disabled else rounds, clock), ops, threads)
     benchmark.pedantic(candidates[OURS], rounds=3)
+
+
+def record(benchmark: Any, spent: Mapping[str, list[float]], ops: float, threads: int = 1) -> None:
+    found = summary(spent, ops, limit() * threads)
+    benchmark.extra_info.update(
+        {"candidates": found, "ops": ops, "limit_gops": limit() / 1e9, "threads": threads, "backend": describe()}
+    )
 
 
 def signs(rng: np.random.Generator, *shape: int) -> torch.Tensor:
@@ -69,6 +88,29 @@ def onednn_int8(a: torch.Tensor, b: torch.Tensor) -> dict[str, Callable[[], Any]
         x = torch.quantize_per_tensor(a, 1.0, 128, torch.quint8)
         packed = torch.ops.quantized.linear_prepack(torch.quantize_per_tensor(b, 1.0, 0, torch.qint8), None)
     return {ONEDNN: lambda: torch.ops.quantized.linear(x, packed, 64.0, 128)}
+
+
+def onnx_uint8(a: torch.Tensor, b: torch.Tensor) -> dict[str, Callable[[], Any]]:
+    """onnxruntime's MatMulInteger, unsigned by signed constants (its signed by signed path is far slower)."""
+    try:
+        import onnx
+        import onnxruntime
+    except ImportError:  # not on every platform that torch has
+        return {}
+    helper, kinds = onnx.helper, onnx.TensorProto
+    weights = onnx.numpy_helper.from_array(b.T.contiguous().to(torch.int8).numpy(), "w")
+    node = helper.make_node("MatMulInteger", ["x", "w"], ["y"])
+    x = helper.make_tensor_value_info("x", kinds.UINT8, tuple(a.shape))
+    y = helper.make_tensor_value_info("y", kinds.INT32, (len(a), len(b)))
+    graph = helper.make_graph([node], "product", [x], [y], [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    fed = {"x": (a > 0).to(torch.uint8).numpy()}  # 0 and 1: 2 y - sum of w is the product of signs
+    sums = b.sum(dim=1).to(torch.int32).numpy()
+    assert np.array_equal(2 * session.run(None, fed)[0] - sums, (a @ b.T).numpy())
+    return {"onnxruntime uint8": lambda: session.run(None, fed)}
 
 
 def threshold(n: int) -> Threshold:
@@ -106,15 +148,17 @@ def naive_candidates(a: torch.Tensor, b: torch.Tensor) -> dict[str, Callable[[],
 
     x, w = a.numpy(), b.numpy()
     out = np.empty((len(x), len(w)), np.float32)
-    px, pw = kernels.pack(x).words, kernels.prepare(w).rows[:, 0]
+    px, pw = kernels.pack(x).words, kernels.rows(kernels.prepare(w))[:, 0]
     return {
         "naive float": lambda: naive_float(x, w, out),
         "naive xnor": lambda: naive_xnor(px, pw, x.shape[1], out),
     }
 
 
-@pytest.mark.parametrize("size", [1024, 2048, 4096])
-def test_gemm(benchmark: Any, size: int) -> None:
+@pytest.mark.parametrize("size", [1024, 2048, 4096, 8192])
+def test_gemm(benchmark: Any, size: int, request: pytest.FixtureRequest) -> None:
+    if size > 4096 and not request.config.getoption("--full"):
+        pytest.skip("takes a minute: add --full")
     benchmark.group = f"gemm {size}"
     rng = np.random.default_rng(0)
     a, b = signs(rng, size, size), signs(rng, size, size)
@@ -134,8 +178,56 @@ def test_gemm(benchmark: Any, size: int) -> None:
         "torch bfloat16": lambda: half_a @ half_b,
         "torch _int_mm": lambda: torch._int_mm(int_a, int_b),
         **onednn_int8(a, b),
+        **onnx_uint8(a, b),
     }
     measure(benchmark, candidates, 2.0 * size**3, rounds=ROUNDS if size < 4096 else 3)
+
+
+AVX2 = {
+    "NUMBA_CPU_NAME": "x86-64",
+    "NUMBA_CPU_FEATURES": "+sse4.2,+popcnt,+avx,+avx2,+bmi,+bmi2,+fma",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+}
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="AVX2 is of x86")
+def test_gemm_avx2(benchmark: Any, tmp_path: Path) -> None:
+    """A processor without AVX-512, on any: ours and torch restricted to AVX2 in a process of their own."""
+    benchmark.group = "AVX2 only, gemm 2048"
+    rounds = 1 if benchmark.disabled else ROUNDS
+    script = Path(__file__).with_name("avx2_gemm.py")
+    environment = os.environ | AVX2 | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, str(script), str(rounds)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["lanes"] == 4
+    record(benchmark, found["spent"], 2.0 * 2048**3)
+    benchmark.pedantic(lambda: None)
+
+
+def test_all_threads(benchmark: Any, one_thread: int) -> None:
+    """Wall time on all threads, which other work on the machine disturbs: its load is recorded beside it."""
+    import numba
+
+    threads = one_thread
+    torch.set_num_threads(threads)
+    numba.set_num_threads(threads)
+    benchmark.group = "all threads, gemm 4096"
+    rng = np.random.default_rng(0)
+    a, b = signs(rng, 4096, 4096), signs(rng, 4096, 4096)
+    x, w, t = kernels.pack(a), kernels.prepare(b), threshold(4096)
+    half_a, half_b, int_a, int_b = a.bfloat16(), b.T.contiguous().bfloat16(), int8(a), int8(b).T
+    candidates: dict[str, Callable[[], Any]] = {
+        OURS: lambda: kernels.linear(x, w, t),
+        "torch float32": lambda: a @ b.T,
+        "torch bfloat16": lambda: half_a @ half_b,
+        "torch _int_mm": lambda: torch._int_mm(int_a, int_b),
+    }
+    benchmark.extra_info["load"] = os.getloadavg()[0]
+    measure(benchmark, candidates, 2.0 * 4096**3, rounds=3, clock=time.perf_counter, threads=threads)
 
 
 def test_naive(benchmark: Any) -> None:
@@ -167,6 +259,7 @@ def test_linear(benchmark: Any, batch: int) -> None:
         "torch bfloat16": lambda: torch.nn.functional.linear(half_a, half_b),
         "torch _int_mm": lambda: torch._int_mm(int_a, int_b),
         **onednn_int8(a, b),
+        **onnx_uint8(a, b),
     }
     measure(benchmark, candidates, 2.0 * batch * 4096**2, rounds=15)
 
@@ -200,8 +293,27 @@ def test_mlp(benchmark: Any, batch: int) -> None:
             OURS: lambda: packed.predict(pixels),
             "torch float32": lambda: plain(x),
             "torch bfloat16": lambda: half(half_x),
+            "torch _int_mm": _int8_net(net, x),
         }
         measure(benchmark, candidates, 2.0 * batch * 36_806_656, rounds=5 if batch > 64 else 15)
+
+
+def _int8_net(net: torch.nn.Sequential, x: torch.Tensor) -> Callable[[], torch.Tensor]:
+    """The first layer in float32, the others on signs in int8 with thresholds: what a user of torch would write."""
+    first, *others = [module.weight.data for module in net if isinstance(module, BinaryLinear)]
+    norms = [module for module in net if isinstance(module, torch.nn.BatchNorm1d)]
+    hidden, last = [int8(weight).T for weight in others[:-1]], int8(others[-1]).T
+    means = [norm.get_buffer("running_mean") for norm in norms]  # gamma 1, beta 0: what the sign compares with
+
+    def forward() -> torch.Tensor:
+        h = torch.nn.functional.linear(x, first) >= means[0]
+        for weight, mean in zip(hidden, means[1:-1], strict=True):
+            h = torch._int_mm(int8(h).mul_(2).sub_(1), weight) >= mean
+        outputs: torch.Tensor = norms[-1](torch._int_mm(int8(h).mul_(2).sub_(1), last).float())
+        return outputs
+
+    assert torch.equal(forward().argmax(1), net(x).argmax(1))
+    return forward
 
 
 def _plain(module: torch.nn.Module) -> torch.nn.Module:
@@ -240,6 +352,36 @@ def test_conv(benchmark: Any, shape: str) -> None:
         "torch bfloat16": lambda: torch.nn.functional.conv2d(half_a, half_b, padding=1),
     }
     measure(benchmark, candidates, 2.0 * 32 * side**2 * channels_in * channels_out * 9, rounds=5)
+
+
+@pytest.mark.skipif(LARQ is None, reason="LARQ_PYTHON names no Python with larq-compute-engine (docs/kernels.md)")
+def test_conv_against_larq(benchmark: Any) -> None:
+    """Two 3x3 convolutions of 256 channels at 16 x 16, batch 1, padded with +1. Its fast kernels are for Arm only."""
+    benchmark.group = "two conv 256-256 @16, batch 1"
+    rng = np.random.default_rng(0)
+    a = kernels.pack(signs(rng, 1, 16, 16, 256))
+    first, second = (kernels.prepare(signs(rng, 256, 256, 3, 3)) for _ in range(2))
+    t = threshold(256)
+
+    def ours() -> Any:
+        return kernels.conv2d(kernels.conv2d(a, first, padding=1, pad=1, threshold=t), second, padding=1, pad=1)
+
+    command = [str(LARQ), str(Path(__file__).with_name("larq_peer.py"))]
+    spent: dict[str, list[float]] = {OURS: [], "larq-compute-engine": []}
+    ours()
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as peer:
+        assert peer.stdin is not None
+        assert peer.stdout is not None
+        assert peer.stdout.readline() == "ready\n"
+        for _ in range(1 if benchmark.disabled else ROUNDS):
+            spent[OURS].append(timed(ours))
+            print(file=peer.stdin, flush=True)
+            spent["larq-compute-engine"].append(float(peer.stdout.readline()))
+        peer.stdin.close()
+    record(benchmark, spent, 2 * 2.0 * 16**2 * 256 * 256 * 9)
+    benchmark.pedantic(ours, rounds=3)
 
 
 @pytest.mark.parametrize("size", [1024, 4096])

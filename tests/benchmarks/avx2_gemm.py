@@ -1,0 +1,35 @@
+"""Ours and torch float32 at 2048, interleaved, in a process restricted to AVX2: prints the seconds of each round.
+
+Started by `test_gemm_avx2`, which sets the variables that restrict Numba's and torch's code.
+"""
+
+import json
+import sys
+
+import numba
+import numpy as np
+import torch
+from interleave import OURS, interleaved
+
+from bnnbench import kernels
+from bnnbench.kernels import Threshold
+from bnnbench.kernels.cpu.target import target
+
+SIZE = 2048
+
+
+def main(rounds: int) -> None:
+    """One thread, random signs; the product is checked first."""
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randint(0, 2, (SIZE, SIZE), generator=generator).float() * 2 - 1 for _ in range(2))
+    x, w = kernels.pack(a), kernels.prepare(b)
+    t = Threshold(np.zeros(SIZE, np.int32), np.zeros(SIZE, bool))
+    expected = a @ b.T
+    assert torch.equal(kernels.matmul(x, w).float(), expected)
+    spent = interleaved({OURS: lambda: kernels.linear(x, w, t), "torch float32, AVX2": lambda: a @ b.T}, rounds)
+    print(json.dumps({"lanes": target().lanes, "spent": spent}))
+
+
+main(int(sys.argv[1]))
