@@ -8,6 +8,10 @@ import torch
 from torch import nn
 
 from bnnbench.binary.layers import BinaryLayer
+from bnnbench.binary.norm import ShiftBatchNorm
+from bnnbench.binary.shift import power_of_two as nearest_power_of_two
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, ShiftBatchNorm)
 
 
 def binary_layers(net: nn.Module) -> Iterator[BinaryLayer]:
@@ -21,19 +25,27 @@ def learning_rate_scale(layer: BinaryLayer) -> float:
     return 1.0 / sqrt(1.5 / (fan_in + fan_out))
 
 
-def parameter_groups(net: nn.Module, scale_learning_rate: bool) -> list[dict[str, Any]]:
+def parameter_groups(
+    net: nn.Module, scale_learning_rate: bool, power_of_two: bool = False, scale_gammas: bool = False
+) -> list[dict[str, Any]]:
     """Parameter groups with a `scale` each: one a binary layer, and a last one with scale 1 for the rest.
 
     The update of Adam is proportional to its learning rate, so a group's rate scales the update, as Algorithm 1 asks;
     scaling the gradient would do nothing.
+
+    `power_of_two` rounds every scale to the nearest power of two, as in the authors' Torch7 files for CIFAR-10 and
+    SVHN. `scale_gammas` gives the gamma of every batch normalisation of n features a group of its own with scale
+    1 / sqrt(1.5 / n), as in the Torch7 file for MNIST.
     """
-    layers = list(binary_layers(net))
-    latent = {id(layer.weight) for layer in layers}
+    scales = {layer.weight: learning_rate_scale(layer) if scale_learning_rate else 1.0 for layer in binary_layers(net)}
+    if scale_gammas:
+        norms = (module for module in net.modules() if isinstance(module, NORMS))
+        scales |= {norm.weight: 1.0 / sqrt(1.5 / len(norm.weight)) for norm in norms if norm.weight is not None}
     groups: list[dict[str, Any]] = [
-        {"params": [layer.weight], "scale": learning_rate_scale(layer) if scale_learning_rate else 1.0}
-        for layer in layers
+        {"params": [parameter], "scale": nearest_power_of_two(scale) if power_of_two else scale}
+        for parameter, scale in scales.items()
     ]
-    rest = [parameter for parameter in net.parameters() if id(parameter) not in latent]
+    rest = [parameter for parameter in net.parameters() if parameter not in scales]
     return [*groups, {"params": rest, "scale": 1.0}]
 
 

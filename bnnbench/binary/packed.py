@@ -16,9 +16,10 @@ from torch import nn
 
 from bnnbench import kernels
 from bnnbench.binary.layers import BinaryActivation, BinaryConv2d, BinaryLinear
+from bnnbench.binary.norm import ShiftBatchNorm
 from bnnbench.kernels import PackedBits, PackedPlanes, PackedWeights, Threshold
 
-Norm = nn.BatchNorm1d | nn.BatchNorm2d
+Norm = nn.BatchNorm1d | nn.BatchNorm2d | ShiftBatchNorm
 GEOMETRY = ("is_conv", "stride", "padding", "pool")
 PIXEL_SCALE, PIXEL_SHIFT = 2 / 255, -1.0  # the nets are trained on 2 * pixel / 255 - 1
 
@@ -52,6 +53,7 @@ class PackedNet:
     def from_module(cls, net: nn.Sequential, image: tuple[int, int] | None = None) -> "PackedNet":
         """Packs a trained net in the paper's block order: layer, [max-pool], BatchNorm, sign; the last without sign.
 
+        BatchNorm may be shift-based (`ShiftBatchNorm`).
         `image`: height and width of the inputs of a convolutional net. Raises `ValueError` for a net of another form.
         """
         return cls(list(_stages(list(_blocks(net)), image)), image)
@@ -177,7 +179,7 @@ def _blocks(net: nn.Sequential) -> Iterator[_Block]:
             )
         elif isinstance(module, nn.MaxPool2d) and _may_pool(block):
             block.pool = _window(module)
-        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and block.norm is None:
+        elif isinstance(module, Norm) and block.norm is None:
             block.norm = module
         elif isinstance(module, BinaryActivation) and block.norm is not None:
             block.sign = True
@@ -203,13 +205,16 @@ def _window(pool: nn.MaxPool2d) -> int:
 
 
 def _moments(norm: Norm) -> tuple[NDArray[np.float64], ...]:
-    """gamma, beta, mean and variance in float64; a layer without affine part has ones and zeros."""
+    """gamma, beta, mean and variance with eps, in float64; a layer without affine part has ones and zeros."""
+    if isinstance(norm, ShiftBatchNorm):
+        slope, mean, beta = (part.cpu().numpy() for part in norm.evaluation_map())
+        return slope, beta, mean, np.ones_like(slope)
     if norm.running_mean is None or norm.running_var is None:
         raise ValueError("PackedNet: BatchNorm keeps no running statistics, so it has no evaluation to fold")
     n = len(norm.running_mean)
     gamma = np.ones(n) if norm.weight is None else norm.weight.detach().cpu().double().numpy()
     beta = np.zeros(n) if norm.bias is None else norm.bias.detach().cpu().double().numpy()
-    return gamma, beta, norm.running_mean.cpu().double().numpy(), norm.running_var.cpu().double().numpy()
+    return gamma, beta, norm.running_mean.cpu().double().numpy(), norm.running_var.cpu().double().numpy() + norm.eps
 
 
 def _stages(blocks: list[_Block], image: tuple[int, int] | None) -> Iterator[Stage]:
@@ -234,10 +239,9 @@ def _stages(blocks: list[_Block], image: tuple[int, int] | None) -> Iterator[Sta
         if last:
             yield _final(weights, block.norm, scale, shift * sums[0])
         else:
-            norm = block.norm
             offsets = shift * sums if shift else np.zeros((1, weights.n))
-            gamma, beta, mean, var = _moments(norm)
-            threshold = kernels.fold(gamma, beta, mean, var, norm.eps, scale=scale, shift=offsets)
+            gamma, beta, mean, var = _moments(block.norm)
+            threshold = kernels.fold(gamma, beta, mean, var, eps=0.0, scale=scale, shift=offsets)
             is_conv = isinstance(block.layer, BinaryConv2d)
             yield Stage(weights, is_conv, geometry["stride"], geometry["padding"], geometry["pool"], threshold)
 
@@ -250,5 +254,5 @@ def _output(size: tuple[int, int], layer: BinaryConv2d, pool: int) -> tuple[int,
 
 def _final(weights: PackedWeights, norm: Norm, scale: float, offset: NDArray[np.float64]) -> Stage:
     gamma, beta, mean, var = _moments(norm)
-    slope = gamma / np.sqrt(var + norm.eps)
+    slope = gamma / np.sqrt(var)
     return Stage(weights, is_conv=False, scale=scale * slope, shift=(offset - mean) * slope + beta)

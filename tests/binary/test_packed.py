@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bnnbench.binary.layers import BinaryActivation, BinaryConv2d, BinaryLayer, BinaryLinear
+from bnnbench.binary.norm import ShiftBatchNorm
 from bnnbench.binary.packed import PackedNet
 
 
@@ -29,6 +31,13 @@ def randomised(net: nn.Sequential, seed: int) -> nn.Sequential:
             assert module.running_var is not None
             module.running_mean.normal_(0, 3, generator=generator)
             module.running_var.uniform_(0.5, 20, generator=generator)
+        if isinstance(module, ShiftBatchNorm):
+            module.weight.data.normal_(generator=generator)
+            module.weight.data[0] = 0.0
+            if module.bias is not None:
+                module.bias.data.normal_(generator=generator)
+            module.running_mean.normal_(0, 3, generator=generator)
+            module.running_rstd.uniform_(0.05, 1.5, generator=generator)
     return net.eval().double()
 
 
@@ -42,6 +51,16 @@ def mlp(sizes: list[int]) -> nn.Sequential:
             nn.Dropout(0.5),
         ]
     return nn.Sequential(*layers[:-2])
+
+
+def shifted(net: nn.Sequential, variant: Literal["code", "paper"], all_norms: bool) -> nn.Sequential:
+    """The same net with shift-based BatchNorm; before the logits only with `all_norms` (in the code it is not)."""
+    norms = [index for index, module in enumerate(net) if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    for index in norms if all_norms else norms[:-1]:
+        norm = net[index]
+        assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
+        net[index] = ShiftBatchNorm(norm.num_features, isinstance(norm, nn.BatchNorm2d), variant=variant)
+    return net
 
 
 def real_logits(net: nn.Sequential, pixels: np.ndarray) -> np.ndarray:
@@ -92,6 +111,60 @@ def test_a_packed_convnet_has_the_nets_logits(
     pixels = np.random.default_rng(seed).integers(0, 256, (3, *size, c), np.uint8)
     packed = PackedNet.from_module(net, image=size)
     assert np.allclose(packed.logits(pixels), real_logits(net, pixels), rtol=1e-9, atol=1e-9)
+
+
+@given(
+    st.lists(st.integers(1, 150), min_size=2, max_size=5),
+    st.sampled_from(["code", "paper"]),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=40)
+def test_a_packed_shift_mlp_has_the_nets_logits(
+    sizes: list[int], variant: Literal["code", "paper"], all_norms: bool, seed: int
+) -> None:
+    net = randomised(shifted(mlp(sizes), variant, all_norms), seed)
+    pixels = np.random.default_rng(seed).integers(0, 256, (9, sizes[0]), np.uint8)
+    packed = PackedNet.from_module(net)
+    expected = real_logits(net, pixels)
+    assert np.allclose(packed.logits(pixels), expected, rtol=1e-9, atol=1e-9)
+    assert np.array_equal(packed.predict(pixels), expected.argmax(1))
+
+
+@given(st.integers(1, 3), st.sampled_from([1, 2]), st.sampled_from(["code", "paper"]), st.integers(0, 2**32 - 1))
+@settings(max_examples=20)
+def test_a_packed_shift_convnet_has_the_nets_logits(
+    c: int, pool: int, variant: Literal["code", "paper"], seed: int
+) -> None:
+    layers: list[nn.Module] = [BinaryConv2d(c, 9, 3, padding=1), nn.BatchNorm2d(9), BinaryActivation()]
+    layers += [BinaryConv2d(9, 33, 3, padding=1), *([nn.MaxPool2d(pool)] if pool > 1 else [])]
+    layers += [nn.BatchNorm2d(33), BinaryActivation(), nn.Flatten()]
+    layers += [BinaryLinear(33 * (6 // pool) ** 2, 10), nn.BatchNorm1d(10), BinaryActivation()]
+    layers += [BinaryLinear(10, 3), nn.BatchNorm1d(3)]
+    net = randomised(shifted(nn.Sequential(*layers), variant, all_norms=False), seed)
+    assert sum(isinstance(module, ShiftBatchNorm) for module in net) == 3
+    pixels = np.random.default_rng(seed).integers(0, 256, (5, 6, 6, c), np.uint8)
+    packed = PackedNet.from_module(net, image=(6, 6))
+    expected = real_logits(net, pixels)
+    assert np.allclose(packed.logits(pixels), expected, rtol=1e-9, atol=1e-9)
+    assert np.array_equal(packed.predict(pixels), expected.argmax(1))
+
+
+def test_sums_on_the_mean_of_a_shift_norm_are_plus_one() -> None:
+    # Shifts are exact, so a hidden sum equal to the mean gives exactly 0, whose sign is +1 also for a negative gamma.
+    net = randomised(shifted(mlp([40, 64, 50, 3]), "code", all_norms=False), 0)
+    hidden = [module for module in net if isinstance(module, ShiftBatchNorm)][1]
+    assert hidden.bias is not None
+    hidden.bias.data.zero_()
+    hidden.running_mean.mul_(2).round_().mul_(2)  # sums of 64 signs are even
+    zeros: list[int] = []
+    hidden.register_forward_hook(
+        lambda module, _, output: zeros.append(int((output[:, module.weight != 0] == 0).sum()))
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (100, 40), np.uint8)
+    expected = real_logits(net, pixels)
+    assert zeros[0] > 50
+    assert np.allclose(PackedNet.from_module(net).logits(pixels), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_a_saved_net_is_the_same_net(tmp_path: Path) -> None:
