@@ -231,6 +231,12 @@ def kernels_info() -> None:
 
         print(f"limit of one thread: {peak_ops() / 1e12:.2f} Tops/s (the inner loop on registers alone, measured)")
 
+    if ("cupy", True) in [(name, available) for name, available, _ in states]:
+        from bnnbench.kernels.cuda.limit import rates
+
+        for form, rate in rates().items():
+            print(f"limit of the GPU, {form}: {rate / 1e15:.2f} Pops/s (on operands at hand, random bits, measured)")
+
 
 @kernels_app.command("tune")
 def kernels_tune() -> None:

@@ -67,6 +67,20 @@ TARGETS = (
         "numpy.packbits",
     ),
     Target("C9", "restricted to AVX2, against torch float32", ("AVX2 only, gemm 2048",), 5, "torch float32, AVX2"),
+    Target("G-lim", "fused product on the GPU, share of its b1 limit", ("gpu gemm 8192",), 0.75),
+    *(
+        Target(name, f"fused product on the GPU against {peer}", ("gpu gemm 8192",), bound, peer)
+        for name, peer, bound in (
+            ("G-fp32", "cuBLAS float32", 70),
+            ("G-tf32", "cuBLAS TF32", 10),
+            ("G-fp16", "cuBLAS float16", 5),
+            ("G-int8", "cuBLASLt int8", 2.5),
+            ("G-paper", "naive float", 1000),
+            ("G-paper", "naive xnor", 25),
+        )
+    ),
+    Target("G-mlp", "MLP on the GPU against float16", ("gpu mlp, batch 10000",), 3, "cuBLAS float16"),
+    Target("G-mlp", "MLP on the GPU against float32", ("gpu mlp, batch 10000",), 30, "cuBLAS float32"),
     Target("C10", "against larq-compute-engine", ("two conv 256-256 @16, batch 1",), 10, "larq-compute-engine"),
 )
 

@@ -39,7 +39,10 @@ RESULTS = {job.id: str(PLAN.result(job)) for job in PLAN.jobs}
 REPORT = f"{FOLDER}/report/index.html"
 MACHINERY = folder_hash("bnnbench.harness") + folder_hash("bnnbench.report")
 TRACKED = f"{FOLDER}/tracked.json"
-BENCHMARKS = Path(workflow.basedir) / "tests" / "benchmarks" / "test_kernel_speed.py"
+BENCHMARKS = [
+    Path(workflow.basedir) / "tests" / "benchmarks" / name
+    for name in ("test_kernel_speed.py", "test_gpu_speed.py")
+]
 TIMINGS = f"{FOLDER}/kernels/benchmarks.json"
 
 
@@ -102,7 +105,11 @@ def about(paper):
 
 def timings():
     """The timings, where the configuration asks for them and this checkout has the benchmarks."""
-    return [TIMINGS] if CONFIG.times_kernels() and BENCHMARKS.exists() else []
+    return (
+        [TIMINGS]
+        if CONFIG.times_kernels() and all(path.exists() for path in BENCHMARKS)
+        else []
+    )
 
 
 def drawn(paper):

@@ -12,5 +12,5 @@ rule kernels:
     params:
         code=folder_hash("bnnbench.kernels"),
     shell:
-        "python -m pytest {input:q} --benchmark --benchmark-json {output:q}"
+        "python -m pytest {input:q} -m 'not slow' --benchmark --benchmark-json {output:q}"
         " -q --no-header -p no:cacheprovider 2>&1 | tee {log:q}"

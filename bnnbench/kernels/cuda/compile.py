@@ -54,6 +54,9 @@ class Kernel:
 _EVERYWHERE: Mapping[str, Defines] = {arch: {"THREADS": 256} for arch in ARCHES}
 _CARRY_SAVE: Mapping[str, Defines] = {arch: {"ROWS": 64, "COLUMNS": 128, "THREADS": 256} for arch in ARCHES}
 _PLAIN: Mapping[str, Defines] = {"": {}}
+_FORMS: Mapping[str, Defines] = {"AND": {"XOR": 1, "FORM": 0}, "XOR": {"XOR": 1, "FORM": 1}}
+_LIMIT_MMA: Mapping[str, Defines] = {arch: {"THREADS": 128} for arch in ("sm_80", "sm_86", "sm_90a")}
+_LIMIT_WGMMA: Mapping[str, Defines] = {arch: {**tile, "STAGES": 1} for arch, tile in WGMMA.items()}
 KERNELS: Mapping[str, Kernel] = {
     "pack": Kernel(
         ("common", "ptx", "pack"),
@@ -76,7 +79,9 @@ KERNELS: Mapping[str, Kernel] = {
     ),
     "carry_save": Kernel(("common", "ptx", "carry_save"), RESULTS, _CARRY_SAVE),
     "mma": Kernel(("common", "ptx", "tile", "mma"), RESULTS, MMA),
-    "wgmma": Kernel(("common", "ptx", "ptx_wgmma", "tile", "wgmma"), RESULTS, WGMMA),
+    "wgmma": Kernel(("common", "ptx", "ptx_wgmma", "descriptor", "tile", "wgmma"), RESULTS, WGMMA),
+    "limit_mma": Kernel(("common", "ptx", "limit_mma"), _FORMS, _LIMIT_MMA),
+    "limit_wgmma": Kernel(("common", "ptx", "ptx_wgmma", "descriptor", "limit_wgmma"), {"AND": {}}, _LIMIT_WGMMA),
 }
 
 

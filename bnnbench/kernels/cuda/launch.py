@@ -161,7 +161,7 @@ def _shared_bytes(name: str, tile: Mapping[str, str | int]) -> int:
     if "STAGES" not in tile:
         return 0
     stage = 16 * int(tile["CHUNKS"]) * (int(tile["ROWS"]) + int(tile["COLUMNS"]))
-    align = 1024 if name == "wgmma" else 0  # its stages start at a multiple of 1024
+    align = 1024 if name.endswith("wgmma") else 0  # its stages start at a multiple of 1024
     return int(tile["STAGES"]) * stage + align
 
 

@@ -1,0 +1,41 @@
+"""The rate of b1 products that the GPU at hand cannot exceed: its instructions on operands at hand, measured."""
+
+import numpy as np
+
+from bnnbench.kernels.cuda.compile import KERNELS
+from bnnbench.kernels.cuda.launch import here, run
+
+TURNS = 20_000
+BLOCKS = {"limit_mma": 8, "limit_wgmma": 1}  # of a multiprocessor
+OPS = {"limit_mma": 4 * 16 * (2 * 16 * 8 * 256), "limit_wgmma": 2 * 4 * (2 * 64 * 256 * 256)}  # of a block's turn
+
+
+def rates(random: bool = True, repeats: int = 5) -> dict[str, float]:
+    """Operations (a multiply or an add) a second by instruction, the best of some launches; those that the chip has.
+
+    "mma AND", "mma XOR" and "wgmma AND", on random bits or on zeros.
+    """
+    arch, _ = here()
+    found = {}
+    for name in BLOCKS:
+        if arch in KERNELS[name].arches:
+            for variant in KERNELS[name].variants:
+                found[f"{name.removeprefix('limit_')} {variant}"] = _rate(name, variant, random, repeats)
+    return found
+
+
+def _rate(name: str, variant: str, random: bool, repeats: int) -> float:
+    import cupy
+
+    arch, multiprocessors = here()
+    blocks = BLOCKS[name] * multiprocessors
+    out = cupy.empty(blocks * int(KERNELS[name].arches[arch]["THREADS"]), np.int32)
+    start, end = cupy.cuda.Event(), cupy.cuda.Event()
+    best = float("inf")
+    for _ in range(repeats + 1):  # the first one loads the kernel and raises the clock
+        start.record()
+        run(name, variant, (blocks,), (out, np.int32(TURNS), np.uint32(12345 * random)))
+        end.record()
+        end.synchronize()
+        best = min(best, cupy.cuda.get_elapsed_time(start, end) / 1e3)
+    return OPS[name] * blocks * TURNS / best
