@@ -18,23 +18,11 @@ from bnnbench.kernels.cuda import backend, launch, naive
 from bnnbench.kernels.cuda.compile import KERNELS
 from bnnbench.kernels.cuda.device import probe
 from bnnbench.kernels.cuda.graph import Graph
-from bnnbench.kernels.cuda.limit import rates
+from bnnbench.kernels.cuda.limit import gpu_seconds, rates
 
 AVAILABLE, REASON = probe()
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not AVAILABLE, reason=REASON)]
 REPEATS = 20
-
-
-def on_gpu(call: Callable[[], Any]) -> float:
-    """Seconds between two events around a call."""
-    import cupy
-
-    start, end = cupy.cuda.Event(), cupy.cuda.Event()
-    start.record()
-    call()
-    end.record()
-    end.synchronize()
-    return float(cupy.cuda.get_elapsed_time(start, end)) / 1e3
 
 
 def measure(benchmark: Any, candidates: dict[str, Callable[[], Any]], ops: float) -> None:
@@ -42,7 +30,7 @@ def measure(benchmark: Any, candidates: dict[str, Callable[[], Any]], ops: float
     spent: dict[str, list[float]] = {name: [] for name in candidates}
     for turn in range(rounds + 2):
         for name, call in candidates.items():
-            taken = on_gpu(call)
+            taken = gpu_seconds(call)
             if turn >= 2:  # the first ones compile and allocate
                 spent[name].append(taken)
     best = max(limits().values(), default=None)

@@ -1,5 +1,8 @@
 """The rate of b1 products that the GPU at hand cannot exceed: its instructions on operands at hand, measured."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from bnnbench.kernels.cuda.compile import KERNELS
@@ -8,6 +11,18 @@ from bnnbench.kernels.cuda.launch import here, run
 TURNS = 20_000
 BLOCKS = {"limit_mma": 8, "limit_wgmma": 1}  # of a multiprocessor
 OPS = {"limit_mma": 4 * 16 * (2 * 16 * 8 * 256), "limit_wgmma": 2 * 4 * (2 * 64 * 256 * 256)}  # of a block's turn
+
+
+def gpu_seconds(call: Callable[[], Any]) -> float:
+    """Seconds between two events around a call."""
+    import cupy
+
+    start, end = cupy.cuda.Event(), cupy.cuda.Event()
+    start.record()
+    call()
+    end.record()
+    end.synchronize()
+    return float(cupy.cuda.get_elapsed_time(start, end)) / 1e3
 
 
 def rates(random: bool = True, repeats: int = 5) -> dict[str, float]:
@@ -30,12 +45,7 @@ def _rate(name: str, variant: str, random: bool, repeats: int) -> float:
     arch, multiprocessors = here()
     blocks = BLOCKS[name] * multiprocessors
     out = cupy.empty(blocks * int(KERNELS[name].arches[arch]["THREADS"]), np.int32)
-    start, end = cupy.cuda.Event(), cupy.cuda.Event()
-    best = float("inf")
-    for _ in range(repeats + 1):  # the first one loads the kernel and raises the clock
-        start.record()
-        run(name, variant, (blocks,), (out, np.int32(TURNS), np.uint32(12345 * random)))
-        end.record()
-        end.synchronize()
-        best = min(best, cupy.cuda.get_elapsed_time(start, end) / 1e3)
+    arguments = (out, np.int32(TURNS), np.uint32(12345 * random))
+    # The first launch loads the kernel and raises the clock.
+    best = min([gpu_seconds(lambda: run(name, variant, (blocks,), arguments)) for _ in range(repeats + 1)][1:])
     return OPS[name] * blocks * TURNS / best

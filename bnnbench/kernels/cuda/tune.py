@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from itertools import product
-from typing import Any
 
 import numpy as np
 
 from bnnbench.kernels.cuda import backend, launch
 from bnnbench.kernels.cuda.compile import MMA, WGMMA
+from bnnbench.kernels.cuda.limit import gpu_seconds
 from bnnbench.kernels.packed import PackedWeights, words_of
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -62,20 +62,9 @@ def _faster(rows: int, columns: int, path: str, other: str, report: Callable[[st
     spent: dict[str, list[float]] = {path: [], other: []}
     for turn in range(REPEATS):
         for name, times in spent.items():
-            seconds = _seconds(lambda name=name: backend.dense(x, packed, table, path=name))  # type: ignore[misc]
+            seconds = gpu_seconds(lambda name=name: backend.dense(x, packed, table, path=name))  # type: ignore[misc]
             if turn >= 3:
                 times.append(seconds)
     here, there = (float(np.median(times)) for times in spent.values())
     report(f"{rows} x {columns} x {INPUTS}: {path} {here * 1e6:.1f} us, {other} {there * 1e6:.1f} us")
     return here < there
-
-
-def _seconds(call: Callable[[], Any]) -> float:
-    import cupy
-
-    start, end = cupy.cuda.Event(), cupy.cuda.Event()
-    start.record()
-    call()
-    end.record()
-    end.synchronize()
-    return float(cupy.cuda.get_elapsed_time(start, end)) / 1e3
