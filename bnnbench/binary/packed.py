@@ -21,7 +21,7 @@ from bnnbench.kernels import PackedBits, PackedPlanes, PackedWeights, Threshold
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d | ShiftBatchNorm
 GEOMETRY = ("is_conv", "stride", "padding", "pool")
-PIXEL_SCALE, PIXEL_SHIFT = 2 / 255, -1.0  # the nets are trained on 2 * pixel / 255 - 1
+SYMMETRIC = (2 / 255, -1.0)  # pixels to [-1, 1]
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,16 @@ class PackedNet:
         self.image = image
 
     @classmethod
-    def from_module(cls, net: nn.Sequential, image: tuple[int, int] | None = None) -> "PackedNet":
+    def from_module(
+        cls, net: nn.Sequential, image: tuple[int, int] | None = None, pixels: tuple[float, float] = SYMMETRIC
+    ) -> "PackedNet":
         """Packs a trained net in the paper's block order: layer, [max-pool], BatchNorm, sign; the last without sign.
 
         BatchNorm may be shift-based (`ShiftBatchNorm`).
-        `image`: height and width of the inputs of a convolutional net. Raises `ValueError` for a net of another form.
+        `image`: height and width of the inputs of a convolutional net. `pixels`: the net was trained on scale * pixel +
+        shift, scale > 0. Raises `ValueError` for a net of another form.
         """
-        return cls(list(_stages(list(_blocks(net)), image)), image)
+        return cls(list(_stages(list(_blocks(net)), image, pixels)), image)
 
     def logits(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
         """[N, D] or [N, H, W, C] -> [N, n_classes]."""
@@ -217,7 +220,7 @@ def _moments(norm: Norm) -> tuple[NDArray[np.float64], ...]:
     return gamma, beta, norm.running_mean.cpu().double().numpy(), norm.running_var.cpu().double().numpy() + norm.eps
 
 
-def _stages(blocks: list[_Block], image: tuple[int, int] | None) -> Iterator[Stage]:
+def _stages(blocks: list[_Block], image: tuple[int, int] | None, pixels: tuple[float, float]) -> Iterator[Stage]:
     size = image
     for index, block in enumerate(blocks):
         last = index + 1 == len(blocks)
@@ -226,7 +229,7 @@ def _stages(blocks: list[_Block], image: tuple[int, int] | None) -> Iterator[Sta
         if last and isinstance(block.layer, BinaryConv2d):
             raise ValueError("PackedNet: the last layer must be dense")
         weights = kernels.prepare(block.layer.weight.detach().cpu())
-        scale, shift = (PIXEL_SCALE, PIXEL_SHIFT) if index == 0 else (1.0, 0.0)
+        scale, shift = pixels if index == 0 else (1.0, 0.0)
         geometry = {"stride": 1, "padding": 0, "pool": 1}
         if isinstance(block.layer, BinaryConv2d):
             if size is None:

@@ -89,7 +89,7 @@ def _compute(plan: Plan, job: Job, folder: Path, progress: Progress | None, chec
 
 def _prepare(job: Job) -> None:
     """Threads and determinism: the same seed gives the same bits at the same number of threads."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[name] = str(job.resources.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch

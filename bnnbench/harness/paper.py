@@ -36,6 +36,7 @@ class ScaleSpec(Section):
     seed_per_job: bool | None = Field(None, description="one job a seed; null: at paper scale only")
     params: dict[str, Any] = {}
     variants: list[str] | None = Field(None, description="the variants that this scale runs; null: all")
+    variant_params: dict[str, dict[str, Any]] = Field({}, description="variant: what it has otherwise at this scale")
     resources: Resources = Resources()
 
 

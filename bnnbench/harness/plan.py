@@ -174,9 +174,10 @@ def _jobs(room: Paper, name: str, config: Config, where: str, data: dict[str, Av
 
 def _cells(room: Paper, name: str, spec: ExperimentSpec, scale: ScaleSpec) -> Iterator[tuple[str, dict[str, Any]]]:
     wanted = scale.variants if scale.variants is not None else list(spec.variants)
-    for variant in wanted:
+    for variant in [*scale.variant_params, *wanted]:
         if variant not in spec.variants:
             raise UserError(f"{room.name}/paper.yaml: {name}: {unknown('variant', variant, sorted(spec.variants))}")
+    for variant in wanted:
         for values in itertools.product(*spec.grid.values()):
             cell = dict(zip(spec.grid, values, strict=True))
             suffix = "".join(f",{key}={value}" for key, value in cell.items())
@@ -184,7 +185,7 @@ def _cells(room: Paper, name: str, spec: ExperimentSpec, scale: ScaleSpec) -> It
                 raise UserError(
                     f"{room.name}/paper.yaml: {name}: grid value in {suffix!r} may hold only A-z 0-9 . _ + -"
                 )
-            yield f"{variant}{suffix}", {**spec.variants[variant], **cell}
+            yield f"{variant}{suffix}", {**spec.variants[variant], **scale.variant_params.get(variant, {}), **cell}
 
 
 def _data_code(dataset: str) -> str:

@@ -9,9 +9,10 @@ import sys
 import numba
 import numpy as np
 import torch
-from interleave import OURS, interleaved
+from interleave import OURS
 
 from bnnbench import kernels
+from bnnbench.harness.stopwatch import interleaved
 from bnnbench.kernels import Threshold
 from bnnbench.kernels.cpu.target import target
 

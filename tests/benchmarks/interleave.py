@@ -1,32 +1,11 @@
-"""Ratios from interleaved rounds: A, B, C, A, B, C... in one process, so that all see the same machine."""
+"""What interleaved timings say: ratios to ours with their intervals."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 OURS = "ours"
-
-
-def interleaved(
-    candidates: Mapping[str, Callable[[], Any]], rounds: int, clock: Callable[[], float] = time.thread_time
-) -> dict[str, list[float]]:
-    """Seconds of `clock` (CPU time of this thread) for each candidate in each round, after one untimed call of each."""
-    for call in candidates.values():
-        call()
-    spent: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(rounds):
-        for name, call in candidates.items():
-            spent[name].append(timed(call, clock))
-    return spent
-
-
-def timed(call: Callable[[], Any], clock: Callable[[], float] = time.thread_time) -> float:
-    """Seconds of `clock` that a call takes."""
-    start = clock()
-    call()
-    return clock() - start
 
 
 def summary(spent: Mapping[str, list[float]], ops: float, limit: float | None, seed: int = 0) -> dict[str, Any]:

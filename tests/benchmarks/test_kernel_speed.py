@@ -18,12 +18,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from interleave import OURS, interleaved, summary, timed
+from interleave import OURS, summary
 
 from bnnbench import kernels
 from bnnbench.binary.layers import BinaryActivation, BinaryLinear
 from bnnbench.binary.packed import PackedNet
+from bnnbench.harness.stopwatch import interleaved, timed
 from bnnbench.kernels import Threshold
+from bnnbench.kernels.cpu import naive
 from bnnbench.kernels.cpu.limit import peak_ops
 from bnnbench.kernels.cpu.target import describe
 
@@ -119,39 +121,11 @@ def threshold(n: int) -> Threshold:
 
 def naive_candidates(a: torch.Tensor, b: torch.Tensor) -> dict[str, Callable[[], Any]]:
     """Equally naive loops over floats and over words: the pair of the paper's Figure 3, on a CPU."""
-    from numba import njit
-
-    @njit(fastmath=True)
-    def naive_float(x: Any, w: Any, out: Any) -> None:
-        for i in range(x.shape[0]):
-            for j in range(w.shape[0]):
-                total = np.float32(0)
-                for k in range(x.shape[1]):
-                    total += x[i, k] * w[j, k]
-                out[i, j] = total
-
-    @njit
-    def naive_xnor(x: Any, w: Any, k: int, out: Any) -> None:
-        for i in range(x.shape[0]):
-            for j in range(w.shape[0]):
-                wrong = np.uint64(0)
-                for word in range(x.shape[1]):
-                    bits = x[i, word] ^ w[j, word]
-                    # the usual sum in halves, which compilers turn into popcnt
-                    bits -= (bits >> np.uint64(1)) & np.uint64(0x5555555555555555)
-                    bits = (bits & np.uint64(0x3333333333333333)) + (
-                        (bits >> np.uint64(2)) & np.uint64(0x3333333333333333)
-                    )
-                    bits = (bits + (bits >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-                    wrong += (bits * np.uint64(0x0101010101010101)) >> np.uint64(56)
-                out[i, j] = k - 2 * np.int64(wrong)
-
     x, w = a.numpy(), b.numpy()
-    out = np.empty((len(x), len(w)), np.float32)
-    px, pw = kernels.pack(x).words, kernels.rows(kernels.prepare(w))[:, 0]
+    px, pw = kernels.pack(x).words, kernels.pack(w).words
     return {
-        "naive float": lambda: naive_float(x, w, out),
-        "naive xnor": lambda: naive_xnor(px, pw, x.shape[1], out),
+        "naive float": lambda: naive.float_matmul(x, w),
+        "naive xnor": lambda: naive.xnor_matmul(px, pw, x.shape[1]),
     }
 
 

@@ -14,11 +14,12 @@ import yaml
 from conftest import forget_registered
 
 from bnnbench.binary.loss import squared_hinge
-from bnnbench.binary.optimize import clip_latent_weights, parameter_groups
 from bnnbench.binary.sign import sign
 from bnnbench.harness import config, plan
 from bnnbench.harness.run import Run
-from bnnbench.papers.binarized.mlp import binary_mlp
+from bnnbench.papers.binarized.nets import convnet, mlp
+from bnnbench.papers.binarized.settings import MLP, ConvNet, Training
+from bnnbench.papers.binarized.training import clip, optimizer_of
 
 
 @pytest.fixture(autouse=True)
@@ -29,35 +30,38 @@ def one_thread() -> Any:
     torch.set_num_threads(before)
 
 
+VARIANTS = [("float", "hardtanh"), ("binary", "relu"), ("binary", "sign"), ("binary", "stochastic-sign")]
+NAMES = ["float", "binaryconnect", "bnn", "bnn-stochastic"]
+
+
 @pytest.mark.benchmark(group="training step, 784-512-512-512-10, batch 100")
-@pytest.mark.parametrize(
-    ("weights", "activation"),
-    [("float", "hardtanh"), ("binary", "relu"), ("binary", "sign"), ("binary", "stochastic-sign")],
-    ids=["float", "binaryconnect", "bnn", "bnn-stochastic"],
-)
-def test_training_step(benchmark: Any, tmp_path: Path, weights: str, activation: str) -> None:
-    run = Run(0, "cpu", tmp_path, lambda name: SimpleNamespace())
-    net = binary_mlp(
-        784,
-        10,
-        width=512,
-        depth=3,
-        weights=weights,
-        activation=activation,
-        gradient_mask=True,
-        dropout=(0.0, 0.0),
-        run=run,
-    )
-    optimizer = torch.optim.Adam(parameter_groups(net, True), lr=1e-3, fused=True)
-    x, labels = torch.randn(100, 784), torch.randint(0, 10, (100,))
+@pytest.mark.parametrize(("weights", "activation"), VARIANTS, ids=NAMES)
+def test_training_step(benchmark: Any, tmp_path: Path, weights: Any, activation: Any) -> None:
+    params = MLP(width=512, weights=weights, activation=activation, dropout_input=0, dropout_hidden=0)
+    net = mlp(784, 10, params, Run(0, "cpu", tmp_path, lambda name: SimpleNamespace()).generator)
+    benchmark(step_of(net, params, torch.randn(100, 784)))
+
+
+@pytest.mark.benchmark(group="training step, ConvNet with 32 maps, batch 50")
+@pytest.mark.parametrize(("weights", "activation"), VARIANTS, ids=NAMES)
+def test_convnet_training_step(benchmark: Any, tmp_path: Path, weights: Any, activation: Any) -> None:
+    params = ConvNet(dataset="cifar10", maps=32, width=256, weights=weights, activation=activation)
+    net = convnet((3, 32, 32), 10, params, Run(0, "cpu", tmp_path, lambda name: SimpleNamespace()).generator)
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = torch.randn(50, 3, 32, 32).to(memory_format=torch.channels_last)
+    benchmark(step_of(net, params, x))
+
+
+def step_of(net: torch.nn.Module, params: Training, x: torch.Tensor) -> Callable[[], None]:
+    optimizer, labels = optimizer_of(net, params), torch.randint(0, 10, (len(x),))
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
         squared_hinge(net(x), labels).backward()
         optimizer.step()
-        clip_latent_weights(net)
+        clip(net, params)
 
-    benchmark(step)
+    return step
 
 
 SIGNS = {"bnnbench": sign, "torch.where": lambda x: torch.where(x >= 0, 1.0, -1.0), "torch.sign": torch.sign}

@@ -12,8 +12,9 @@ from bnnbench.binary.optimize import binary_layers
 from bnnbench.data.dataset import Images, Split
 from bnnbench.harness.run import Run
 from bnnbench.harness.seeds import derive
-from bnnbench.papers.binarized.experiments.mnist_mlp import MnistMLP, mnist_mlp
-from bnnbench.papers.binarized.mlp import binary_mlp
+from bnnbench.papers.binarized.experiments.mnist_mlp import mnist_mlp
+from bnnbench.papers.binarized.nets import mlp
+from bnnbench.papers.binarized.settings import MLP
 from bnnbench.papers.binarized.splits import Splits, classification_splits
 from bnnbench.papers.binarized.training import train
 
@@ -36,20 +37,18 @@ def run(folder: Path, data: Images, seed: int = 0) -> Run:
 
 def test_splits_are_the_papers(tmp_path: Path) -> None:
     data = images(100)
-    splits = classification_splits(data, 60, 30, run(tmp_path, data))
+    splits = classification_splits(MLP(n_train=60, n_validation=30), run(tmp_path, data), images=False)
     pixels = data.splits["train"].x.reshape(100, 784).astype(np.float32) / 255 * 2 - 1
-    assert np.allclose(splits.x_train.numpy(), pixels[:60], atol=1e-6)
-    assert np.allclose(splits.x_validation.numpy(), pixels[70:], atol=1e-6)
+    assert np.allclose(splits.to_input(splits.x_train).numpy(), pixels[:60], atol=1e-6)
+    assert np.allclose(splits.to_input(splits.x_validation).numpy(), pixels[70:], atol=1e-6)
     assert len(splits.x_test) == 40
-    assert splits.x_train.min() >= -1
-    assert splits.x_train.max() <= 1
     assert not splits.warnings
 
 
 @pytest.mark.parametrize("n", [20, 21, 59])
 def test_a_small_data_set_is_split_without_overlap_and_with_a_warning(tmp_path: Path, n: int) -> None:
     data = images(n)
-    splits = classification_splits(data, 50, 10, run(tmp_path, data))
+    splits = classification_splits(MLP(n_train=50, n_validation=10), run(tmp_path, data), images=False)
     assert len(splits.x_train) + len(splits.x_validation) == n
     assert len(splits.x_validation) == n // 4
     assert splits.warnings == [
@@ -57,7 +56,7 @@ def test_a_small_data_set_is_split_without_overlap_and_with_a_warning(tmp_path: 
     ]
 
 
-PARAMS = MnistMLP(
+PARAMS = MLP(
     width=24, depth=2, dropout_input=0.1, dropout_hidden=0.1, n_train=200, n_validation=50, epochs=6, batch_size=16,
     activation="stochastic-sign",
 )  # fmt: skip
@@ -105,8 +104,8 @@ def test_the_test_error_is_that_of_the_best_validation_epoch(tmp_path: Path) -> 
 def test_latent_weights_leave_the_clip_only_without_it(tmp_path: Path) -> None:
     data = images(250)
     params = {**PARAMS.model_dump(), "activation": "sign", "epochs": 3}
-    saved: dict[bool, float] = {}
-    for clip in (True, False):
+    saved: dict[str, float] = {}
+    for clip in ("latent", "none"):
 
         class Keeping(Run):
             def checkpoint(self, step, state):  # type: ignore[no-untyped-def]
@@ -115,16 +114,16 @@ def test_latent_weights_leave_the_clip_only_without_it(tmp_path: Path) -> None:
                 ]
                 saved[clip] = max(weight.abs().max().item() for weight in weights)  # noqa: B023
 
-        mnist_mlp(MnistMLP(**{**params, "clip": clip}), Keeping(0, "cpu", tmp_path / str(clip), lambda name: data))
-    assert saved[True] == 1.0
-    assert saved[False] > 1.0
+        mnist_mlp(MLP(**{**params, "clip": clip}), Keeping(0, "cpu", tmp_path / clip, lambda name: data))
+    assert saved["latent"] == 1.0
+    assert saved["none"] > 1.0
 
 
 def test_a_loss_that_is_not_finite_is_a_divergence(tmp_path: Path) -> None:
     from bnnbench.harness.experiment import Diverged
 
     data = images(250)
-    params = MnistMLP(**{**PARAMS.model_dump(), "weights": "float", "activation": "relu", "learning_rate": 1e38})
+    params = MLP(**{**PARAMS.model_dump(), "weights": "float", "activation": "relu", "learning_rate": 1e38})
     with pytest.raises(Diverged, match=r"is (nan|inf)"):
         mnist_mlp(params, run(tmp_path, data))
 
@@ -148,7 +147,7 @@ def test_the_whole_training_is_the_papers(tmp_path: Path) -> None:
     weights = [generator.uniform(-1, 1, size) for size in sizes]
     for layer, weight in zip(binary_layers(net), weights, strict=True):
         layer.weight.data = torch.from_numpy(weight.copy())
-    params = MnistMLP(epochs=epochs, batch_size=batch, learning_rate=0.02, learning_rate_ratio=0.1)
+    params = MLP(epochs=epochs, batch_size=batch, learning_rate=0.02, learning_rate_ratio=0.1)
     found = train(net, splits, params, Run(7, "cpu", tmp_path, lambda name: None))
 
     reference = NumpyBNN(weights)
@@ -188,7 +187,17 @@ def test_the_whole_training_is_the_papers(tmp_path: Path) -> None:
         {"activation": "sign"},
         {"gradient_mask": False},
         {"scale_learning_rate": False},
-        {"clip": False},
+        {"clip": "none"},
+        {"clip": "all"},
+        {"norm": "shift"},
+        {"norm": "shift-paper"},
+        {"optimizer": "shift-adamax"},
+        {"optimizer": "shift-adamax-paper"},
+        {"scale_gammas": True},
+        {"round_scale": True},
+        {"halve_every": 2},
+        {"preprocessing": "standardize"},
+        {"preprocessing": "zca"},
         {"width": 25},
         {"depth": 3},
         {"dropout_input": 0.3},
@@ -205,9 +214,9 @@ def test_every_parameter_has_an_effect(tmp_path: Path, change: dict[str, object]
     data = images(250)
     torch.manual_seed(0)
     values = {**PARAMS.model_dump(), "learning_rate": 0.03}  # large enough for latent weights to reach the clip
-    base = mnist_mlp(MnistMLP.model_validate(values), run(tmp_path / "base", data))
+    base = mnist_mlp(MLP.model_validate(values), run(tmp_path / "base", data))
     torch.manual_seed(0)
-    other = mnist_mlp(MnistMLP.model_validate({**values, **change}), run(tmp_path / "other", data))
+    other = mnist_mlp(MLP.model_validate({**values, **change}), run(tmp_path / "other", data))
 
     def curve(name: str) -> list[tuple[float, float]]:
         from bnnbench.harness import history
@@ -220,21 +229,19 @@ def test_every_parameter_has_an_effect(tmp_path: Path, change: dict[str, object]
 
 def test_inputs_and_labels_belong_together(tmp_path: Path) -> None:
     data = images(100)
-    splits = classification_splits(data, 60, 30, run(tmp_path, data))
+    splits = classification_splits(MLP(n_train=60, n_validation=30), run(tmp_path, data), images=False)
     for x, y in (
         (splits.x_train, splits.y_train),
         (splits.x_validation, splits.y_validation),
         (splits.x_test, splits.y_test),
     ):
-        rows = x.view(-1, 28, 28).eq(1.0).all(dim=2)  # the white row that tells the class
+        rows = splits.to_input(x).view(-1, 28, 28).eq(1.0).all(dim=2)  # the white row that tells the class
         assert torch.equal(rows.double().argmax(dim=1), y)
 
 
 def test_the_net_is_built_as_the_paper_orders_it(tmp_path: Path) -> None:
-    net = binary_mlp(
-        5, 3, width=7, depth=2, weights="binary", activation="sign", gradient_mask=False, dropout=(0.2, 0.5),
-        run=run(tmp_path, images(20)),
-    )  # fmt: skip
+    params = MLP(width=7, depth=2, gradient_mask=False)
+    net = mlp(5, 3, params, run(tmp_path, images(20)).generator)
     block = ["BinaryLinear", "BatchNorm1d", "BinaryActivation", "Dropout"]
     assert [type(module).__name__ for module in net] == ["Dropout", *block, *block, "BinaryLinear", "BatchNorm1d"]
     assert [module.p for module in net if isinstance(module, torch.nn.Dropout)] == [0.2, 0.5, 0.5]

@@ -1,17 +1,31 @@
-"""Training, validation and test tensors of an image data set, as the authors' code splits and scales it."""
+"""Training, validation and test images of a data set, as the authors' code splits and scales them."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bnnbench.harness.run import Run
+from bnnbench.papers.binarized import preprocess
+from bnnbench.papers.binarized.settings import Training
+
+SVHN_VALIDATION = {"train": 400, "extra": 200}  # images of each class
+
+
+def _identity(x: Tensor) -> Tensor:
+    return x
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Inputs float32 [N, D] in [-1, 1] and labels int64 [N], on the device of the run."""
+    """Images [N, ...] and labels int64 [N] on the device of the run; `to_input` makes of images what a net takes.
+
+    pixels: scale and shift of that where it is an affine map of unsigned 8-bit pixels. shape: of one image, (C, H, W).
+    """
 
     x_train: Tensor
     y_train: Tensor
@@ -20,36 +34,139 @@ class Splits:
     x_test: Tensor
     y_test: Tensor
     n_classes: int
+    to_input: Callable[[Tensor], Tensor] = _identity
+    pixels: tuple[float, float] | None = None
+    shape: tuple[int, int, int] = (1, 1, 1)
     warnings: list[str] = field(default_factory=list)
 
-    @property
-    def n_features(self) -> int:
-        """Inputs of one example."""
-        return self.x_train.shape[1]
 
+def classification_splits(params: Training, run: Run, *, images: bool) -> Splits:
+    """The splits of `params.dataset`; inputs are [N, C, H, W] with `images`, else [N, D].
 
-def classification_splits(images: Any, n_train: int, n_validation: int, run: Run) -> Splits:
-    """The first `n_train` images train, the last `n_validation` of the training set validate, as in the paper.
+    The first `n_train` images train, the last `n_validation` of the training set validate, as in the paper. SVHN with
+    its `extra` images validates on 400 and 200 images of each class from `train` and `extra`, and trains on what is
+    left of both, or on `n_train` of them. Seeds share the split, so intervals over seeds do not cover the choice of
+    images.
 
     A data set too small for both (a bundled stand-in) gives its last quarter to validation and the rest to training,
-    with a warning. Seeds share the split, so intervals over seeds do not cover the choice of images.
+    with a warning.
     """
-    train, test = images.splits["train"], images.splits["test"]
-    warnings: list[str] = []
+    data = run.data(params.dataset)
+    (train, validation), warnings = _divided(data, params)
+    test = (data.splits["test"].x[: params.n_test], data.splits["test"].y[: params.n_test])
+    x_train = _images(train[0], run)
+    splits = Splits(
+        x_train,
+        _labels(train[1], run),
+        _images(validation[0], run),
+        _labels(validation[1], run),
+        _images(test[0], run),
+        _labels(test[1], run),
+        n_classes=len(data.classes),
+        shape=(x_train.shape[3], x_train.shape[1], x_train.shape[2]),
+        warnings=warnings,
+    )
+    return _prepared(splits, params.preprocessing, images)
+
+
+Part = tuple[NDArray[np.uint8], NDArray[np.int64]]
+
+
+def _divided(data: Any, params: Training) -> tuple[tuple[Part, Part], list[str]]:
+    if "extra" in data.splits:
+        return _divided_svhn(data, params.n_train), []
+    train, n_train, n_validation = data.splits["train"], params.n_train, params.n_validation
+    warnings = []
     if len(train) < n_train + n_validation:
         wanted, total = f"{n_train} + {n_validation}", len(train)
         n_validation = total // 4
         n_train = total - n_validation
         warnings = [f"the data set has {total} training images, not {wanted}: {n_train} train, {n_validation} validate"]
-    return Splits(
-        *_tensors(train.x[:n_train], train.y[:n_train], run),
-        *_tensors(train.x[-n_validation:], train.y[-n_validation:], run),
-        *_tensors(test.x, test.y, run),
-        n_classes=len(images.classes),
-        warnings=warnings,
+    validation = train.x[-n_validation:], train.y[-n_validation:]
+    return ((train.x[:n_train], train.y[:n_train]), validation), warnings
+
+
+def _divided_svhn(data: Any, n_train: int) -> tuple[Part, Part]:
+    chosen: list[Part] = []
+    rest: list[Part] = []
+    for name, count in SVHN_VALIDATION.items():
+        split = data.splits[name]
+        validates = np.zeros(len(split), bool)
+        for label in range(len(data.classes)):
+            validates[np.flatnonzero(split.y == label)[:count]] = True
+        chosen.append((split.x[validates], split.y[validates]))
+        rest.append((split.x[~validates], split.y[~validates]))
+    x, y = _joined(rest)
+    return (x[:n_train], y[:n_train]), _joined(chosen)
+
+
+def _joined(parts: Sequence[Part]) -> Part:
+    return np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
+
+
+def _images(x: Any, run: Run) -> Tensor:
+    """Pixels uint8 [N, H, W, C] on the device."""
+    pixels = torch.as_tensor(x).to(run.device)
+    return pixels if pixels.ndim == 4 else pixels[..., None]
+
+
+def _labels(y: Any, run: Run) -> Tensor:
+    return torch.as_tensor(y).to(run.device, torch.int64)
+
+
+def _prepared(splits: Splits, preprocessing: str, images: bool) -> Splits:
+    """With `to_input`: pixels stay 8 bits until they are used where that is possible, a quarter of the memory."""
+
+    def arranged(x: Tensor) -> Tensor:
+        return x.permute(0, 3, 1, 2) if images else x.flatten(1)
+
+    if preprocessing in ("scale", "standardize"):
+        scale, shift = (2 / 255, -1.0) if preprocessing == "scale" else _standard(splits.x_train)
+        return replace(
+            splits, pixels=(scale, shift), to_input=lambda x: arranged(x).to(torch.float32).mul_(scale).add_(shift)
+        )
+    maps = _transform(splits.x_train, preprocessing)
+    return replace(
+        splits,
+        x_train=maps(splits.x_train),
+        x_validation=maps(splits.x_validation),
+        x_test=maps(splits.x_test),
+        to_input=arranged,
     )
 
 
-def _tensors(x: Any, y: Any, run: Run) -> tuple[Tensor, Tensor]:
-    pixels = torch.as_tensor(x).flatten(1).to(run.device, torch.float32)
-    return pixels.mul_(2 / 255).sub_(1), torch.as_tensor(y).to(run.device, torch.int64)
+def _standard(x: Tensor) -> tuple[float, float]:
+    """Scale and shift of (pixel / 255 - mean) / deviation, over all pixels of the training images."""
+    counts = torch.bincount(x.flatten().long(), minlength=256).double()
+    values = torch.arange(256, dtype=torch.float64, device=x.device) / 255
+    mean = ((counts * values).sum() / counts.sum()).item()
+    deviation = ((counts * (values - mean) ** 2).sum() / counts.sum()).sqrt().item()
+    return 1 / 255 / deviation, -mean / deviation
+
+
+def _transform(x_train: Tensor, preprocessing: str) -> Callable[[Tensor], Tensor]:
+    """What becomes of pixels [N, H, W, C], as the Torch7 code does it; statistics are those of the training images."""
+
+    def unit(x: Tensor) -> Tensor:
+        return x.to(torch.float32) / 255
+
+    if preprocessing == "gcn-lcn":
+        return lambda x: _own_scale(_channels_last(preprocess.local_contrast, preprocess.contrast(unit(x))))
+    first = preprocess.contrast if preprocessing == "gcn-zca" else _identity
+    seen = first(unit(x_train))
+    whiten = preprocess.whitening(seen)
+    if preprocessing != "zca-twice":
+        return lambda x: whiten(first(unit(x)))
+    again = preprocess.whitening(whiten(seen), bias=1e-5)
+    return lambda x: again(whiten(unit(x)))
+
+
+def _channels_last(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    parts = [function(part.permute(0, 3, 1, 2)).permute(0, 2, 3, 1) for part in x.split(preprocess.CHUNK)]
+    return torch.cat(parts).contiguous()
+
+
+def _own_scale(x: Tensor) -> Tensor:
+    """Divided by the largest value of its split, then standardized, as an undefined name in the Torch7 code has it."""
+    x = x / x.max()
+    return (x - x.mean()) / x.std(correction=0)

@@ -1,37 +1,22 @@
-"""The authors' training loop: Adam with scaled rates, clipping, exponential decay, choice by validation."""
+"""The authors' training loop: scaled rates, clipping, decay once an epoch, choice of an epoch by validation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from bnnbench.binary.adamax import ShiftAdaMax
 from bnnbench.binary.loss import squared_hinge
 from bnnbench.binary.optimize import binary_layers, clip_latent_weights, parameter_groups, set_learning_rate
 from bnnbench.harness.run import Run
 from bnnbench.metrics.classification import confusion, error_rate
+from bnnbench.papers.binarized.settings import Training
 from bnnbench.papers.binarized.splits import Splits
 
-EVALUATION_BATCH = 2000
+EVALUATION_BATCH = 1000
 CONVERGED = 1.0  # points of validation error above the lowest that count as converged
-
-
-class TrainingParams(Protocol):
-    """What training reads of an experiment's parameters."""
-
-    @property
-    def epochs(self) -> int: ...  # noqa: D102
-    @property
-    def batch_size(self) -> int: ...  # noqa: D102
-    @property
-    def learning_rate(self) -> float: ...  # noqa: D102
-    @property
-    def learning_rate_ratio(self) -> float: ...  # noqa: D102
-    @property
-    def scale_learning_rate(self) -> bool: ...  # noqa: D102
-    @property
-    def clip(self) -> bool: ...  # noqa: D102
 
 
 @dataclass
@@ -40,47 +25,64 @@ class Progress:
 
     validation_error: float = 100.0
     best_epoch: int = 0
-    test_error: float = 100.0
-    confusion: list[list[int]] = field(default_factory=list)
     curve: list[float] = field(default_factory=list)
     train_loss: float = 0.0
 
 
 @dataclass(frozen=True)
 class Trained:
-    """Metrics and tables of a trained net."""
+    """Metrics and tables of a trained net; `outputs` [N, C] are those of the test images."""
 
     metrics: Mapping[str, float]
     tables: Mapping[str, Mapping[str, Sequence[Any]]]
+    outputs: Tensor
 
 
-def train(net: nn.Module, splits: Splits, params: TrainingParams, run: Run) -> Trained:
-    """Trains `net` in place for `params.epochs`; the test error is that of the best validation epoch.
+def train(net: nn.Module, splits: Splits, params: Training, run: Run) -> Trained:
+    """Trains `net` for `params.epochs` and leaves it as it was at the best validation epoch, which is then tested.
 
-    The learning rate of epoch e is `learning_rate * ratio^(e / epochs)`, set once an epoch. As in the authors' code the
-    last incomplete batch of an epoch is dropped, and ties in validation go to the later epoch.
+    The learning rate is set once an epoch. As in the authors' code the last incomplete batch of an epoch is dropped,
+    and ties in validation go to the later epoch.
     """
-    optimizer = torch.optim.Adam(
-        parameter_groups(net, params.scale_learning_rate), lr=params.learning_rate, betas=(0.9, 0.999), fused=True
-    )
+    optimizer = optimizer_of(net, params)
     progress, first = Progress(), 0
+    best = _copy(net)
     if (restored := run.restore()) is not None:
-        last, state = restored
+        first, state = restored
         net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
-        progress, first = Progress(**state["progress"]), last
+        progress, best = Progress(**state["progress"]), dict(state["best"])
     for epoch in run.steps(params.epochs, start=first):
-        set_learning_rate(optimizer, params.learning_rate * params.learning_rate_ratio ** (epoch / params.epochs))
+        set_learning_rate(optimizer, params.rate(epoch))
         progress.train_loss = _epoch(net, optimizer, splits, params, run)
-        _choose(net, splits, progress, epoch + 1, params, run)
-        run.checkpoint(
-            epoch + 1,
-            lambda: {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "progress": vars(progress).copy()},
-        )
-    return _summary(net, progress)
+        if _validate(net, splits, progress, epoch + 1, run):
+            best = _copy(net)
+        state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "best": best}
+        run.checkpoint(epoch + 1, lambda state=state: {**state, "progress": vars(progress).copy()})  # type: ignore[misc]
+    metrics = _metrics(net, progress)
+    net.load_state_dict(best)
+    outputs = predict(net, splits, splits.x_test)
+    return Trained(
+        {**metrics, "test_error": error_rate(outputs, splits.y_test)},
+        {"confusion": _confusion(outputs, splits.y_test)},
+        outputs,
+    )
 
 
-def _epoch(net: nn.Module, optimizer: torch.optim.Adam, splits: Splits, params: TrainingParams, run: Run) -> float:
+def optimizer_of(net: nn.Module, params: Training) -> torch.optim.Optimizer:
+    """Adam as in the Theano code, or the shift-based AdaMax of the Torch7 code; rates are set once an epoch."""
+    groups = parameter_groups(net, params.scale_learning_rate, params.round_scale, params.scale_gammas)
+    if params.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=params.learning_rate, betas=(0.9, 0.999), fused=True)
+    variant = "paper" if params.optimizer == "shift-adamax-paper" else "code"
+    return ShiftAdaMax(groups, lr=params.learning_rate, variant=variant)  # type: ignore[arg-type]
+
+
+def _copy(net: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in net.state_dict().items()}
+
+
+def _epoch(net: nn.Module, optimizer: torch.optim.Optimizer, splits: Splits, params: Training, run: Run) -> float:
     net.train()
     batch = min(params.batch_size, len(splits.x_train))
     order = torch.randperm(len(splits.x_train), generator=run.generator("batches")).to(splits.x_train.device)
@@ -88,38 +90,46 @@ def _epoch(net: nn.Module, optimizer: torch.optim.Adam, splits: Splits, params: 
     n_batches = len(order) // batch
     for indices in torch.split(order[: n_batches * batch], batch):
         optimizer.zero_grad(set_to_none=True)
-        loss = squared_hinge(net(splits.x_train[indices]), splits.y_train[indices])
+        loss = squared_hinge(net(splits.to_input(splits.x_train[indices])), splits.y_train[indices])
         loss.backward()
         optimizer.step()
-        if params.clip:
-            clip_latent_weights(net)
+        clip(net, params)
         total += loss.detach()
     return total.item() / n_batches
 
 
-def _choose(net: nn.Module, splits: Splits, progress: Progress, epoch: int, params: TrainingParams, run: Run) -> None:
-    outputs = predict(net, splits.x_validation)
+@torch.no_grad()
+def clip(net: nn.Module, params: Training) -> None:
+    """Clips to [-1, 1] what `params.clip` says."""
+    if params.clip == "latent":
+        clip_latent_weights(net)
+    elif params.clip == "all":
+        torch._foreach_clamp_min_(list(net.parameters()), -1)
+        torch._foreach_clamp_max_(list(net.parameters()), 1)
+
+
+def _validate(net: nn.Module, splits: Splits, progress: Progress, epoch: int, run: Run) -> bool:
+    """Logs an epoch; whether it is the best so far."""
+    outputs = predict(net, splits, splits.x_validation)
     error = error_rate(outputs, splits.y_validation)
     loss = squared_hinge(outputs, splits.y_validation).item()
     run.log(epoch, train_loss=progress.train_loss, validation_error=error, validation_loss=loss)
     progress.curve.append(error)
-    if error <= progress.validation_error:
-        outputs = predict(net, splits.x_test)
-        progress.validation_error, progress.best_epoch = error, epoch
-        progress.test_error = error_rate(outputs, splits.y_test)
-        progress.confusion = confusion(outputs, splits.y_test).tolist()
+    if error > progress.validation_error:
+        return False
+    progress.validation_error, progress.best_epoch = error, epoch
+    return True
 
 
 @torch.no_grad()
-def predict(net: nn.Module, x: Tensor) -> Tensor:
-    """Outputs [N, C] in evaluation mode, in batches."""
+def predict(net: nn.Module, splits: Splits, x: Tensor) -> Tensor:
+    """Outputs [N, C] for images in evaluation mode, in batches."""
     net.eval()
-    return torch.cat([net(part) for part in torch.split(x, EVALUATION_BATCH)])
+    return torch.cat([net(splits.to_input(part)) for part in torch.split(x, EVALUATION_BATCH)])
 
 
-def _summary(net: nn.Module, progress: Progress) -> Trained:
+def _metrics(net: nn.Module, progress: Progress) -> dict[str, float]:
     metrics = {
-        "test_error": progress.test_error,
         "validation_error": progress.validation_error,
         "best_epoch": float(progress.best_epoch),
         "train_loss": progress.train_loss,
@@ -128,15 +138,17 @@ def _summary(net: nn.Module, progress: Progress) -> Trained:
     latent = [layer.weight.detach().abs().flatten() for layer in binary_layers(net)]
     if latent:
         metrics["saturated"] = 100.0 * (torch.cat(latent) > 0.99).double().mean().item()
-    classes = range(len(progress.confusion))
-    tables = {
-        "confusion": {
-            "label": [label for label in classes for _ in classes],
-            "predicted": [guess for _ in classes for guess in classes],
-            "count": [progress.confusion[label][guess] for label in classes for guess in classes],
-        }
+    return metrics
+
+
+def _confusion(outputs: Tensor, labels: Tensor) -> dict[str, list[int]]:
+    counts = confusion(outputs, labels).tolist()
+    classes = range(len(counts))
+    return {
+        "label": [label for label in classes for _ in classes],
+        "predicted": [guess for _ in classes for guess in classes],
+        "count": [counts[label][guess] for label in classes for guess in classes],
     }
-    return Trained(metrics, tables)
 
 
 def _first_within(curve: Sequence[float], bound: float) -> int:

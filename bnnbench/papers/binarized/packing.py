@@ -1,0 +1,116 @@
+"""A trained net on packed bits beside itself: the paper's claim that nothing but the speed changes."""
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bnnbench.binary.layers import BinaryConv2d, BinaryLinear
+from bnnbench.binary.packed import PackedNet
+from bnnbench.binary.sign import sign
+from bnnbench.papers.binarized.settings import Training
+from bnnbench.papers.binarized.splits import Splits
+
+
+def packs(params: Training, splits: Splits) -> bool:
+    """Whether a net of these settings runs on bits: binary throughout, and fed with an affine map of 8-bit pixels."""
+    return params.weights == "binary" and params.activation.endswith("sign") and splits.pixels is not None
+
+
+def packed(net: nn.Sequential, splits: Splits) -> PackedNet:
+    """The net in evaluation on packed bits; it takes what `pixels` gives."""
+    assert splits.pixels is not None
+    return PackedNet.from_module(net, splits.shape[1:] if _is_conv(net) else None, splits.pixels)
+
+
+def agreement(net: nn.Sequential, splits: Splits, outputs: Tensor) -> dict[str, float]:
+    """Metrics of the packed net on all test images; `outputs` [N, C] are the net's own, in float32.
+
+    A float32 net may decide otherwise where its rounding crosses a threshold, so images on which the two differ are
+    put to the net in float64, which is the definition.
+    """
+    fast = packed(net, splits)
+    classes = torch.from_numpy(fast.predict(pixels(net, splits.x_test))).to(outputs.device)
+    differ = (classes != outputs.argmax(1)).nonzero().flatten()
+    return {
+        "packed_disagreements_float32": float(len(differ)),
+        "packed_disagreements": float((exact(net, splits, splits.x_test[differ]) != classes[differ]).sum()),
+        "memory_ratio": fast.float_weight_bytes / fast.weight_bytes,
+    }
+
+
+def pixels(net: nn.Sequential, x: Tensor) -> NDArray[np.uint8]:
+    """Images [N, H, W, C] as the packed net takes them."""
+    found: NDArray[np.uint8] = x.cpu().numpy()
+    return found if _is_conv(net) else found.reshape(len(found), -1)
+
+
+@torch.no_grad()
+def exact(net: nn.Sequential, splits: Splits, x: Tensor) -> Tensor:
+    """Classes [N] of images in float64 arithmetic."""
+    assert splits.pixels is not None
+    scale, shift = splits.pixels
+    inputs = x.double() * scale + shift
+    inputs = inputs.permute(0, 3, 1, 2) if _is_conv(net) else inputs.flatten(1)
+    classes: Tensor = copy.deepcopy(net).double().eval()(inputs).argmax(1)
+    return classes
+
+
+def _is_conv(net: nn.Sequential) -> bool:
+    return any(isinstance(module, nn.Flatten) for module in net)
+
+
+def on_bits(net: nn.Sequential, splits: Splits, x: Tensor) -> Callable[[], object]:
+    """Classifies the images in one batch on packed bits, from pixels on."""
+    fast, given = packed(net, splits), pixels(net, x)
+    return lambda: fast.predict(given, batch=len(given))
+
+
+def library(net: nn.Sequential, splits: Splits, x: Tensor) -> Callable[[], object]:
+    """Classifies the images in one batch by torch in float32; the signs of the weights are taken beforehand."""
+    plain = nn.Sequential(*(_plain(module) for module in net)).eval()
+    inputs = splits.to_input(x)
+
+    @torch.no_grad()
+    def classify() -> Tensor:
+        return plain(inputs).argmax(1)  # type: ignore[no-any-return]
+
+    return classify
+
+
+def naive(net: nn.Sequential, splits: Splits, x: Tensor) -> Callable[[], object]:
+    """Classifies the images with the paper's baseline kernel in float32 for every product, on a CPU."""
+    from bnnbench.kernels.cpu.naive import float_matmul
+
+    modules = [_plain(module).eval() for module in net]
+    inputs = splits.to_input(x)
+
+    @torch.no_grad()
+    def classify() -> Tensor:
+        h = inputs
+        for module in modules:
+            if isinstance(module, nn.Linear):
+                h = torch.from_numpy(float_matmul(h.numpy(), module.weight.numpy()))
+            else:
+                h = module(h)
+        return h.argmax(1)
+
+    return classify
+
+
+def _plain(module: nn.Module) -> nn.Module:
+    """A copy of a binary layer whose weights are signs once and for all; other modules as they are."""
+    if not isinstance(module, BinaryLinear | BinaryConv2d):
+        return module
+    weight = sign(module.weight.detach())
+    fan_out, fan_in = weight.shape[:2]
+    plain: nn.Linear | nn.Conv2d
+    if isinstance(module, BinaryLinear):
+        plain = nn.Linear(fan_in, fan_out, bias=False)
+    else:
+        plain = nn.Conv2d(fan_in, fan_out, weight.shape[2], module.stride, module.padding, bias=False)
+    plain.weight = nn.Parameter(weight, requires_grad=False)
+    return plain
