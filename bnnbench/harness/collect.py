@@ -207,6 +207,7 @@ class Results:
     metrics: "pd.DataFrame"
     jobs: "pd.DataFrame"
     history: "pd.DataFrame"
+    folder: Path
 
     @classmethod
     def load(cls, plan: Plan, experiments: Iterable[str]) -> "Results":
@@ -221,7 +222,7 @@ class Results:
             ]
             parts = [part for part in parts if len(part)]
             frames[name] = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(columns))
-        return cls(plan.config.scale, frames["results"], frames["jobs"], frames["history"])
+        return cls(plan.config.scale, frames["results"], frames["jobs"], frames["history"], plan.config.folder())
 
     def values(self, experiment: str, variant: str, metric: str) -> dict[int, float]:
         """The metric of each seed that finished; raises `NotRun` with the reason where there is none."""
@@ -245,6 +246,29 @@ class Results:
             raise NotRun(f"{experiment}: {first} and {second} share no seed")
         lost = min(self._planned(experiment, first), self._planned(experiment, second)) - len(shared)
         return replace(mean_interval([a[seed] - b[seed] for seed in shared]), lost=lost)
+
+    def between(self, experiment: str, variant: str, first: str, second: str) -> Interval:
+        """Interval of `first - second`, two metrics of one variant, over its seeds."""
+        a, b = self.values(experiment, variant, first), self.values(experiment, variant, second)
+        shared = sorted(a.keys() & b.keys())
+        if not shared:
+            raise NotRun(f"{experiment}/{variant}: no seed has {first} and {second}")
+        lost = self._planned(experiment, variant) - len(shared)
+        return replace(mean_interval([a[seed] - b[seed] for seed in shared]), lost=lost)
+
+    def table(self, experiment: str, variant: str, name: str) -> "pd.DataFrame":
+        """A table that the jobs of a variant left, with a column `seed`; raises `NotRun` where there is none."""
+        import pandas as pd
+
+        jobs = self.of(self.jobs, experiment, variant)
+        parts = [
+            pd.read_parquet(path).assign(seed=int(path.parent.name.removeprefix("seed-")))
+            for job, key in zip(jobs["job"], jobs["key"], strict=True)
+            for path in sorted((self.folder / job / key / "tables").glob(f"seed-*/{name}.parquet"))
+        ]
+        if not parts:
+            raise NotRun(f"{experiment}/{variant}: {self._why_not(experiment, variant, name)}")
+        return pd.concat(parts, ignore_index=True)
 
     def _planned(self, experiment: str, variant: str) -> int:
         return int(self.of(self.jobs, experiment, variant)["seeds"].sum())

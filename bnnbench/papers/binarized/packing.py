@@ -36,6 +36,7 @@ def agreement(net: nn.Sequential, splits: Splits, outputs: Tensor) -> dict[str, 
     classes = torch.from_numpy(fast.predict(pixels(net, splits.x_test))).to(outputs.device)
     differ = (classes != outputs.argmax(1)).nonzero().flatten()
     return {
+        "packed_error": 100.0 * (classes != splits.y_test).double().mean().item(),
         "packed_disagreements_float32": float(len(differ)),
         "packed_disagreements": float((exact(net, splits, splits.x_test[differ]) != classes[differ]).sum()),
         "memory_ratio": fast.float_weight_bytes / fast.weight_bytes,

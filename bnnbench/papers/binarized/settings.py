@@ -13,6 +13,7 @@ METRICS = (
     Metric("epochs_to_converge", "epochs", False, description="first epoch within 1 point of the lowest"),
     Metric("train_loss", "", False, description="squared hinge loss of the last epoch"),
     Metric("saturated", "%", description="latent weights with |w| > 0.99 after training"),
+    Metric("packed_error", "%", False, description="test error of the packed net"),
     Metric("packed_disagreements", "images", False, description="test images that the packed net classifies otherwise"),
     Metric("packed_disagreements_float32", "images", False, description="the same against float32, which rounds"),
     Metric("memory_ratio", "x", True, description="bytes of the weights in float32 over those of the packed net"),
