@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bnnbench.harness import collect, config, execute, plan, registry
 from bnnbench.harness.claim import Claim, Evidence, all_of, at_least, at_most, judge, more_than
-from bnnbench.harness.collect import Results
+from bnnbench.harness.collect import NotRun, Results
 from bnnbench.harness.statistics import Interval, mean_interval
 
 bounds = st.floats(-10, 10)
@@ -64,6 +64,23 @@ def test_paired_differences_cancel_what_seeds_share(results: plan.Plan) -> None:
     assert difference.n == 3
     spread = loaded.interval("toy/walk", "plain", "end")
     assert spread.half_width > 0.1
+
+
+def test_tables_of_all_seeds_are_read_back(results: plan.Plan) -> None:
+    loaded = Results.load(results, ["toy/walk"])
+    table = loaded.table("toy/walk", "shifted", "path").set_index("seed")["end"]
+    ends = loaded.values("toy/walk", "shifted", "end")
+    assert table.to_dict() == pytest.approx({seed: end - 2 for seed, end in ends.items()})
+    with pytest.raises(NotRun, match="toy/walk/shifted: has no paths"):
+        loaded.table("toy/walk", "shifted", "paths")
+
+
+def test_two_metrics_of_a_variant_are_paired(results: plan.Plan) -> None:
+    loaded = Results.load(results, ["toy/walk"])
+    same = loaded.between("toy/walk", "plain", "end", "end")
+    assert (same.mean, same.half_width, same.n) == (0, 0, 3)
+    with pytest.raises(NotRun, match="has no start"):
+        loaded.between("toy/walk", "plain", "end", "start")
 
 
 def test_a_claim_of_another_package_is_judged(results: plan.Plan) -> None:

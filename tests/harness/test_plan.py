@@ -123,6 +123,18 @@ def test_a_grid_is_crossed_with_the_variants(toy: Path) -> None:
     assert (job.params.steps, job.params.pause, job.params.shift) == (3, 0.5, 2.0)  # type: ignore[attr-defined]
 
 
+def test_a_scale_may_set_a_variant_apart(toy: Path) -> None:
+    path = toy / "toy_paper" / "paper.yaml"
+    spec = yaml.safe_load(path.read_text())
+    spec["experiments"]["walk"]["scales"]["smoke"]["variant_params"] = {"shifted": {"steps": 7, "shift": 3.0}}
+    path.write_text(yaml.safe_dump(spec, sort_keys=False))
+    forget_registered()
+    found = {job.variant: job.params.model_dump() for job in make(experiments=["toy/walk"]).jobs}
+    assert (found["plain"]["steps"], found["plain"]["shift"]) == (20, 0.0)
+    assert (found["shifted"]["steps"], found["shifted"]["shift"]) == (7, 3.0)
+    assert make(scale="laptop").job("toy/walk/shifted").params.model_dump()["steps"] == 40
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -134,6 +146,10 @@ def test_a_grid_is_crossed_with_the_variants(toy: Path) -> None:
         (lambda spec: spec["experiments"]["walk"].update(module="nowhere"), "declares no experiment toy/walk"),
         (lambda spec: spec["experiments"]["walk"]["variants"].update({"a/b": {}}), "name 'a/b' may hold only"),
         (lambda spec: spec["experiments"]["walk"]["scales"]["smoke"].update(variants=["x"]), "no variant 'x'"),
+        (
+            lambda spec: spec["experiments"]["walk"]["scales"]["smoke"].update(variant_params={"x": {}}),
+            "no variant 'x'",
+        ),
     ],
 )
 def test_a_mistake_in_a_paper_is_one_line(toy: Path, change: Any, message: str) -> None:
@@ -155,7 +171,8 @@ def test_missing_data_and_missing_gpus_skip_with_the_reason(monkeypatch: pytest.
     assert "bnnbench data fetch cifar10" in jobs[-1].skip
     assert not jobs[0].skip
     monkeypatch.setattr("bnnbench.harness.device._installed", lambda: 0)
-    binarized = plan.make(config.validate({"scale": "paper", "papers": ["binarized"]}, "file"), "file").jobs
+    chosen = {"scale": "paper", "experiments": ["binarized/mnist-mlp"]}
+    binarized = plan.make(config.validate(chosen, "file"), "file").jobs
     assert all("needs a GPU" in job.skip for job in binarized)
     on_cpu = plan.make(config.validate({"scale": "paper", "device": "cpu"}, "file"), "file").jobs
     assert all("GPU" not in job.skip and job.device == "cpu" for job in on_cpu)
