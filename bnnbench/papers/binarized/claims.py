@@ -4,6 +4,7 @@ from bnnbench.harness.claim import Evidence, all_of, at_least, at_most, claim, m
 from bnnbench.harness.collect import Results
 
 MNIST = "binarized/mnist-mlp"
+IMAGENET = "binarized/imagenet"
 FULL = ("laptop", "paper")
 
 
@@ -106,3 +107,29 @@ def mnist_error(results: Results) -> Evidence:
     """Only the published setting can show the published number."""
     error = results.interval(MNIST, "bnn", "test_error")
     return all_of(at_most("test error", error, 1.26, "%"), at_least("test error", error, 0.66, "%"))
+
+
+@claim(
+    "imagenet-one-bit-costs",
+    "On photographs one bit costs accuracy: the binarized AlexNet's top-1 accuracy is below the real-valued one's.",
+    source="ImageNet results of the QNN companion (41.8 against 56.6 %, the latter unverified)",
+    experiments=[IMAGENET],
+    scales=FULL,
+)
+def imagenet_one_bit_costs(results: Results) -> Evidence:
+    """The same architecture with real weights and ReLU."""
+    lost = results.difference(IMAGENET, "top1_accuracy", "alexnet-float-relu", "alexnet-bnn")
+    return more_than("float (ReLU) - BNN", lost, 0.0, "points")
+
+
+@claim(
+    "imagenet-alexnet-accuracy",
+    "The binarized AlexNet reaches 41.8 % top-1 accuracy on ImageNet (within 2 points).",
+    source="QNN companion, arXiv 1609.07061; a single run there, so the margin is ours",
+    experiments=[IMAGENET],
+    scales=["paper"],
+)
+def imagenet_alexnet_accuracy(results: Results) -> Evidence:
+    """Only the published setting can show the published number; one seed gives no interval."""
+    accuracy = results.interval(IMAGENET, "alexnet-bnn", "top1_accuracy")
+    return all_of(at_most("top-1", accuracy, 43.8, "%"), at_least("top-1", accuracy, 39.8, "%"))
