@@ -88,3 +88,15 @@ def test_what_equals_the_mean_becomes_beta(dtype: torch.dtype) -> None:
 def test_a_shape_that_is_no_batch_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expected \[N, C\] or \[N, C, H, W\], got \[4\]"):
         BatchNorm(4)(torch.zeros(4))
+
+
+def test_statistics_of_bfloat16_are_float32() -> None:
+    x = (3 * torch.randn(64, 3, 5, 5, generator=torch.Generator().manual_seed(0)) + 100).bfloat16().requires_grad_()
+    ours, theirs = BatchNorm(3), nn.BatchNorm2d(3)
+    y, expected = ours(x), theirs(x.float())
+    assert y.dtype == torch.bfloat16
+    assert torch.allclose(y.float(), expected, atol=0.02)  # the last bit of outputs up to 4
+    torch.testing.assert_close(ours.running_var, theirs.running_var, rtol=1e-5, atol=0)
+    y.sum().backward()
+    assert x.grad is not None
+    assert x.grad.dtype == torch.bfloat16

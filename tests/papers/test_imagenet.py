@@ -203,3 +203,63 @@ def test_latent_weights_are_clipped(pictures: ImageFolders, tmp_path: Path) -> N
     imagenet(ImageNet(**{**SMALL, "schedule": ((0, 0.05),)}), run(tmp_path, pictures, Keeping))
     assert max(found) == 1.0
     assert torch.get_default_dtype() == torch.float32
+
+
+def test_training_is_the_loop_that_the_parameters_describe(pictures: ImageFolders, tmp_path: Path) -> None:
+    """Against a loop written out with PyTorch's own layers in float64: normalisation, rates, Adam, evaluation."""
+    from torch import nn
+
+    from bnnbench.data.batches import EVALUATION, Photographs
+    from bnnbench.data.views import View
+    from bnnbench.harness.seeds import derive
+
+    schedule = ((0, 0.01), (25, 0.001))
+    changes = {"weights": "float", "activation": "hardtanh", "precision": "float64", "schedule": schedule}
+    outcome = imagenet(ImageNet.model_validate({**SMALL, **changes}), run(tmp_path, pictures))
+
+    blocks: list[nn.Module] = []
+    plan = [(3, 2, 11, 2, 2, True), (2, 6, 5, 1, 2, True), (6, 12, 3, 1, 1, False), (12, 8, 3, 1, 1, False),
+            (8, 8, 3, 1, 1, True)]  # fmt: skip
+    for fan_in, fan_out, kernel, stride, padding, pool in plan:
+        blocks += [nn.Conv2d(fan_in, fan_out, kernel, stride, padding, bias=False)]
+        blocks += [nn.MaxPool2d(3, 2)] if pool else []
+        blocks += [nn.BatchNorm2d(fan_out), nn.Hardtanh()]
+    blocks += [nn.Flatten(), nn.Linear(8, 123, bias=False), nn.BatchNorm1d(123), nn.Hardtanh()]
+    blocks += [nn.Linear(123, 123, bias=False), nn.BatchNorm1d(123), nn.Hardtanh()]
+    net = nn.Sequential(*blocks, nn.Linear(123, 3, bias=False), nn.BatchNorm1d(3))
+    generator = torch.Generator().manual_seed(derive(0, "init"))
+    for layer in net:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(layer.weight, generator=generator)
+    net.double()
+
+    splits = photo_splits(pictures, "some")
+    seed = derive(0, "views")
+    training, testing = (Photographs(split, View(40, 36), seed) for split in (splits.train, splits.test))
+
+    def pixels(source: Photographs, images: list[int], epoch: int) -> torch.Tensor:
+        found = np.stack([source[(i, epoch)][0] for i in images]) / 255  # type: ignore[index]
+        mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+        return torch.from_numpy((found - mean[:, None, None]) / std[:, None, None])
+
+    optimizer = torch.optim.Adam(net.parameters())
+    losses, accuracies = [], []
+    for epoch in range(3):
+        order = np.random.default_rng((seed, epoch)).permutation(27).tolist()
+        optimizer.param_groups[0]["lr"] = 0.01 if epoch < 2 else 0.001  # the change at 25 of 50 is at 1.5 of 3
+        net.train()
+        for start in (0, 8, 16):
+            batch = order[start : start + 8]
+            labels = torch.from_numpy(splits.train.labels[batch])
+            loss = nn.functional.cross_entropy(net(pixels(training, batch, epoch)), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        net.eval()
+        guesses = net(pixels(testing, list(range(15)), EVALUATION)).argmax(1).numpy()
+        accuracies.append(100 * float(np.mean(guesses == splits.test.labels)))
+    rows = curves(tmp_path)
+    assert [row["train_loss"] for row in rows] == pytest.approx(losses, rel=1e-8)
+    assert [row["top1_accuracy"] for row in rows[2::3]] == pytest.approx(accuracies)
+    assert outcome.metrics["top1_accuracy"] == pytest.approx(accuracies[-1])

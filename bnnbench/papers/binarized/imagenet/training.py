@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -112,7 +113,8 @@ def _step(model: nn.Module, optimizer: torch.optim.Adam, batch: Batch, params: "
     pixels, labels = batch
     heads = _outputs(model, pixels, params, run)
     loss_of = squared_hinge if params.loss == "squared-hinge" else functional.cross_entropy
-    losses = [loss_of(head, labels.to(run.device)) for head in heads]
+    known = labels.to(run.device, non_blocking=True)
+    losses = [loss_of(head, known) for head in heads]
     loss = losses[0] + AUXILIARY_WEIGHT * sum(losses[1:])
     loss.backward()
     optimizer.step()
@@ -129,10 +131,17 @@ def _outputs(model: nn.Module, pixels: Tensor, params: "ImageNet", run: Run) -> 
     """
     wide = torch.float64 if params.precision == "float64" else torch.float32
     x = pixels.to(run.device, non_blocking=True).to(wide) / 255
-    mean, std = (torch.tensor(values, dtype=wide, device=run.device).view(1, 3, 1, 1) for values in (MEAN, STD))
+    mean, std = _mean_and_std(run.device, wide)
     with torch.autocast(run.device, torch.bfloat16, enabled=params.precision == "bfloat16"):
         outputs = model((x - mean) / std)
     return tuple(head.to(wide) for head in (outputs if isinstance(outputs, tuple) else (outputs,)))
+
+
+@cache
+def _mean_and_std(device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """[1, 3, 1, 1] each; made once, since a GPU would wait for its queue to end at every such copy."""
+    mean, std = (torch.tensor(values, dtype=dtype, device=device).view(1, 3, 1, 1) for values in (MEAN, STD))
+    return mean, std
 
 
 def _look(progress: Progress, clock: "_Clock", step: int, params: "ImageNet") -> dict[str, float]:
