@@ -47,7 +47,8 @@ def execute(
             done = _compose(plan, job, [], [], captured=captured, status="skipped", reason=job.skip)
         else:
             try:
-                done = _compute(plan, job, folder, progress, checkpoint_seconds, team)
+                with processes.named_losses():
+                    done = _compute(plan, job, folder, progress, checkpoint_seconds, team)
             except Exception as error:
                 _note_failure(folder, error, team)
                 raise
@@ -69,17 +70,22 @@ def accompany(plan: Plan, job: Job) -> None:
     folder = plan.folder(job)
     with _together(job, team):
         try:
-            _prepare(job)
-            declared = paper.get(job.paper).declaration(job.experiment)
-            seeds: tuple[int, ...] = team.share(())
-            for seed in seeds:
-                _seed_global_streams(seed)
-                run = Run(seed, job.device, folder, _loader(plan), team=team)
-                with suppress(Diverged):  # so does the leader, which records it
-                    declared(job.params, run)
+            with processes.named_losses():
+                _compute_along(plan, job, folder, team)
         except Exception as error:
             _note_failure(folder, error, team)
             raise
+
+
+def _compute_along(plan: Plan, job: Job, folder: Path, team: Team) -> None:
+    _prepare(job)
+    declared = paper.get(job.paper).declaration(job.experiment)
+    seeds: tuple[int, ...] = team.share(())
+    for seed in seeds:
+        _seed_global_streams(seed)
+        run = Run(seed, job.device, folder, _loader(plan), team=team)
+        with suppress(Diverged):  # so does the leader, which records it
+            declared(job.params, run)
 
 
 @contextmanager

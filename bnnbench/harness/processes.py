@@ -5,11 +5,14 @@ is to be computed, and alone writes.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
+
+from bnnbench.errors import UserError
 
 T = TypeVar("T")
 
@@ -62,3 +65,16 @@ def joined(team: Team, device: str) -> Iterator[None]:
     distributed.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
     yield
     distributed.destroy_process_group()
+
+
+@contextmanager
+def named_losses() -> Iterator[None]:
+    """Turns what Gloo or NCCL say of a lost connection into one line; the lost process has said why, if it could."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not re.search("gloo|nccl", str(error), re.IGNORECASE):
+            raise
+        raise UserError(
+            "another process of this job has ended (its own error is above, unless it was killed)"
+        ) from error

@@ -7,7 +7,7 @@ import pytest
 from bnnbench.errors import UserError
 from bnnbench.harness import device
 from bnnbench.harness.experiment import Diverged
-from bnnbench.harness.processes import ALONE, Team, joined, team
+from bnnbench.harness.processes import ALONE, Team, joined, named_losses, team
 from bnnbench.harness.run import Run
 
 
@@ -40,6 +40,17 @@ def test_only_the_leader_writes_but_all_notice_a_divergence(tmp_path: Path) -> N
     reader = Run(0, "cpu", tmp_path, lambda name: None, team=Team(1, 2, 2))
     assert reader.restore() == (1, {"x": 1})
     assert (tmp_path / "history.jsonl").read_text() == written
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["[../gloo/transport/tcp/pair.cc:537] Read error: Connection reset by peer", "NCCL communicator was aborted"],
+)
+def test_a_lost_connection_is_one_line(said: str) -> None:
+    with pytest.raises(UserError, match="another process of this job has ended"), named_losses():
+        raise RuntimeError(said)
+    with pytest.raises(RuntimeError, match="out of memory"), named_losses():
+        raise RuntimeError("CUDA out of memory")
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
