@@ -41,8 +41,11 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         if not self.training:
             return super().forward(x)
         self._check_input_dim(x)
+        count = _processes() * x.numel() // x.shape[1]
+        if count < 2:
+            raise ValueError(f"a batch of shape {list(x.shape)} has one value a channel, which has no variance")
         y, mean, variance = _Normalise.apply(x, self.eps)  # type: ignore[no-untyped-call]
-        self._follow(mean, variance, _processes() * x.numel() // x.shape[1])
+        self._follow(mean, variance, count)
         beta = _channels(self.bias, x)
         shifted: Tensor = beta + y if self.weight is None else torch.addcmul(beta, y, _channels(self.weight, x))
         return shifted.to(x.dtype)

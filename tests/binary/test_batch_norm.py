@@ -88,6 +88,8 @@ def test_what_equals_the_mean_becomes_beta(dtype: torch.dtype) -> None:
 def test_a_shape_that_is_no_batch_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expected \[N, C\] or \[N, C, H, W\], got \[4\]"):
         BatchNorm(4)(torch.zeros(4))
+    with pytest.raises(ValueError, match="one value a channel"):
+        BatchNorm(4)(torch.zeros(1, 4))
 
 
 def test_statistics_of_bfloat16_are_float32() -> None:
