@@ -175,6 +175,23 @@ def quantize_gradient(x: Tensor, bits: int, generator: torch.Generator) -> Tenso
     return _RoundedGradient.apply(x, bits, generator)  # type: ignore[no-any-return, no-untyped-call]
 
 
+class QuantizedGradient(nn.Module):
+    """The identity, with `quantize_gradient` in the backward pass."""
+
+    def __init__(self, bits: int, generator: torch.Generator) -> None:
+        super().__init__()
+        _check(bits, MOST_BITS["log"], least=2)
+        self.bits, self.generator = bits, generator
+
+    def extra_repr(self) -> str:
+        """The settings, for `print`."""
+        return f"bits={self.bits}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return quantize_gradient(x, self.bits, self.generator)
+
+
 class _RoundedGradient(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, bits: int, generator: torch.Generator) -> Tensor:

@@ -113,12 +113,19 @@ def run(
     scale: ScaleOption = None,
     checkpoint_seconds: Annotated[float, typer.Option(help="least time between two checkpoints")] = 15.0,
 ) -> None:
-    """Compute one job, from its checkpoint where there is one; a result that is already there is kept."""
+    """Compute one job, from its checkpoint where there is one; a result that is already there is kept.
+
+    `torchrun --standalone --nproc-per-node 4 -m bnnbench run JOB` computes it in four processes together.
+    """
     from bnnbench.cli.progress import show
-    from bnnbench.harness.execute import execute
+    from bnnbench.harness import processes
+    from bnnbench.harness.execute import accompany, execute
 
     plan = _plan(config, scale)
     chosen = plan.job(job)
+    if processes.team().rank > 0:
+        accompany(plan, chosen)
+        return
     with show(chosen.id, len(chosen.seeds)) as progress:
         record = execute(plan, chosen, progress, checkpoint_seconds)
     reason = f": {record.reason}" if record.reason else ""

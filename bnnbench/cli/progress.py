@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 
 from bnnbench.harness.run import Progress
 
@@ -16,15 +17,26 @@ class _Lines:
     def __init__(self, job: str) -> None:
         self.job = job
         self.last = time.monotonic()
+        self.first: tuple[int, int, float] | None = None
 
     def waiting(self) -> None:
         print(f"{self.job}: waiting for another process that holds this job or the GPU", flush=True)
 
     def step(self, seed: int, done: int, total: int, values: Mapping[str, float]) -> None:
-        if done < total and time.monotonic() - self.last < LOG_SECONDS:
+        now = time.monotonic()
+        if self.first is None or self.first[0] != seed:
+            self.first = seed, done, now
+        if done < total and now - self.last < LOG_SECONDS:
             return
-        self.last = time.monotonic()
-        print(f"{self.job} seed {seed}: {done}/{total} {_numbers(values)}", flush=True)
+        self.last = now
+        print(f"{self.job} seed {seed}: {done}/{total}{self._left(done, total, now)} {_numbers(values)}", flush=True)
+
+    def _left(self, done: int, total: int, now: float) -> str:
+        """The time that the rest of the seed takes at its mean speed so far."""
+        if self.first is None or done == total or done == self.first[1]:
+            return ""
+        seconds = (total - done) * (now - self.first[2]) / (done - self.first[1])
+        return f" ({timedelta(seconds=round(seconds))} left)"
 
 
 @contextmanager

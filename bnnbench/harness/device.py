@@ -49,8 +49,8 @@ def choose(wanted: str, gpus: int) -> tuple[str, str]:
 
 
 @contextmanager
-def gpu(on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-    """Makes one GPU the only visible one and locks it for this process.
+def gpu(on_wait: Callable[[], None] | None = None, processes: int = 1) -> Iterator[None]:
+    """Makes one GPU the only visible one and locks it for this process, one of `processes` that do so here.
 
     A scheduler that has left just one visible is trusted without a lock. Must be entered before torch is imported,
     which reads the variable once.
@@ -58,6 +58,8 @@ def gpu(on_wait: Callable[[], None] | None = None) -> Iterator[None]:
     gpus = visible_gpus()
     if not gpus:
         raise UserError("device: cuda: this process sees no GPU; use device: auto or device: cpu")
+    if len(gpus) < processes:
+        raise UserError(f"{processes} processes and {len(gpus)} GPUs here; start one process a GPU (--nproc-per-node)")
     with ExitStack() as stack:
         if len(gpus) > 1:
             os.environ[VISIBLE] = _lock_one(gpus, stack, on_wait)

@@ -8,18 +8,19 @@ import resource
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from bnnbench.errors import UserError
-from bnnbench.harness import data, device, environment, paper, registry, result
+from bnnbench.harness import data, device, environment, paper, processes, registry, result
 from bnnbench.harness.experiment import Diverged, Experiment, Metric, Outcome
 from bnnbench.harness.files import locked, produce_atomic, write_json
 from bnnbench.harness.plan import Job, Plan
+from bnnbench.harness.processes import ALONE, Team
 from bnnbench.harness.result import DataRecord, MetricRecord, Result, SeedRecord
 from bnnbench.harness.run import CHECKPOINT_SECONDS, Progress, Run
 from bnnbench.harness.seeds import derive
@@ -30,28 +31,73 @@ def execute(
 ) -> Result:
     """The result of `job`: read where it is already there and current, computed otherwise.
 
-    Two processes never compute the same job at once: the second waits, and then finds the result.
+    Two processes never compute the same job at once: the second waits, and then finds the result. The processes that
+    torchrun starts compute it together: this is the leader's part, `accompany` that of the others.
     An exception of the experiment is noted in `failure.json` and raised.
     """
+    team = ALONE if job.skip else processes.team()
     folder, path = plan.folder(job), plan.result(job)
-    with locked(folder / ".lock", progress.waiting if progress else None):
+    with _together(job, team, progress), locked(folder / ".lock", progress.waiting if progress else None):
         current = _readable(path)
         if current is not None:
+            team.share(())
             return current
         if job.skip:
             captured = environment.note(plan.config.folder())
             done = _compose(plan, job, [], [], captured=captured, status="skipped", reason=job.skip)
         else:
             try:
-                done = _compute(plan, job, folder, progress, checkpoint_seconds)
+                with processes.named_losses():
+                    done = _compute(plan, job, folder, progress, checkpoint_seconds, team)
             except Exception as error:
-                _note_failure(folder, error)
+                _note_failure(folder, error, team)
                 raise
         (folder / "failure.json").unlink(missing_ok=True)
         result.write(path, done)
         for partial in folder.parent.glob("*/partial"):  # of this job, and of earlier ones that were given up
             shutil.rmtree(partial, ignore_errors=True)
         return done
+
+
+def accompany(plan: Plan, job: Job) -> None:
+    """What the processes of a team do that do not lead it: they compute along with `execute` and write nothing.
+
+    An exception here is noted in `failure.json` all the same, since the leader only sees a lost connection.
+    """
+    if job.skip:
+        return
+    team = processes.team()
+    folder = plan.folder(job)
+    with _together(job, team):
+        try:
+            with processes.named_losses():
+                _compute_along(plan, job, folder, team)
+        except Exception as error:
+            _note_failure(folder, error, team)
+            raise
+
+
+def _compute_along(plan: Plan, job: Job, folder: Path, team: Team) -> None:
+    _prepare(job)
+    declared = paper.get(job.paper).declaration(job.experiment)
+    seeds: tuple[int, ...] = team.share(())
+    for seed in seeds:
+        _seed_global_streams(seed)
+        run = Run(seed, job.device, folder, _loader(plan), team=team)
+        with suppress(Diverged):  # so does the leader, which records it
+            declared(job.params, run)
+
+
+@contextmanager
+def _together(job: Job, team: Team, progress: Progress | None = None) -> Iterator[None]:
+    """A team's processes each take a GPU and are connected before the leader decides anything."""
+    if team.size > 1 and not paper.get(job.paper).declaration(job.experiment).parallel:
+        raise UserError(f"{job.id} is computed by one process: start it with `bnnbench run`, not under torchrun")
+    with ExitStack() as stack:
+        if team.size > 1 and job.device == "cuda":
+            stack.enter_context(device.gpu(progress.waiting if progress else None, team.here))
+        stack.enter_context(processes.joined(team, job.device))
+        yield
 
 
 def _readable(path: Path) -> Result | None:
@@ -61,35 +107,44 @@ def _readable(path: Path) -> Result | None:
         return None
 
 
-def _note_failure(folder: Path, error: Exception) -> None:
+def _note_failure(folder: Path, error: Exception, team: Team = ALONE) -> None:
+    """The reason for people. In a team the first failure counts: the others follow from it."""
+    path = folder / "failure.json"
+    if team.size > 1 and path.exists():
+        return
+    where = "" if team.size == 1 else f"process {team.rank + 1} of {team.size}: "
     name = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-    reason = f"{name}{error}".splitlines()[0]
+    reason = f"{where}{name}{error}".splitlines()[0]
     with suppress(UserError):  # the disk may be what is wrong
-        write_json(folder / "failure.json", {"reason": reason, "traceback": traceback.format_exc()})
+        write_json(path, {"reason": reason, "traceback": traceback.format_exc()})
 
 
-def _compute(plan: Plan, job: Job, folder: Path, progress: Progress | None, checkpoint_seconds: float) -> Result:
+def _compute(
+    plan: Plan, job: Job, folder: Path, progress: Progress | None, checkpoint_seconds: float, team: Team
+) -> Result:
     with ExitStack() as stack:
-        if job.device == "cuda":
+        if job.device == "cuda" and team.size == 1:
             stack.enter_context(device.gpu(progress.waiting if progress else None))
         _prepare(job)
         captured = environment.note(plan.config.folder())  # now: the code may change while the job runs
         declared = paper.get(job.paper).declaration(job.experiment)
         used: dict[str, DataRecord] = {}
-        seeds = []
-        for seed in job.seeds:
-            done = _seed_record(folder, seed)
-            if done is None:
-                run = Run(seed, job.device, folder, _loader(plan, used), progress, checkpoint_seconds)
-                done = _seed(declared, job, run, folder)
-            seeds.append(done)
+        finished = {seed: _seed_record(folder, seed) for seed in job.seeds}
+        if team.size > 1:
+            (folder / "failure.json").unlink(missing_ok=True)  # of an earlier attempt: the first failure counts
+            used = {name: _describe(plan, name) for name in job.datasets}  # downloaded once, before all read
+        waiting = team.share(tuple(seed for seed, record in finished.items() if record is None))
+        for seed in waiting:
+            run = Run(seed, job.device, folder, _loader(plan, used), progress, checkpoint_seconds, team)
+            finished[seed] = _seed(declared, job, run, folder)
+        seeds = [record for record in finished.values() if record is not None]
         records = [used[name] if name in used else _describe(plan, name) for name in job.datasets]
-        return _compose(plan, job, seeds, records, captured=captured, metrics=declared.metrics)
+        return _compose(plan, job, seeds, records, captured=captured, metrics=declared.metrics, processes=team.size)
 
 
 def _prepare(job: Job) -> None:
     """Threads and determinism: the same seed gives the same bits at the same number of threads."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BNNBENCH_THREADS"):
         os.environ[name] = str(job.resources.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
@@ -102,12 +157,15 @@ def _prepare(job: Job) -> None:
         )
 
 
-def _loader(plan: Plan, used: dict[str, DataRecord]) -> Callable[[str], Any]:
+def _loader(plan: Plan, used: dict[str, DataRecord] | None = None) -> Callable[[str], Any]:
+    """What `Run.data` calls; `used` collects the records of what was read."""
+
     def load(name: str) -> Any:
         dataset = registry.dataset(name)
         source = data.obtain(dataset, plan.config)
         loaded = dataset.load(source)
-        used[name] = data.read_record(plan.config, dataset, source)
+        if used is not None and name not in used:
+            used[name] = data.read_record(plan.config, dataset, source)
         return loaded
 
     return load
@@ -197,6 +255,7 @@ def _compose(
     metrics: Sequence[Metric] = (),
     status: str = "",
     reason: str = "",
+    processes: int = 1,
 ) -> Result:
     diverged = [seed for seed in seeds if seed.status == "diverged"]
     return Result.model_validate(
@@ -219,6 +278,7 @@ def _compose(
             "environment": captured,
             "device": job.device,
             "threads": job.resources.threads,
+            "processes": processes,
             "wall_seconds": sum(seed.wall_seconds for seed in seeds),
             "cpu_seconds": sum(seed.cpu_seconds for seed in seeds),
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,

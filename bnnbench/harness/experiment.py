@@ -54,6 +54,8 @@ class Experiment(Generic[P]):
     params: type[P]
     metrics: tuple[Metric, ...]
     function: Callable[[P, "Run"], Outcome]
+    parallel: bool = False
+    """Whether several processes (`run.team`) can compute it together."""
 
     def __call__(self, params: P, run: "Run") -> Outcome:
         """Computes one seed; metrics that were not declared are a fault of the experiment."""
@@ -65,7 +67,7 @@ class Experiment(Generic[P]):
 
 
 def experiment(
-    name: str, params: type[P], metrics: Sequence[Metric]
+    name: str, params: type[P], metrics: Sequence[Metric], parallel: bool = False
 ) -> Callable[[Callable[[P, "Run"], Outcome]], Experiment[P]]:
     """Declares the decorated function as the experiment `name`.
 
@@ -73,6 +75,6 @@ def experiment(
     """
 
     def declare(function: Callable[[P, "Run"], Outcome]) -> Experiment[P]:
-        return Experiment(name, params, tuple(metrics), function)
+        return Experiment(name, params, tuple(metrics), function, parallel)
 
     return declare

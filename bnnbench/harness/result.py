@@ -71,6 +71,7 @@ class Result(Record):
     environment: str = ""
     device: str = "cpu"
     threads: int = 1
+    processes: int = 1
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_mb: float = 0.0

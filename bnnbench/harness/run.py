@@ -12,6 +12,7 @@ from bnnbench.harness import history
 from bnnbench.harness.energy import Meter
 from bnnbench.harness.experiment import Diverged
 from bnnbench.harness.files import write_atomic
+from bnnbench.harness.processes import ALONE, Team
 from bnnbench.harness.seeds import derive
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ class Progress(Protocol):
 
 
 class Run:
-    """One seed of one job. Everything random must come from `generator` or `rng`, or from torch's global stream."""
+    """One seed of one job. Everything random must come from `generator` or `rng`, or from torch's global stream.
+
+    Where several processes compute it together (`team`), each has a `Run`; only that of rank 0 writes.
+    """
 
     def __init__(
         self,
@@ -42,8 +46,10 @@ class Run:
         data: Callable[[str], Any],
         progress: Progress | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        team: Team = ALONE,
     ) -> None:
         self.seed = seed
+        self.team = team
         self.device = device
         self.data = data
         self.resumed = 0
@@ -90,14 +96,15 @@ class Run:
                 raise Diverged(f"{name} is {value} at step {step}")
         self._values = dict(values)
         self._meter.joules()
-        history.append(self._history, {"seed": self.seed, "step": step, "time": time.time(), **values})
+        if self.team.rank == 0:
+            history.append(self._history, {"seed": self.seed, "step": step, "time": time.time(), **values})
 
     def checkpoint(self, step: int, state: Callable[[], Mapping[str, Any]]) -> None:
         """Saves `state()` and all random streams after `step`, if the last save is some seconds ago.
 
         `state()` holds tensors, numbers, strings and containers of them; nothing else is read back.
         """
-        if time.monotonic() - self._last_checkpoint < self._interval:
+        if self.team.rank != 0 or time.monotonic() - self._last_checkpoint < self._interval:
             return
         import torch
 
@@ -123,7 +130,8 @@ class Run:
         What was logged after that step is forgotten, since it is computed again.
         """
         content, self._saved = self._saved, None
-        history.rewind(self._history, self.seed, None if content is None else content["step"])
+        if self.team.rank == 0:
+            history.rewind(self._history, self.seed, None if content is None else content["step"])
         if content is None:
             return None
         self._put_back(content["streams"])

@@ -1,10 +1,12 @@
 """One experiment of a paper as a table: ours beside the published values, the difference, every job's state."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+from bnnbench.harness import registry
 from bnnbench.harness.collect import Results
 from bnnbench.harness.paper import Paper, Published
 from bnnbench.harness.plan import Job, Plan
@@ -38,13 +40,14 @@ def study(plan: Plan, room: Paper, name: str) -> Study:
     variants = list(dict.fromkeys(job.variant for job in jobs))
     columns = _columns(room, name, published, variants)
     params = {job.variant: job.params.model_dump(mode="json") for job in jobs}
+    used = {job.variant: job.datasets for job in jobs}
     common = _common(list(params.values()))
     values = _values(results, jobs)
     rows = tuple(
         _row(
             [job for job in jobs if job.variant == variant],
             [state for state in states if state.variant == variant],
-            tuple(_cell(column, variant, values, published) for column in columns),
+            tuple(_cell(column, variant, values, published, used[variant]) for column in columns),
             {key: value for key, value in params[variant].items() if key not in common},
         )
         for variant in variants
@@ -118,19 +121,29 @@ def _columns(room: Paper, name: str, published: Sequence[Published], variants: S
     )
 
 
-def _cell(column: Column, variant: str, values: Values, published: Sequence[Published]) -> Cell:
+def _cell(
+    column: Column, variant: str, values: Values, published: Sequence[Published], datasets: Sequence[str]
+) -> Cell:
     seeds = values.get((variant, column.name))
     ours = mean_interval(list(seeds.values())) if seeds else None
     printed = [row for row in published if (row.variant, row.metric) == (variant, column.name)]
-    return Cell(ours, tuple(_comparand(row, ours, column.unit) for row in printed))
+    return Cell(ours, tuple(_comparand(row, ours, column.unit, datasets) for row in printed))
 
 
-def _comparand(row: Published, ours: Interval | None, unit: str) -> Comparand:
+def _comparand(row: Published, ours: Interval | None, unit: str, datasets: Sequence[str]) -> Comparand:
     if not row.verified:
         return Comparand(row, None, "unverified, so compared with nothing")
     if row.unit != unit:
         return Comparand(row, None, f"the units differ: ours {unit or 'none'}, published {row.unit or 'none'}")
+    if (named := _registered(row.dataset)) and named not in datasets:
+        return Comparand(row, None, f"another data set: ours is {', '.join(datasets) or 'none'}")
     return Comparand(row, difference(ours, row.value) if ours else None, "")
+
+
+def _registered(printed: str) -> str:
+    """The name of the data set that a paper prints as `printed` ("CIFAR-10": cifar10); empty where none is meant."""
+    letters = {re.sub(r"[^a-z0-9]", "", name): name for name in registry.datasets()}
+    return letters.get(re.sub(r"[^a-z0-9]", "", printed.lower()), "")
 
 
 def _row(jobs: Sequence[Job], states: Sequence[JobState], cells: tuple[Cell, ...], params: dict[str, Any]) -> Row:

@@ -182,11 +182,12 @@ def test_gemm_avx2(benchmark: Any, tmp_path: Path) -> None:
     benchmark.pedantic(lambda: None)
 
 
-def test_all_threads(benchmark: Any, one_thread: int) -> None:
+def test_all_threads(benchmark: Any, one_thread: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wall time on all threads, which other work on the machine disturbs: its load is recorded beside it."""
     import numba
 
     threads = one_thread
+    monkeypatch.setenv("BNNBENCH_THREADS", str(threads))
     torch.set_num_threads(threads)
     numba.set_num_threads(threads)
     benchmark.group = "all threads, gemm 4096"

@@ -23,6 +23,7 @@ from bnnbench.binary.packed import PackedNet
 from bnnbench.binary.quantize import (
     QuantizedActivation,
     QuantizedConv2d,
+    QuantizedGradient,
     QuantizedLinear,
     Scheme,
     linear_quant,
@@ -300,3 +301,15 @@ def test_a_net_of_two_bits_with_six_bit_gradients_learns() -> None:
         clip_latent_weights(net)
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_a_quantized_gradient_is_the_identity_forwards_and_few_values_backwards() -> None:
+    x = torch.randn(200, 30, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    module = QuantizedGradient(4, torch.Generator().manual_seed(1))
+    y = module(x)
+    assert torch.equal(y, x)
+    y.square().sum().backward()
+    assert x.grad is not None
+    assert len(x.grad.unique()) <= 2**4 - 1
+    with pytest.raises(ValueError, match="bits"):
+        QuantizedGradient(1, torch.Generator())

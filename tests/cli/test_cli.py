@@ -149,3 +149,21 @@ def test_ui_serves_mlflow_and_follows_new_results(
     while answers(port):
         assert time.monotonic() < deadline, "the server outlives the command"
         time.sleep(0.2)
+
+
+def test_a_log_says_how_long_the_rest_takes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from bnnbench.cli import progress
+
+    now = 1000.0
+    monkeypatch.setattr("bnnbench.cli.progress.time.monotonic", lambda: now)
+    lines = progress._Lines("job")
+    for done in (5, 6, 10):  # resumed at step 4: only the speed since then counts
+        now += 30
+        lines.step(0, done, 20, {"loss": 0.5})
+    assert capsys.readouterr().out.splitlines() == [
+        "job seed 0: 5/20 loss=0.5",
+        "job seed 0: 6/20 (0:07:00 left) loss=0.5",
+        "job seed 0: 10/20 (0:02:00 left) loss=0.5",
+    ]

@@ -293,12 +293,13 @@ def test_strides_and_read_only_arrays_are_taken(backend: str) -> None:
     assert np.array_equal(found, sign(x) @ sign(w.T[:, ::3]).T)
 
 
-def test_threads_agree(backend: str) -> None:
+def test_threads_agree(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import numba
 
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((700, 1000)), rng.standard_normal((300, 1000))
     x, w = rng.standard_normal((2, 20, 20, 128)), rng.standard_normal((64, 128, 3, 3))
+    monkeypatch.delenv("BNNBENCH_THREADS", raising=False)
     before = numba.get_num_threads()
     found = []
     for threads in (1, min(2, len(os.sched_getaffinity(0)))):

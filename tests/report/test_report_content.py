@@ -40,6 +40,22 @@ def test_intervals_and_differences_are_those_of_scipy(toy: Path, tmp_path: Path)
     assert [difference.low, difference.high] == pytest.approx(list(against))
 
 
+def test_a_value_of_another_data_set_is_compared_with_nothing(toy: Path, tmp_path: Path) -> None:
+    made.published(
+        toy,
+        "still,default,here,Fashion-MNIST,end,1.5,,m,Table 1,true,",
+        "still,default,elsewhere,MNIST,end,1.5,,m,Table 1,true,",
+        "still,default,on what no data set is called,street scenes,end,1.5,,m,Table 1,true,",
+    )
+    settings = {"experiments": ["toy/still"], "params": {"toy/still": {"dataset": "fashion-mnist"}}}
+    plan = made.toy_plan(tmp_path, **settings)
+    made.finish(plan, plan.jobs[0], {0: 1.0})
+    made.gathered(plan)
+    shown = row(gather(plan), "default").cells[0].published
+    assert [one.why_not for one in shown] == ["", "another data set: ours is fashion-mnist", ""]
+    assert [one.difference is None for one in shown] == [False, True, False]
+
+
 def test_unverified_values_and_other_units_are_shown_but_compared_with_nothing(toy: Path, tmp_path: Path) -> None:
     made.published(
         toy, "walk,plain,recalled,-,end,1.5,,m,Table 1,false,", "walk,plain,in feet,-,end,5,,ft,Table 1,true,"

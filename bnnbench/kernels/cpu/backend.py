@@ -23,6 +23,7 @@ __all__ = ["bit_planes", "convolve", "dense", "layout", "max_pool", "pack", "row
 
 # Rows whose words stay in the L2 cache while the panels pass by.
 BLOCK = tuned(target().name).get("block", 240)
+THREADS = "BNNBENCH_THREADS"  # where it is set, instead of Numba's number
 PARALLEL_OPS = 50e6  # below this, handing out work costs more than it saves
 
 
@@ -175,7 +176,8 @@ def _share(part: Callable[[int, int], None], n: int, ops: float, most: int | Non
     """Runs `part` over 0..n on Numba's number of threads where the work is worth it; kernels release the GIL."""
     from numba import get_num_threads
 
-    threads = min(most or get_num_threads(), n) if ops >= PARALLEL_OPS else 1
+    most = most or int(os.environ.get(THREADS) or 0) or get_num_threads()
+    threads = min(most, n) if ops >= PARALLEL_OPS else 1
     if threads <= 1:
         part(0, n)
         return

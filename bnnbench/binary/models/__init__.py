@@ -1,0 +1,1 @@
+"""Networks for photographs, built of layers that are real or binarized."""

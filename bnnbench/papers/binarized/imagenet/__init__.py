@@ -1,0 +1,1 @@
+"""How the paper's ImageNet nets are built, fed and trained."""
