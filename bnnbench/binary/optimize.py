@@ -50,9 +50,13 @@ def parameter_groups(
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Gives every group `learning_rate` times its scale."""
+    """Gives every group `learning_rate` times its scale; a rate that is a tensor keeps its place in memory."""
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate * group["scale"]
+        rate = learning_rate * group["scale"]
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 @torch.no_grad()

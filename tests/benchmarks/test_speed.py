@@ -13,13 +13,13 @@ import torch
 import yaml
 from conftest import forget_registered
 
-from bnnbench.binary.loss import squared_hinge
 from bnnbench.binary.sign import sign
 from bnnbench.harness import config, plan
 from bnnbench.harness.run import Run
 from bnnbench.papers.binarized.nets import convnet, mlp
 from bnnbench.papers.binarized.settings import MLP, ConvNet, Training
-from bnnbench.papers.binarized.training import clip, optimizer_of
+from bnnbench.papers.binarized.steps import step_of
+from bnnbench.papers.binarized.training import optimizer_of
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ NAMES = ["float", "binaryconnect", "bnn", "bnn-stochastic"]
 def test_training_step(benchmark: Any, tmp_path: Path, weights: Any, activation: Any) -> None:
     params = MLP(width=512, weights=weights, activation=activation, dropout_input=0, dropout_hidden=0)
     net = mlp(784, 10, params, Run(0, "cpu", tmp_path, lambda name: SimpleNamespace()).generator)
-    benchmark(step_of(net, params, torch.randn(100, 784)))
+    benchmark(steps(net, params, torch.randn(100, 784)))
 
 
 @pytest.mark.benchmark(group="training step, ConvNet with 32 maps, batch 50")
@@ -49,19 +49,13 @@ def test_convnet_training_step(benchmark: Any, tmp_path: Path, weights: Any, act
     net = convnet((3, 32, 32), 10, params, Run(0, "cpu", tmp_path, lambda name: SimpleNamespace()).generator)
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.randn(50, 3, 32, 32).to(memory_format=torch.channels_last)
-    benchmark(step_of(net, params, x))
+    benchmark(steps(net, params, x))
 
 
-def step_of(net: torch.nn.Module, params: Training, x: torch.Tensor) -> Callable[[], None]:
-    optimizer, labels = optimizer_of(net, params), torch.randint(0, 10, (len(x),))
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        squared_hinge(net(x), labels).backward()
-        optimizer.step()
-        clip(net, params)
-
-    return step
+def steps(net: torch.nn.Module, params: Training, x: torch.Tensor) -> Callable[[], torch.Tensor]:
+    step = step_of(net, optimizer_of(net, params), params, lambda inputs: inputs, "cpu")
+    labels = torch.randint(0, 10, (len(x),))
+    return lambda: step(x, labels)
 
 
 SIGNS = {"bnnbench": sign, "torch.where": lambda x: torch.where(x >= 0, 1.0, -1.0), "torch.sign": torch.sign}

@@ -120,3 +120,14 @@ def test_latent_weights_start_uniform(tmp_path: Path) -> None:
     assert w.abs().max() <= 1
     assert w.mean().abs() < 4 / sqrt(3 * w.numel())
     assert w.square().mean().item() == pytest.approx(1 / 3, abs=0.005)
+
+
+def test_a_rate_on_the_device_keeps_its_place() -> None:
+    layer = BinaryLinear(3, 2)
+    optimizer = torch.optim.Adam(parameter_groups(layer, True), lr=0.1)
+    rate = torch.tensor(0.1)
+    optimizer.param_groups[0]["lr"] = rate
+    set_learning_rate(optimizer, 0.5)
+    assert optimizer.param_groups[0]["lr"] is rate
+    assert rate.item() == pytest.approx(0.5 * optimizer.param_groups[0]["scale"])
+    assert optimizer.param_groups[1]["lr"] == 0.5

@@ -90,7 +90,7 @@ def _band(axes: "Axes", results: Results, curve: tuple[str, str, str], style: st
 def _readable_ticks(axes: "Axes") -> None:
     from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
-    axes.yaxis.set_major_locator(FixedLocator([1, 1.5, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 70, 100]))
+    axes.yaxis.set_major_locator(FixedLocator([1, 1.5, 2, 3, 4, 5, 7, 10, 15, 20, 30, 40, 50, 60, 70, 80, 100]))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -224,7 +224,7 @@ def filters(results: Results) -> "Canvas":
         if row.metric == "unique_filters":
             bars.axhline(row.value, color="#000000", linestyle="--", linewidth=1, label="published, mean of layers")
     bars.set(xlabel="convolutional layer", ylabel="distinct kernels (%)", ylim=(0, 100))
-    bars.legend(loc="lower left", ncols=3)
+    canvas.legend(loc="outside upper center", ncols=3)
     return canvas
 
 

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from bnnbench.binary.adamax import ShiftAdaMax
 from bnnbench.binary.loss import squared_hinge
-from bnnbench.binary.optimize import binary_layers, clip_latent_weights, parameter_groups, set_learning_rate
+from bnnbench.binary.optimize import binary_layers, parameter_groups, set_learning_rate
 from bnnbench.harness.run import Run
 from bnnbench.metrics.classification import confusion, error_rate
 from bnnbench.papers.binarized.settings import Training
 from bnnbench.papers.binarized.splits import Splits
+from bnnbench.papers.binarized.steps import Step, step_of
 
 EVALUATION_BATCH = 1000
 CONVERGED = 1.0  # points of validation error above the lowest that count as converged
@@ -44,17 +45,20 @@ def train(net: nn.Module, splits: Splits, params: Training, run: Run) -> Trained
     The learning rate is set once an epoch. As in the authors' code the last incomplete batch of an epoch is dropped,
     and ties in validation go to the later epoch.
     """
-    optimizer = optimizer_of(net, params)
+    optimizer = optimizer_of(net, params, run.device)
     progress, first = Progress(), 0
     best = _copy(net)
     if (restored := run.restore()) is not None:
         first, state = restored
         net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
+        _place_rates(optimizer, run.device)
         progress, best = Progress(**state["progress"]), dict(state["best"])
+    step = step_of(net, optimizer, params, splits.to_input, run.device)
     for epoch in run.steps(params.epochs, start=first):
         set_learning_rate(optimizer, params.rate(epoch))
-        progress.train_loss = _epoch(net, optimizer, splits, params, run)
+        net.train()
+        progress.train_loss = _epoch(step, splits, params, run)
         if _validate(net, splits, progress, epoch + 1, run):
             best = _copy(net)
         state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "best": best}
@@ -69,43 +73,37 @@ def train(net: nn.Module, splits: Splits, params: Training, run: Run) -> Trained
     )
 
 
-def optimizer_of(net: nn.Module, params: Training) -> torch.optim.Optimizer:
+def optimizer_of(net: nn.Module, params: Training, device: str = "cpu") -> torch.optim.Optimizer:
     """Adam as in the Theano code, or the shift-based AdaMax of the Torch7 code; rates are set once an epoch."""
     groups = parameter_groups(net, params.scale_learning_rate, params.round_scale, params.scale_gammas)
     if params.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=params.learning_rate, betas=(0.9, 0.999), fused=True)
+        graphs = {"capturable": True} if device == "cuda" else {}
+        adam = torch.optim.Adam(groups, lr=params.learning_rate, betas=(0.9, 0.999), fused=True, **graphs)
+        _place_rates(adam, device)
+        return adam
     variant = "paper" if params.optimizer == "shift-adamax-paper" else "code"
     return ShiftAdaMax(groups, lr=params.learning_rate, variant=variant)  # type: ignore[arg-type]
+
+
+def _place_rates(optimizer: torch.optim.Optimizer, device: str) -> None:
+    """A step that is replayed on a GPU reads its rate there."""
+    if device == "cuda" and isinstance(optimizer, torch.optim.Adam):
+        for group in optimizer.param_groups:
+            group["lr"] = torch.tensor(float(group["lr"]), device=device)
 
 
 def _copy(net: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in net.state_dict().items()}
 
 
-def _epoch(net: nn.Module, optimizer: torch.optim.Optimizer, splits: Splits, params: Training, run: Run) -> float:
-    net.train()
+def _epoch(step: Step, splits: Splits, params: Training, run: Run) -> float:
     batch = min(params.batch_size, len(splits.x_train))
     order = torch.randperm(len(splits.x_train), generator=run.generator("batches")).to(splits.x_train.device)
     total = torch.zeros((), device=splits.x_train.device)
     n_batches = len(order) // batch
     for indices in torch.split(order[: n_batches * batch], batch):
-        optimizer.zero_grad(set_to_none=True)
-        loss = squared_hinge(net(splits.to_input(splits.x_train[indices])), splits.y_train[indices])
-        loss.backward()
-        optimizer.step()
-        clip(net, params)
-        total += loss.detach()
+        total += step(splits.x_train[indices], splits.y_train[indices])
     return total.item() / n_batches
-
-
-@torch.no_grad()
-def clip(net: nn.Module, params: Training) -> None:
-    """Clips to [-1, 1] what `params.clip` says."""
-    if params.clip == "latent":
-        clip_latent_weights(net)
-    elif params.clip == "all":
-        torch._foreach_clamp_min_(list(net.parameters()), -1)
-        torch._foreach_clamp_max_(list(net.parameters()), 1)
 
 
 def _validate(net: nn.Module, splits: Splits, progress: Progress, epoch: int, run: Run) -> bool:
