@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from bnnbench.binary import sign as module
 from bnnbench.binary.sign import binarize, hard_sigmoid, sign, stochastic_sign
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
@@ -67,14 +68,23 @@ def test_stochastic_sign_has_the_hard_sigmoids_probability() -> None:
     assert np.allclose(hard_sigmoid(points).numpy(), expected)
 
 
-def test_stochastic_sign_is_never_plus_one_at_probability_zero() -> None:
-    # torch.rand gives an exact 0 once in 2^24 draws: then `noise <= p` would be wrong.
+def test_probabilities_of_zero_and_one_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = torch.tensor([-3.0, -1.0, torch.nextafter(torch.tensor(-1.0), torch.tensor(0.0)).item(), 0.0, 1.0, 3.0])
+    extremes = {-(2**15): [-1, -1, 1, 1, 1, 1], 2**15 - 1: [-1, -1, -1, -1, 1, 1], 0: [-1, -1, -1, -1, 1, 1]}
+    for value, expected in extremes.items():
+        noise = torch.full((6,), value, dtype=torch.int16)
+        monkeypatch.setattr(module, "_noise", lambda count, generator, noise=noise: noise)
+        assert stochastic_sign(points, torch.Generator()).tolist() == expected
 
-    noise = torch.zeros(4)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch, "rand", lambda *_, **__: noise)
-        draws = stochastic_sign(torch.tensor([-1.0, -3.0, -0.999, 1.0]), torch.Generator())
-    assert draws.tolist() == [-1, -1, 1, 1]
+
+def test_all_noise_is_equally_likely() -> None:
+    """Each of the four numbers of a word, in 16 bins: chi-square with 15 degrees of freedom, 99.99 % quantile 44.3."""
+    noise = module._noise(400_003, torch.Generator().manual_seed(0)).long() + 2**15
+    assert len(noise) == 400_003
+    for lane in range(4):
+        counts = torch.bincount(noise[lane::4] >> 12, minlength=16).double()
+        expected = counts.sum() / 16
+        assert ((counts - expected) ** 2 / expected).sum() < 44.3
 
 
 def test_stochastic_binarization_has_the_same_gradient() -> None:
