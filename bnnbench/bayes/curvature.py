@@ -1,0 +1,99 @@
+"""Curvatures of the negative log-likelihood (P x P, positive semi-definite) in a form that any prior precision can use.
+
+Each keeps H = Q diag(e) Q^T with orthogonal Q, so that under precision tau the covariance is Q diag(1 / (e + tau)) Q^T,
+its determinant a product, and a draw one rotation, whatever tau is.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Curvature(Protocol):
+    """H = Q diag(eigenvalues) Q^T."""
+
+    @property
+    def eigenvalues(self) -> Tensor:
+        """One for each column of Q [P], not negative."""
+
+    def rotate(self, z: Tensor) -> Tensor:
+        """Q z for z [..., P]."""
+
+    def rotate_back(self, theta: Tensor) -> Tensor:
+        """Q^T theta for theta [..., P]."""
+
+
+@dataclass(frozen=True)
+class Diagonal:
+    """Only the diagonal: `eigenvalues` [P] are its entries."""
+
+    eigenvalues: Tensor
+
+    def rotate(self, z: Tensor) -> Tensor:
+        """z."""
+        return z
+
+    def rotate_back(self, theta: Tensor) -> Tensor:
+        """The same."""
+        return theta
+
+
+@dataclass(frozen=True)
+class Full:
+    """All entries; `vectors` [P, P] holds an eigenvector a column."""
+
+    eigenvalues: Tensor
+    vectors: Tensor
+
+    @classmethod
+    def of(cls, matrix: Tensor) -> "Full":
+        """The eigendecomposition of H [P, P], in the precision that H has."""
+        values, vectors = torch.linalg.eigh(matrix)
+        return cls(values.clamp_min(0), vectors)
+
+    def to(self, dtype: torch.dtype) -> "Full":
+        """The same in another precision."""
+        return Full(self.eigenvalues.to(dtype), self.vectors.to(dtype))
+
+    def rotate(self, z: Tensor) -> Tensor:
+        """Q z."""
+        return z @ self.vectors.T
+
+    def rotate_back(self, theta: Tensor) -> Tensor:
+        """Q^T theta."""
+        return theta @ self.vectors
+
+
+@dataclass(frozen=True)
+class Kronecker:
+    """H = A x B of a matrix over outputs [C, C] and one over augmented features [D, D].
+
+    `order` [C D] says which entry of theta each entry of the C x D matrix [W, b] is.
+    """
+
+    eigenvalues: Tensor
+    output_vectors: Tensor
+    feature_vectors: Tensor
+    order: Tensor
+
+    @classmethod
+    def of(cls, over_outputs: Tensor, over_features: Tensor, order: Tensor, n_params: int) -> "Kronecker":
+        """From both factors; entries of theta outside `order` have no curvature."""
+        a, u = torch.linalg.eigh(over_outputs)
+        b, v = torch.linalg.eigh(over_features)
+        values = torch.outer(a.clamp_min(0), b.clamp_min(0)).reshape(-1)
+        return cls(values.new_zeros(n_params).index_copy(0, order, values), u, v, order)
+
+    def rotate(self, z: Tensor) -> Tensor:
+        """U Z V^T."""
+        return self._apply(z, self.output_vectors, self.feature_vectors)
+
+    def rotate_back(self, theta: Tensor) -> Tensor:
+        """U^T Z V."""
+        return self._apply(theta, self.output_vectors.T, self.feature_vectors.T)
+
+    def _apply(self, z: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        matrix = z[..., self.order].unflatten(-1, (len(u), len(v)))
+        return z.index_copy(-1, self.order, (u @ matrix @ v.T).flatten(-2))

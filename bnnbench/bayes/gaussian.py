@@ -1,0 +1,95 @@
+"""Normal distributions over parameters, as maps from standard normal noise."""
+
+from dataclasses import dataclass
+from math import log, pi
+from typing import Protocol
+
+import torch
+from torch import Generator, Tensor
+
+from bnnbench.bayes.curvature import Curvature
+from bnnbench.bayes.noise import normal
+
+
+class Affine(Protocol):
+    """theta = mean + R e with e standard normal: a normal distribution with covariance R R^T."""
+
+    @property
+    def mean(self) -> Tensor:
+        """Of the parameters [P]."""
+
+    def push(self, e: Tensor) -> Tensor:
+        """Noise [..., P] to parameters [..., P]."""
+
+    def pull(self, theta: Tensor) -> Tensor:
+        """Parameters back to noise."""
+
+    @property
+    def log_det(self) -> Tensor:
+        """log |det R|."""
+
+
+@dataclass(frozen=True)
+class Standard:
+    """N(0, I)."""
+
+    mean: Tensor
+
+    def push(self, e: Tensor) -> Tensor:
+        """The noise itself."""
+        return e
+
+    def pull(self, theta: Tensor) -> Tensor:
+        """The same."""
+        return theta
+
+    @property
+    def log_det(self) -> Tensor:
+        """0."""
+        return self.mean.new_zeros(())
+
+
+@dataclass(frozen=True)
+class LaplaceNormal:
+    """N(mean, (H + precision I)^-1) with H a curvature (refinement, section 2.3)."""
+
+    mean: Tensor
+    curvature: Curvature
+    precision: float
+
+    @property
+    def variances(self) -> Tensor:
+        """Of the rotated parameters [P]."""
+        return 1 / (self.curvature.eigenvalues + self.precision)
+
+    @property
+    def log_det(self) -> Tensor:
+        """Half the log determinant of the covariance."""
+        return 0.5 * self.variances.log().sum()
+
+    def push(self, e: Tensor) -> Tensor:
+        """mean + Q diag(std) e."""
+        return self.mean + self.curvature.rotate(e * self.variances.sqrt())
+
+    def pull(self, theta: Tensor) -> Tensor:
+        """diag(1 / std) Q^T (theta - mean)."""
+        return self.curvature.rotate_back(theta - self.mean) / self.variances.sqrt()
+
+    def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
+        """Draws [n_draws, P]."""
+        return self.push(normal((n_draws, len(self.mean)), generator, self.mean))
+
+    def log_prob(self, theta: Tensor) -> Tensor:
+        """Log density at theta [..., P]."""
+        return standard_log_prob(self.pull(theta)) - self.log_det
+
+    @property
+    def marginal_variances(self) -> Tensor:
+        """Diagonal of the covariance [P]."""
+        rows = self.curvature.rotate_back(torch.eye(len(self.mean), dtype=self.mean.dtype, device=self.mean.device))
+        return rows.square() @ self.variances
+
+
+def standard_log_prob(e: Tensor) -> Tensor:
+    """Log density of N(0, I) at e [..., P]."""
+    return -0.5 * e.square().sum(-1) - 0.5 * e.shape[-1] * log(2 * pi)

@@ -1,0 +1,172 @@
+"""Hamiltonian Monte Carlo in the coordinates of a Laplace approximation, all chains at once.
+
+With theta = mean + R z the posterior of z is close to N(0, I), so one step size fits all directions, and a trajectory
+of a quarter period (pi / 2) leads to a draw that hardly depends on the last.
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from math import exp, log, pi, sqrt
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Generator, Tensor, nn
+
+from bnnbench.bayes.chains import ChainPosterior
+from bnnbench.bayes.gaussian import Affine
+from bnnbench.bayes.journal import Journal, Stages, State
+from bnnbench.bayes.laplace import matched
+from bnnbench.bayes.last_layer import Structure
+from bnnbench.bayes.map import trained
+from bnnbench.bayes.method import MethodParams, Train, method
+from bnnbench.bayes.network import Scope, subject
+from bnnbench.bayes.noise import normal, uniform
+from bnnbench.bayes.target import Target
+from bnnbench.bayes.training import Training
+from bnnbench.bayes.weights import Stored
+
+
+class Sampling(MethodParams):
+    """How chains are run."""
+
+    chains: PositiveInt = 3
+    warmup: PositiveInt = Field(50, description="draws that set the step size and are dropped")
+    draws: PositiveInt = Field(200, description="kept, for each chain", ge=4)
+    target_acceptance: PositiveFloat = Field(0.8, lt=1)
+    trajectory: PositiveFloat = Field(pi / 2, description="length of a trajectory in whitened units")
+    max_leapfrogs: PositiveInt = Field(64, description="most gradient steps of a trajectory")
+
+
+class HMCParams(MethodParams):
+    """Parameters of Laplace-whitened HMC."""
+
+    training: Training | None = Field(Training(), description="none where the model comes trained")
+    precision: PositiveFloat = Field(510.0, description="of the prior")
+    scope: Scope = "last"
+    structure: Structure = Field("full", description="of the last layer's curvature that whitens")
+    sampling: Sampling = Sampling()
+    ignore_bias: bool = Field(False, description="as published: the last layer's bias has no effect (section 5.1, 1)")
+
+
+@dataclass
+class DualAveraging:
+    """Step size whose acceptance probability approaches `target` (Hoffman and Gelman 2014, section 3.2)."""
+
+    start: float
+    target: float
+    drift: float = 0.0
+    log_mean: float = 0.0
+    count: int = 0
+
+    @property
+    def step(self) -> float:
+        """To try next."""
+        return exp(self._log_step) if self.count else self.start
+
+    @property
+    def settled(self) -> float:
+        """The average of those tried, late ones counting more: for after the warm-up."""
+        return exp(self.log_mean)
+
+    def update(self, acceptance: float) -> None:
+        """Takes the mean acceptance probability of one more trajectory into account."""
+        self.count += 1
+        self.drift += (self.target - acceptance - self.drift) / (self.count + 10)
+        self.log_mean += self.count**-0.75 * (self._log_step - self.log_mean)
+
+    @property
+    def _log_step(self) -> float:
+        return log(10 * self.start) - sqrt(self.count) / 0.05 * self.drift
+
+
+@dataclass(frozen=True)
+class Point:
+    """Whitened positions z [K, P] with log density [K] and its gradient [K, P]."""
+
+    z: Tensor
+    value: Tensor
+    gradient: Tensor
+
+
+def point(target: Target, base: Affine, z: Tensor) -> Point:
+    """The posterior at theta = mean + R z, as a density of z (up to a constant)."""
+    z = z.detach().requires_grad_()
+    with torch.enable_grad():
+        value = target(base.push(z))
+    (gradient,) = torch.autograd.grad(value.sum(), z)
+    return Point(z.detach(), value.detach(), gradient)
+
+
+def sample(
+    target: Target, base: Affine, sampling: Sampling, generator: Generator | None, journal: Journal
+) -> tuple[Tensor, float]:
+    """Draws of theta [K, n, P] and the mean acceptance probability; chains start at draws of `base`."""
+    shape = sampling.chains, len(base.mean)
+    tuner = DualAveraging(shape[1] ** -0.25, sampling.target_acceptance)
+    draws, accepted, first = base.mean.new_empty(sampling.draws, *shape), 0.0, 0
+    z = normal(shape, generator, base.mean)
+    if (restored := journal.restore()) is not None:
+        first, state = restored
+        z, draws, accepted, tuner = state["z"], state["draws"], state["accepted"], DualAveraging(**state["tuner"])
+    now = point(target, base, z)
+    for k in journal.steps(sampling.warmup + sampling.draws, first):
+        kept = k - sampling.warmup
+        now, acceptance = transition(target, base, now, tuner.step if kept < 0 else tuner.settled, sampling, generator)
+        if kept < 0:
+            tuner.update(acceptance)
+        else:
+            draws[kept] = base.push(now.z)
+            accepted += acceptance / sampling.draws
+        journal.log(k + 1, acceptance=acceptance)
+        state = {"z": now.z, "draws": draws, "accepted": accepted, "tuner": vars(tuner).copy()}
+        journal.checkpoint(k + 1, lambda state=state: state)  # type: ignore[misc]
+    return draws.transpose(0, 1).contiguous(), accepted
+
+
+def transition(
+    target: Target, base: Affine, start: Point, step: float, sampling: Sampling, generator: Generator | None
+) -> tuple[Point, float]:
+    """A trajectory of every chain, accepted or not by itself; also the mean acceptance probability.
+
+    Its length varies by a fifth, as a fixed one can return to where it came from.
+    """
+    stretch, accept = uniform((), generator, start.value), uniform(start.value.shape, generator, start.value)
+    length = sampling.trajectory * (0.8 + 0.4 * stretch.item())
+    n_steps = min(max(1, round(length / step)), sampling.max_leapfrogs)
+    momentum = normal(start.z.shape, generator, start.z)
+    energy = 0.5 * momentum.square().sum(1) - start.value
+    end = start
+    for _ in range(n_steps):
+        momentum = momentum + 0.5 * step * end.gradient
+        end = point(target, base, end.z + step * momentum)
+        momentum = momentum + 0.5 * step * end.gradient
+    loss = 0.5 * momentum.square().sum(1) - end.value - energy
+    probability = torch.nan_to_num(torch.exp(-loss), nan=0.0).clamp(max=1)
+    moved = accept < probability
+    chosen = Point(
+        torch.where(moved[:, None], end.z, start.z),
+        torch.where(moved, end.value, start.value),
+        torch.where(moved[:, None], end.gradient, start.gradient),
+    )
+    return chosen, probability.mean().item()
+
+
+@method("hmc", HMCParams)
+def hmc(model: nn.Module, train: Train, params: HMCParams, generator: Generator, journal: Journal) -> ChainPosterior:
+    """Trains the net, finds the mode and curvature of its posterior, and samples in their coordinates."""
+    stages = Stages(journal, generator)
+    net = deepcopy(model)
+    net.load_state_dict(
+        stages.run("map", lambda journal: trained(model, train, params.training, generator, journal).state_dict())
+    )
+    what = subject(net, params.scope, train.x, params.ignore_bias)
+    target = Target(what.inner, what.inputs, train.y, train.likelihood, params.precision)
+    base = matched(what, target, "diagonal" if params.scope == "all" else params.structure)
+
+    def run(journal: Journal) -> State:
+        draws, acceptance = sample(target, base, params.sampling, generator, journal)
+        return {"draws": draws, "acceptance": acceptance}
+
+    found = stages.run("chains", run)
+    chains = found["draws"]
+    return ChainPosterior(what.net, Stored(chains.flatten(0, 1)), train.likelihood, chains, found["acceptance"])

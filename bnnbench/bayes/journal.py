@@ -1,0 +1,117 @@
+"""What a long fit tells and asks while it runs, so that it can be watched, killed and continued.
+
+The `Run` of an experiment is a `Journal`; a method knows only what is here.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from torch import Generator, Tensor
+
+State = Mapping[str, Any]
+
+
+class Journal(Protocol):
+    """Progress, curves and checkpoints of a fit; states hold tensors, numbers, strings and containers of them."""
+
+    def steps(self, total: int, start: int = 0) -> Iterator[int]:
+        """`range(start, total)`, perhaps shown as progress."""
+
+    def log(self, step: int, **values: float) -> None:
+        """A point of the curves."""
+
+    def checkpoint(self, step: int, state: Callable[[], State]) -> None:
+        """Saves `state()` after `step`, now or when it is time; random streams are the journal's business."""
+
+    def restore(self) -> tuple[int, State] | None:
+        """The step and state to go on from."""
+
+
+class Silent:
+    """A journal that keeps nothing."""
+
+    def steps(self, total: int, start: int = 0) -> Iterator[int]:
+        """`range(start, total)`."""
+        return iter(range(start, total))
+
+    def log(self, step: int, **values: float) -> None:
+        """Nothing."""
+
+    def checkpoint(self, step: int, state: Callable[[], State]) -> None:
+        """Nothing."""
+
+    def restore(self) -> tuple[int, State] | None:
+        """Nothing to go on from."""
+        return None
+
+
+SILENT = Silent()
+
+
+class Stages:
+    """Several fits, one after the other, in one journal: those that ended are kept in its checkpoints.
+
+    The state of `generator` goes into them too, and `restore` of a stage puts it back: what a stage drew before it
+    asked to be restored does not count.
+    """
+
+    def __init__(self, journal: Journal, generator: Generator) -> None:
+        self.journal = journal
+        self.step = 0
+        self._generator = generator
+        self._done: dict[str, State] = {}
+        self._current: State | None = None
+        if (restored := journal.restore()) is not None:
+            self.step, saved = restored
+            self._done, self._current = dict(saved["done"]), saved["current"]
+            generator.set_state(saved["stream"])
+
+    def run(self, name: str, fit: Callable[[Journal], State]) -> State:
+        """What `fit` returns; computed once, and continued where a checkpoint lies in the middle of it."""
+        if name not in self._done:
+            stage = _Stage(self, name, self.step)
+            if self._current is not None and self._current["name"] == name:
+                stage = _Stage(self, name, self._current["first"], self._current)
+            self._current = None
+            self._done[name] = fit(stage)
+            self._save(None)
+        return self._done[name]
+
+    def save(self, name: str, first: int, step: int, state: Callable[[], State]) -> None:
+        """A checkpoint within stage `name`, `step` steps after its start at `first`."""
+        self.step = first + step
+        self._save(lambda: {"name": name, "first": first, "step": step, "state": state()})
+
+    def put_back(self, stream: Tensor) -> None:
+        """Sets the generator to a saved state."""
+        self._generator.set_state(stream)
+
+    def _save(self, current: Callable[[], State] | None) -> None:
+        def state() -> State:
+            stream = self._generator.get_state()
+            inner = None if current is None else {**current(), "stream": stream}
+            return {"done": self._done, "current": inner, "stream": stream}
+
+        self.journal.checkpoint(self.step, state)
+
+
+class _Stage:
+    def __init__(self, stages: Stages, name: str, first: int, saved: State | None = None) -> None:
+        self._stages, self._name, self._first, self._saved = stages, name, first, saved
+
+    def steps(self, total: int, start: int = 0) -> Iterator[int]:
+        return self._stages.journal.steps(total, start)
+
+    def log(self, step: int, **values: float) -> None:
+        self._stages.step = self._first + step
+        self._stages.journal.log(self._stages.step, **{f"{self._name}_{key}": value for key, value in values.items()})
+
+    def checkpoint(self, step: int, state: Callable[[], State]) -> None:
+        self._stages.save(self._name, self._first, step, state)
+
+    def restore(self) -> tuple[int, State] | None:
+        saved, self._saved = self._saved, None
+        if saved is None:
+            return None
+        self._stages.put_back(saved["stream"])
+        return saved["step"], saved["state"]

@@ -1,0 +1,193 @@
+"""Laplace approximations: of the last layer (full, Kronecker, diagonal) or of all layers (full, diagonal)."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from torch import Generator, Tensor, nn
+
+from bnnbench.bayes import ggn, last_layer
+from bnnbench.bayes.curvature import Curvature, Full
+from bnnbench.bayes.gaussian import LaplaceNormal
+from bnnbench.bayes.journal import Journal
+from bnnbench.bayes.likelihood import Likelihood
+from bnnbench.bayes.map import trained
+from bnnbench.bayes.method import MethodParams, Train, method
+from bnnbench.bayes.network import LastLayerNet, LinearNet, Net, Scope, Subject, WholeNet, evaluate, subject
+from bnnbench.bayes.posterior import ClassPredictive, Predictive
+from bnnbench.bayes.precision import by_validation, evidence_adam, evidence_optimum
+from bnnbench.bayes.predictives import multiclass_probit, normal_draws
+from bnnbench.bayes.target import Target, mode
+from bnnbench.bayes.training import Training
+from bnnbench.bayes.weights import DRAWS, NetPosterior
+
+Tuning = Literal["evidence", "evidence-adam", "validation"]
+Link = Literal["weights", "linearised", "probit"]
+
+
+class Approximation(MethodParams):
+    """What is approximated and how."""
+
+    scope: Scope = Field("last", description="the last layer or all layers")
+    structure: last_layer.Structure = "full"
+    precision: PositiveFloat | Tuning = Field(
+        "evidence",
+        description="of the prior: a number, the optimum of the marginal likelihood, 100 Adam steps towards it (as "
+        "published), or the best of a grid on validation data",
+    )
+    centre: Literal["trained", "mode"] = Field(
+        "trained", description="where: at the trained parameters, or at the posterior's mode under this precision"
+    )
+    grid: tuple[float, ...] = Field(
+        tuple(10 ** (k / 4) for k in range(-8, 17)), description="precisions tried on validation data", min_length=1
+    )
+    validation_draws: PositiveInt = Field(10, description="draws for each precision tried")
+
+    @model_validator(mode="after")
+    def _all_layers_have_no_kronecker(self) -> "Approximation":
+        if self.scope == "all" and self.structure == "kronecker":
+            raise ValueError("structure 'kronecker' is of the last layer only; all layers take 'full' or 'diagonal'")
+        return self
+
+
+class LaplaceParams(Approximation):
+    """Parameters of a Laplace approximation."""
+
+    training: Training | None = Field(Training(), description="none where the model comes trained")
+    link: Link = Field("weights", description="predictions: draws of weights, or of linearised outputs, or probit")
+
+
+@dataclass(frozen=True)
+class LaplacePosterior(NetPosterior):
+    """A normal distribution over parameters, with three ways to predict."""
+
+    distribution: LaplaceNormal
+    link: Link = "weights"
+
+    def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> Predictive:
+        """Draws of outputs, 20 unless said otherwise; the probit link gives one draw in closed form."""
+        if self.link == "weights":
+            return super().predict(x, n_draws, generator)
+        mean, covariance = self.linearised(x)
+        if self.link == "probit":
+            return ClassPredictive(multiclass_probit(mean, covariance).unsqueeze(0))
+        draws = normal_draws(mean, covariance, DRAWS if n_draws is None else n_draws, generator)
+        return self.likelihood.predictive(draws)
+
+    @torch.no_grad()
+    def linearised(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean [N, C] and covariance [N, C, C] of the outputs linearised around the mean; exact for a last layer."""
+        if isinstance(self.net, WholeNet):
+            return _linearised_net(self.net, self.distribution, x)
+        linear, features = _last(self.net, x)
+        mean = linear.outputs(self.distribution.mean[None], features)[0]
+        return mean, output_covariance(linear, self.distribution, features)
+
+    def with_link(self, link: Link) -> "LaplacePosterior":
+        """The same distribution, predicting in another way."""
+        return replace(self, link=link)
+
+
+def output_covariance(net: LinearNet, distribution: LaplaceNormal, features: Tensor) -> Tensor:
+    """Covariance [N, C, C] of a linear layer's outputs at features [N, d]."""
+    order, inputs = net.joint_order(features.device), net.augmented(features)
+    n_outputs, width = net.n_outputs, inputs.shape[1]
+    if isinstance(distribution.curvature, Full):
+        vectors = distribution.curvature.vectors[order]
+        covariance = ((vectors * distribution.variances) @ vectors.T).view(n_outputs, width, n_outputs, width)
+        rows = [torch.einsum("nkd,nd->nk", torch.tensordot(inputs, block, 1), inputs) for block in covariance]
+        return torch.stack(rows, dim=1)
+    chunk = max(1, ggn.ENTRIES // (n_outputs * net.n_params))
+    return torch.cat([_spread(distribution, _design(part, order, net)) for part in inputs.split(chunk)])
+
+
+def _design(inputs: Tensor, order: Tensor, net: LinearNet) -> Tensor:
+    """Jacobian [n, C, P] of a linear layer's outputs."""
+    blocks = torch.einsum("ck,nd->nckd", torch.eye(net.n_outputs, dtype=inputs.dtype, device=inputs.device), inputs)
+    jacobian = inputs.new_zeros(len(inputs), net.n_outputs, net.n_params)
+    return jacobian.index_copy(2, order, blocks.flatten(2))
+
+
+def _spread(distribution: LaplaceNormal, jacobian: Tensor) -> Tensor:
+    """J S J^T [n, C, C] of Jacobians [n, C, P]."""
+    root = distribution.curvature.rotate_back(jacobian) * distribution.variances.sqrt()
+    return root @ root.transpose(1, 2)
+
+
+def _linearised_net(net: WholeNet, distribution: LaplaceNormal, x: Tensor) -> tuple[Tensor, Tensor]:
+    jacobian_of = ggn.jacobians(net, distribution.mean)
+    parts = []
+    for part in x.split(ggn.points_at_once(net, distribution.mean, x)):
+        outputs, jacobian = jacobian_of(part)
+        parts.append((outputs, _spread(distribution, jacobian)))
+    return torch.cat([mean for mean, _ in parts]), torch.cat([covariance for _, covariance in parts])
+
+
+def _last(net: Net, x: Tensor) -> tuple[LinearNet, Tensor]:
+    if isinstance(net, LastLayerNet):
+        return net.linear, net.features(x)
+    if isinstance(net, LinearNet):
+        return net, x
+    raise TypeError(f"{type(net).__name__} has no last layer")
+
+
+def approximate(
+    model: nn.Module, train: Train, params: Approximation, generator: Generator
+) -> tuple[Subject, LaplaceNormal]:
+    """The Laplace approximation of a trained model, with what it is of."""
+    what = subject(model, params.scope, train.x)
+    at_trained = curvature_at(what.theta, what, train.likelihood, params.structure)
+    precision = _tuned(what, at_trained, train, params, generator)
+    if params.centre == "trained":
+        return what, LaplaceNormal(what.theta, at_trained, precision)
+    target = Target(what.inner, what.inputs, train.y, train.likelihood, precision)
+    return what, matched(what, target, params.structure)
+
+
+def matched(what: Subject, target: Target, structure: last_layer.Structure) -> LaplaceNormal:
+    """The Laplace approximation of `target` itself: at its own mode, under its own precision (section 5.3)."""
+    centre = mode(target, what.theta)
+    return LaplaceNormal(centre, curvature_at(centre, what, target.likelihood, structure), target.precision)
+
+
+def curvature_at(theta: Tensor, what: Subject, likelihood: Likelihood, structure: last_layer.Structure) -> Curvature:
+    """The curvature of the data's negative log-likelihood at theta [P]."""
+    if isinstance(what.inner, LinearNet):
+        return last_layer.curvature(what.inner, theta, what.inputs, likelihood, structure)
+    if not isinstance(what.inner, WholeNet) or structure == "kronecker":
+        raise ValueError(f"no {structure} curvature of {type(what.inner).__name__}")
+    return ggn.curvature(what.inner, theta, what.inputs, likelihood, structure)
+
+
+def _tuned(what: Subject, curvature: Curvature, train: Train, params: Approximation, generator: Generator) -> float:
+    """The prior precision that `params` ask for."""
+    if params.precision == "evidence":
+        return evidence_optimum(what.theta, curvature.eigenvalues)
+    if params.precision == "evidence-adam":
+        return evidence_adam(what.theta, curvature.eigenvalues)
+    if params.precision != "validation":
+        return params.precision
+    x, y = train.held_out()
+    x = what.cached(x)
+    stream = generator.get_state()
+
+    def loss(precision: float) -> float:
+        generator.set_state(stream)  # every precision sees the same noise
+        draws = LaplaceNormal(what.theta, curvature, precision).sample(params.validation_draws, generator)
+        predictive = train.likelihood.predictive(evaluate(what.inner, draws, x))
+        if isinstance(predictive, ClassPredictive):
+            return -predictive.log_probs.gather(1, y[:, None]).mean().item()
+        return -predictive.log_density(y).mean().item()
+
+    return by_validation(loss, params.grid)
+
+
+@method("laplace", LaplaceParams)
+def laplace(
+    model: nn.Module, train: Train, params: LaplaceParams, generator: Generator, journal: Journal
+) -> LaplacePosterior:
+    """A normal distribution around trained parameters, or around the mode of the posterior itself."""
+    net = trained(model, train, params.training, generator, journal)
+    what, distribution = approximate(net, train, params, generator)
+    return LaplacePosterior(what.net, distribution, train.likelihood, params.link)

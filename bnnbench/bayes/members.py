@@ -1,0 +1,49 @@
+"""A posterior that is a list of whole nets, each with its own batch-norm statistics."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.func import functional_call
+
+from bnnbench.bayes.likelihood import Likelihood
+from bnnbench.bayes.network import EVALUATION_BATCH
+from bnnbench.bayes.posterior import Predictive
+
+States = Sequence[dict[str, Tensor]]
+
+
+def snapshot(net: nn.Module) -> dict[str, Tensor]:
+    """A copy of all parameters and buffers."""
+    return {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
+
+
+@dataclass(frozen=True)
+class Members:
+    """Equally weighted states of one net."""
+
+    net: nn.Module
+    states: States
+    likelihood: Likelihood
+
+    @torch.no_grad()
+    def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> Predictive:
+        """One draw a member; `n_draws` fewer than all takes members spread evenly."""
+        self.net.eval()
+        outputs = [
+            torch.cat([functional_call(self.net, state, (part,)) for part in x.split(EVALUATION_BATCH)])
+            for state in self._chosen(len(self.states) if n_draws is None else n_draws)
+        ]
+        return self.likelihood.predictive(torch.stack(outputs))
+
+    def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
+        """Parameters (without buffers) of members spread evenly [min(n_draws, S), P]."""
+        names = [name for name, _ in self.net.named_parameters()]
+        vectors = [torch.cat([state[name].reshape(-1) for name in names]) for state in self._chosen(n_draws)]
+        return torch.stack(vectors)
+
+    def _chosen(self, n_draws: int) -> States:
+        size = len(self.states)
+        n_draws = min(n_draws, size)
+        return [self.states[k * size // n_draws] for k in range(n_draws)]

@@ -1,0 +1,93 @@
+"""What a method is: a function from a net, training data and parameters to a posterior.
+
+    @method("map", MAPParams)
+    def map_estimate(model, train, params, generator, journal) -> Posterior: ...
+
+A package registers its own under the entry point `bnnbench.methods`; the name there is the method's name.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+from torch import Generator, Tensor, nn
+
+from bnnbench.bayes.journal import SILENT, Journal
+from bnnbench.bayes.likelihood import Categorical, Likelihood
+from bnnbench.bayes.posterior import Posterior
+
+
+class MethodParams(BaseModel):
+    """Parameters of a method: types, ranges and units; an unknown name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Train:
+    """Training data: inputs x [N, ...], targets y [N], their likelihood, and what some methods need besides.
+
+    `validation` is a pair (x, y) that is not trained on. `augment(x, generator)` changes a batch of inputs while a net
+    is trained; curvatures, flows and samplers see x as it is.
+    """
+
+    x: Tensor
+    y: Tensor
+    likelihood: Likelihood = field(default_factory=Categorical)
+    validation: tuple[Tensor, Tensor] | None = None
+    augment: Callable[[Tensor, Generator | None], Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.x) != len(self.y):
+            raise ValueError(f"{len(self.x)} inputs and {len(self.y)} targets")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def held_out(self) -> tuple[Tensor, Tensor]:
+        """Validation inputs and targets; raises `ValueError` where there are none."""
+        if self.validation is None:
+            raise ValueError("this method tunes itself on validation data: give Train.validation")
+        return self.validation
+
+
+P = TypeVar("P", bound=MethodParams)
+
+
+@dataclass(frozen=True)
+class Method(Generic[P]):
+    """A registered method: its name, the class of its parameters, and its function."""
+
+    name: str
+    params: type[P]
+    function: Callable[[nn.Module, Train, P, Generator, Journal], Posterior]
+
+    def fit(
+        self,
+        model: nn.Module,
+        train: Train,
+        params: P | Mapping[str, Any] | None = None,
+        generator: Generator | None = None,
+        journal: Journal = SILENT,
+    ) -> Posterior:
+        """The posterior of `model`'s parameters given `train`; `model` itself is left as it was.
+
+        `model` maps [N, ...] to outputs [N, C]. `params` may be a mapping, which is validated. Everything random comes
+        from `generator`. Raises `pydantic.ValidationError` for parameters that are wrong.
+        """
+        if not isinstance(params, self.params):
+            params = self.params.model_validate({} if params is None else params)
+        generator = Generator().manual_seed(0) if generator is None else generator
+        return self.function(model, train, params, generator, journal)
+
+
+def method(
+    name: str, params: type[P]
+) -> Callable[[Callable[[nn.Module, Train, P, Generator, Journal], Posterior]], Method[P]]:
+    """Declares the decorated function as the method `name`."""
+
+    def declare(function: Callable[[nn.Module, Train, P, Generator, Journal], Posterior]) -> Method[P]:
+        return Method(name, params, function)
+
+    return declare

@@ -1,0 +1,78 @@
+"""Mean-field variational inference: independent normal weights, trained by Flipout."""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from math import log
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from bnnbench.bayes.flipout import FlipoutLayer, flipout
+from bnnbench.bayes.journal import Journal
+from bnnbench.bayes.method import MethodParams, Train, method
+from bnnbench.bayes.network import WholeNet, flat
+from bnnbench.bayes.noise import normal
+from bnnbench.bayes.training import Training, batch_loss, descend
+from bnnbench.bayes.weights import NetPosterior
+
+
+class MFVIParams(MethodParams):
+    """Parameters of mean-field variational inference; defaults as in the refinement paper's baseline."""
+
+    precision: PositiveFloat = Field(30.0, description="of the normal prior, 1 / variance")
+    kl_weight: NonNegativeFloat = Field(0.1, description="factor of the KL divergence; 1 is the evidence bound")
+    initial_std: PositiveFloat = Field(0.02, description="of every weight")
+    training: Training = Field(Training(), description="leave its weight decay at 0: the KL does that work")
+
+
+@dataclass(frozen=True)
+class Independent:
+    """Independent normals: mean [P], std [P]."""
+
+    mean: Tensor
+    std: Tensor
+
+    def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
+        """Draws [n_draws, P]."""
+        return self.mean + self.std * normal((n_draws, len(self.mean)), generator, self.mean)
+
+
+def kl(layers: list[FlipoutLayer], precision: float) -> Tensor:
+    """KL divergence of all layers' normals from N(0, 1 / precision), in nats."""
+    terms = [
+        (0.5 * precision * (mean.square() + std.square()) - 0.5 - std.log() - 0.5 * log(precision)).sum()
+        for layer in layers
+        for mean, std in layer.gaussians()
+    ]
+    return torch.stack(terms).sum()
+
+
+@method("mfvi", MFVIParams)
+def mean_field(
+    model: nn.Module, train: Train, params: MFVIParams, generator: Generator, journal: Journal
+) -> NetPosterior:
+    """Maximises the evidence bound with a tempered KL, starting at the model's parameters."""
+    net = flipout(model, params.initial_std, generator)
+    layers = [layer for layer in net.modules() if isinstance(layer, FlipoutLayer)]
+
+    def objective(rows: Tensor) -> Tensor:
+        data = batch_loss(net, train, rows, generator)
+        return data + params.kl_weight / len(train) * kl(layers, params.precision)
+
+    descend(net, objective, len(train), params.training, generator, journal)
+    plain, std = _plain(model, net)
+    return NetPosterior(WholeNet(plain), Independent(flat(plain.parameters()), std), train.likelihood)
+
+
+def _plain(model: nn.Module, net: nn.Module) -> tuple[nn.Module, Tensor]:
+    """`model` at the means, and the standard deviations of its parameters [P] (0 for those that stayed points)."""
+    state = net.state_dict()
+    plain = deepcopy(model)
+    plain.load_state_dict({name: value for name, value in state.items() if not name.endswith("_rho")})
+    stds = [
+        functional.softplus(state[f"{name}_rho"]) if f"{name}_rho" in state else torch.zeros_like(parameter)
+        for name, parameter in plain.named_parameters()
+    ]
+    return plain.eval(), torch.cat([std.detach().reshape(-1) for std in stds])

@@ -1,0 +1,162 @@
+"""Nets as functions of one flat parameter vector: the last linear layer, a whole net, or a last layer in its net."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+
+Scope = Literal["last", "all"]
+EVALUATION_BATCH = 1000
+
+
+class Net(Protocol):
+    """A function of parameters and inputs."""
+
+    @property
+    def n_params(self) -> int:
+        """Length P of a parameter vector."""
+
+    def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Outputs [S, N, C] of S parameter vectors theta [S, P] at inputs x [N, ...]."""
+
+
+@dataclass(frozen=True)
+class LinearNet:
+    """A linear layer on features [N, d]: theta is W [C, d] row by row, then the bias [C].
+
+    `bias="ignored"` keeps the bias coordinates in theta and leaves them out of the outputs: the posterior that the
+    released code of the refinement paper computes (refinement, section 5.1, item 1). `"none"` has no such coordinates.
+    """
+
+    n_features: int
+    n_outputs: int
+    bias: Literal["used", "ignored", "none"] = "used"
+
+    @property
+    def n_params(self) -> int:
+        """P = C d + C, or C d without a bias."""
+        return self.n_outputs * (self.n_features + (self.bias != "none"))
+
+    def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
+        """x W^T + b for every draw, as one matrix product."""
+        n_draws, n_weights = len(theta), self.n_outputs * self.n_features
+        weight, bias = theta[:, :n_weights].reshape(-1, self.n_features), theta[:, n_weights:].reshape(-1)
+        flat = functional.linear(x, weight, bias if self.bias == "used" else None)
+        return flat.view(len(x), n_draws, self.n_outputs).transpose(0, 1)
+
+    def augmented(self, features: Tensor) -> Tensor:
+        """Features with the constant of the bias [N, D]: D = d + 1, or d where the bias does not act."""
+        if self.bias != "used":
+            return features
+        return torch.cat([features, features.new_ones(len(features), 1)], dim=1)
+
+    def joint_order(self, device: torch.device) -> Tensor:
+        """Positions in theta of the entries of [W, b] [C, D], read row by row."""
+        weights = torch.arange(self.n_outputs * self.n_features, device=device).view(self.n_outputs, self.n_features)
+        if self.bias != "used":
+            return weights.reshape(-1)
+        biases = self.n_outputs * self.n_features + torch.arange(self.n_outputs, device=device)
+        return torch.cat([weights, biases.unsqueeze(1)], dim=1).reshape(-1)
+
+
+class WholeNet:
+    """All parameters of a module, in the order of `named_parameters`; buffers stay as they are, in evaluation mode."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.shapes = {name: parameter.shape for name, parameter in module.named_parameters()}
+        self.n_params = sum(shape.numel() for shape in self.shapes.values())
+
+    def named(self, theta: Tensor) -> dict[str, Tensor]:
+        """One vector [P] as the module's parameters by name."""
+        sizes = [shape.numel() for shape in self.shapes.values()]
+        parts = zip(self.shapes.items(), theta.split(sizes), strict=True)
+        return {name: part.view(shape) for (name, shape), part in parts}
+
+    def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
+        """The module called with each parameter vector."""
+        self.module.eval()
+        return torch.stack([functional_call(self.module, self.named(draw), (x,)) for draw in theta])
+
+
+class Features:
+    """What reaches the last linear layer of a module; of an `nn.Linear` itself, its inputs."""
+
+    def __init__(self, module: nn.Module) -> None:
+        linear = [part for part in module.modules() if isinstance(part, nn.Linear)]
+        if not linear:
+            raise ValueError(f"{type(module).__name__} has no linear layer")
+        self.module, self.last = module, linear[-1]
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, batch: int = EVALUATION_BATCH) -> Tensor:
+        """Features [N, d] of x [N, ...]; raises `ValueError` where the last linear layer is not the end of the net."""
+        seen: list[Tensor] = []
+        hook = self.last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        try:
+            self.module.eval()
+            outputs = [self.module(part) for part in x.split(batch)]
+        finally:
+            hook.remove()
+        features = torch.cat(seen)
+        if len(seen) != len(outputs) or not torch.allclose(self.last(seen[-1]), outputs[-1]):
+            raise ValueError("the net's outputs are not those of its last linear layer")
+        return features
+
+
+@dataclass(frozen=True)
+class LastLayerNet:
+    """A last layer together with the net that computes its features."""
+
+    features: Features
+    linear: LinearNet
+
+    @property
+    def n_params(self) -> int:
+        """Those of the last layer."""
+        return self.linear.n_params
+
+    def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Features once, then every draw."""
+        return self.linear.outputs(theta, self.features(x, len(x)))
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is inferred: parameters theta [P] of `net`; `inner` gives the same outputs from cached `inputs`."""
+
+    net: Net
+    inner: Net
+    theta: Tensor
+    inputs: Tensor
+
+    def cached(self, x: Tensor) -> Tensor:
+        """What `inner` takes for inputs x of `net`: features, or x itself."""
+        return self.net.features(x) if isinstance(self.net, LastLayerNet) else x
+
+
+def subject(model: nn.Module, scope: Scope, x: Tensor, bias_as_published: bool = False) -> Subject:
+    """The last layer of `model` (with features of x cached), or all of its parameters, at their present values."""
+    if scope == "all":
+        net = WholeNet(model)
+        return Subject(net, net, flat(model.parameters()), x)
+    features = Features(model)
+    last = features.last
+    bias: Literal["used", "ignored", "none"] = "none" if last.bias is None else "used"
+    linear = LinearNet(last.in_features, last.out_features, "ignored" if bias_as_published else bias)
+    return Subject(LastLayerNet(features, linear), linear, flat(last.parameters()), features(x))
+
+
+def flat(parameters: Iterator[nn.Parameter]) -> Tensor:
+    """A copy of the parameters as one vector."""
+    return torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
+
+
+@torch.no_grad()
+def evaluate(net: Net, theta: Tensor, x: Tensor, batch: int = EVALUATION_BATCH) -> Tensor:
+    """Outputs [S, N, C] without gradients, `batch` inputs at a time."""
+    return torch.cat([net.outputs(theta, part) for part in x.split(batch)], dim=1)

@@ -1,0 +1,81 @@
+"""What every method returns, and what predictions are."""
+
+from dataclasses import dataclass
+from math import log, pi
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Generator, Tensor
+
+
+@dataclass(frozen=True)
+class ClassPredictive:
+    """Draws of class logits [S, N, C]; a closed-form prediction is one draw (S = 1) of log-probabilities."""
+
+    logits: Tensor
+
+    @property
+    def n_draws(self) -> int:
+        """S."""
+        return self.logits.shape[0]
+
+    @property
+    def log_probs(self) -> Tensor:
+        """Logarithm of the mean softmax over draws [N, C]."""
+        return torch.logsumexp(self.logits.log_softmax(-1), dim=0) - log(self.n_draws)
+
+    @property
+    def probs(self) -> Tensor:
+        """Mean softmax over draws [N, C]."""
+        return self.log_probs.exp()
+
+
+@dataclass(frozen=True)
+class RealPredictive:
+    """An equal mixture of normals per point: draws of mean and of noise (standard deviation), both [S, N]."""
+
+    mean: Tensor
+    noise: Tensor
+
+    @property
+    def n_draws(self) -> int:
+        """S."""
+        return self.mean.shape[0]
+
+    @property
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the mixture, both [N]."""
+        variance = self.mean.var(dim=0, correction=0) + self.noise.square().mean(dim=0)
+        return self.mean.mean(dim=0), variance.sqrt()
+
+    def log_density(self, y: Tensor) -> Tensor:
+        """Log density of the mixture at targets y [N], in nats."""
+        z = (y - self.mean) / self.noise
+        return torch.logsumexp(-0.5 * z.square() - self.noise.log(), 0) - 0.5 * log(2 * pi) - log(self.n_draws)
+
+    def sample(self, generator: Generator | None = None) -> Tensor:
+        """One target for each draw [S, N]."""
+        from bnnbench.bayes.noise import normal
+
+        return self.mean + self.noise * normal(self.mean.shape, generator, self.mean)
+
+
+Predictive = ClassPredictive | RealPredictive
+
+
+class Posterior(Protocol):
+    """A distribution over functions, asked for predictions at inputs."""
+
+    def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> Predictive:
+        """Predictions at x [N, ...]: `n_draws` draws, or as many as the method holds or deems right where `None`.
+
+        A method with fewer draws than asked (a point estimate, an ensemble) gives those it has.
+        """
+
+
+@runtime_checkable
+class WeightPosterior(Posterior, Protocol):
+    """A posterior over a flat vector of P parameters."""
+
+    def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
+        """Draws of the parameters [n_draws, P]."""

@@ -1,0 +1,155 @@
+"""Posterior refinement: a short normalizing flow after a Gaussian approximation (Kristiadi et al. 2022)."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from math import log, pi
+from typing import Literal
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Generator, Tensor, nn
+
+from bnnbench.bayes.flows import Kind, RadialFlow, flow
+from bnnbench.bayes.gaussian import Affine, Standard, standard_log_prob
+from bnnbench.bayes.journal import Journal, Stages, State
+from bnnbench.bayes.laplace import Approximation, approximate
+from bnnbench.bayes.map import trained
+from bnnbench.bayes.method import MethodParams, Train, method
+from bnnbench.bayes.network import subject
+from bnnbench.bayes.noise import normal, permutation
+from bnnbench.bayes.subspace import Subspace, subspace
+from bnnbench.bayes.target import Target
+from bnnbench.bayes.training import Training, optimizer_of, set_rate
+from bnnbench.bayes.weights import NetPosterior
+
+ENTRIES = 2**24  # numbers of base noise that are drawn at once
+PUBLISHED = Training(optimizer="adam", learning_rate=1e-3, schedule="cosine", epochs=20, batch_size=128)
+
+
+class RefineParams(MethodParams):
+    """Parameters of refinement; defaults as published for the last layer (section 2.5)."""
+
+    training: Training | None = Field(Training(), description="of the net; none where the model comes trained")
+    base: Literal["laplace", "standard"] = Field("laplace", description="the Laplace approximation, or N(0, I)")
+    laplace: Approximation = Field(Approximation(precision="evidence-adam"), description="the base; its scope is ours")
+    precision: PositiveFloat = Field(510.0, description="of the prior of the posterior that the flow is fitted to")
+    flow: Kind = "radial"
+    length: PositiveInt = Field(5, description="layers of the flow")
+    whitened: bool = Field(False, description="theta = mean + R F(e) instead of F(mean + R e)")
+    identity: bool = Field(False, description="start exactly at the identity instead of near it")
+    optimisation: Training = Field(PUBLISHED, description="of the flow")
+    samples: PositiveInt = Field(1, description="reparameterised draws a step")
+    ignore_bias: bool = Field(False, description="as published: the last layer's bias has no effect (section 5.1, 1)")
+    subspace: PositiveInt | None = Field(None, description="refine only so many coordinates, those of largest variance")
+    zero_rest: bool = Field(False, description="as published: weights outside the subspace are 0, not their MAP")
+
+
+@dataclass(frozen=True)
+class Refined:
+    """Noise, pushed through the base and the flow."""
+
+    flow: nn.Module
+    base: Affine
+    whitened: bool = False
+
+    def push(self, e: Tensor) -> tuple[Tensor, Tensor]:
+        """Parameters [S, P] from noise [S, P], and log |det| of the flow alone [S]."""
+        if self.whitened:
+            z, log_det = self.flow(e)
+            return self.base.push(z), log_det
+        theta, log_det = self.flow(self.base.push(e))
+        return theta, log_det
+
+    @torch.no_grad()
+    def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
+        """Draws [n_draws, P]."""
+        return self.push(normal((n_draws, len(self.base.mean)), generator, self.base.mean))[0]
+
+    @torch.no_grad()
+    def log_prob(self, theta: Tensor) -> Tensor:
+        """Log density at theta [S, P], through the closed-form inverse; radial flows only (`TypeError` otherwise)."""
+        if not isinstance(self.flow, RadialFlow):
+            raise TypeError(f"{type(self.flow).__name__} has no inverse in closed form")
+        z = self.flow.inverse(self.base.pull(theta) if self.whitened else theta)
+        e = z if self.whitened else self.base.pull(z)
+        log_det: Tensor = self.flow(z)[1]
+        return standard_log_prob(e) - self.base.log_det - log_det
+
+
+def fit_flow(
+    refined: Refined, target: Target, training: Training, samples: int, generator: Generator | None, journal: Journal
+) -> None:
+    """Maximises the evidence bound over the flow's parameters; the base stays (section 2.5).
+
+    The likelihood of a batch is scaled by N / B. Points are shuffled and noise is drawn, and for a raw flow sent
+    through the base, many steps at once: a step is only what depends on the flow's parameters.
+    """
+    optimizer, n_points = optimizer_of(refined.flow, training), len(target.x)
+    constant = refined.base.log_det.item() + 0.5 * len(refined.base.mean) * (1 + log(2 * pi))
+    first = 0
+    if (restored := journal.restore()) is not None:
+        first, state = restored
+        refined.flow.load_state_dict(state["flow"])
+        optimizer.load_state_dict(state["optimizer"])
+    for epoch in journal.steps(training.epochs, first):
+        order = permutation(n_points, generator, target.x.device)
+        xs, ys = (part[order].split(training.batch_size) for part in (target.x, target.y))
+        total = target.x.new_zeros(())
+        for k, (x, y, start) in enumerate(zip(xs, ys, _starts(refined, samples, len(xs), generator), strict=True)):
+            set_rate(optimizer, training, (epoch + k / len(xs)) / training.epochs)
+            theta, log_det = refined.flow(start)
+            if refined.whitened:
+                theta = refined.base.push(theta)
+            nll = target.likelihood.nll(target.net.outputs(theta, x), y).sum(-1)
+            bound = (log_det + target.log_prior(theta) - nll * (n_points / len(x))).mean()
+            optimizer.zero_grad()
+            (-bound).backward()
+            optimizer.step()
+            total += bound.detach()
+        journal.log(epoch + 1, elbo=total.item() / len(xs) + constant)
+        journal.checkpoint(epoch + 1, lambda: {"flow": refined.flow.state_dict(), "optimizer": optimizer.state_dict()})
+
+
+def _starts(refined: Refined, samples: int, steps: int, generator: Generator | None) -> Iterator[Tensor]:
+    """What enters the flow at each step [samples, P]."""
+    mean = refined.base.mean
+    block = max(1, ENTRIES // (samples * len(mean)))
+    for first in range(0, steps, block):
+        e = normal((min(block, steps - first), samples, len(mean)), generator, mean)
+        yield from (e if refined.whitened else refined.base.push(e)).unbind()
+
+
+@method("refine", RefineParams)
+def refine(
+    model: nn.Module, train: Train, params: RefineParams, generator: Generator, journal: Journal
+) -> NetPosterior:
+    """Trains the net, approximates its posterior, and fits a flow on top to the posterior under `params.precision`."""
+    stages = Stages(journal, generator)
+    net = deepcopy(model)
+    net.load_state_dict(
+        stages.run("map", lambda journal: trained(model, train, params.training, generator, journal).state_dict())
+    )
+    what = subject(net, params.laplace.scope, train.x, params.ignore_bias)
+    target = Target(what.inner, what.inputs, train.y, train.likelihood, params.precision)
+    outer, base = what.net, _base(net, train, params, what.theta, generator)
+    if params.subspace is not None:
+        rest = torch.zeros_like(what.theta) if params.zero_rest else what.theta
+        chosen, base = subspace(base, params.subspace)
+        target = Target(Subspace(target.net, chosen, rest), target.x, target.y, target.likelihood, target.precision)
+        outer = Subspace(outer, chosen, rest)
+    layers = flow(params.flow, params.length, len(base.mean), generator, params.identity, base.mean)
+    refined = Refined(layers, base, params.whitened)
+
+    def fit(journal: Journal) -> State:
+        fit_flow(refined, target, params.optimisation, params.samples, generator, journal)
+        return layers.state_dict()
+
+    layers.load_state_dict(stages.run("flow", fit))
+    return NetPosterior(outer, refined, train.likelihood)
+
+
+def _base(net: nn.Module, train: Train, params: RefineParams, theta: Tensor, generator: Generator) -> Affine:
+    if params.base == "standard":
+        return Standard(torch.zeros_like(theta))
+    return approximate(net, train, params.laplace, generator)[1]

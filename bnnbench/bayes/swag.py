@@ -1,0 +1,138 @@
+"""SWAG: a normal distribution fitted to the path of SGD with a constant rate (Maddox et al. 2019)."""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from math import sqrt
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Generator, Tensor, nn
+from torch.func import functional_call
+
+from bnnbench.bayes.journal import Journal, Stages, State
+from bnnbench.bayes.likelihood import Likelihood
+from bnnbench.bayes.map import trained
+from bnnbench.bayes.method import MethodParams, Train, method
+from bnnbench.bayes.network import WholeNet, evaluate, flat
+from bnnbench.bayes.noise import normal
+from bnnbench.bayes.posterior import Predictive
+from bnnbench.bayes.training import Training, batch_loss, descend
+from bnnbench.bayes.weights import DRAWS
+
+
+class SWAGParams(MethodParams):
+    """Parameters of SWAG; defaults as in the helper code of the refinement paper."""
+
+    training: Training | None = Field(Training(), description="before SWAG; none where the model comes trained")
+    learning_rate: PositiveFloat = Field(1e-2, description="constant, of SGD with momentum 0.9")
+    snapshots: PositiveInt = Field(40, ge=2, description="one an epoch; their number is also the rank")
+    weight_decay: float = Field(5e-4, ge=0)
+    batch_size: PositiveInt = 128
+    scale: PositiveFloat = Field(1.0, description="factor of the covariance")
+
+
+@dataclass(frozen=True)
+class LowRankNormal:
+    """Covariance scale (diag(variance) + D^T D / (K - 1)) / 2 with deviations D [K, P] from the mean [P]."""
+
+    mean: Tensor
+    variance: Tensor
+    deviations: Tensor
+    scale: float = 1.0
+
+    def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
+        """Draws [n_draws, P]."""
+        rank = len(self.deviations)
+        diagonal = self.variance.sqrt() * normal((n_draws, len(self.mean)), generator, self.mean)
+        low_rank = normal((n_draws, rank), generator, self.mean) @ self.deviations / sqrt(rank - 1)
+        return self.mean + sqrt(self.scale / 2) * (diagonal + low_rank)
+
+
+def from_snapshots(snapshots: Tensor, scale: float = 1.0) -> LowRankNormal:
+    """The distribution that SWAG fits to points [K, P] of a path; deviations are from the final mean."""
+    mean = snapshots.mean(0)
+    return LowRankNormal(mean, snapshots.var(0, correction=0), snapshots - mean, scale)
+
+
+@dataclass(frozen=True)
+class SWAGPosterior:
+    """Weights from the fitted normal; batch norms see the training inputs again for every draw."""
+
+    net: WholeNet
+    distribution: LowRankNormal
+    likelihood: Likelihood
+    x_train: Tensor
+
+    def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
+        """Draws of the parameters [n_draws, P]."""
+        return self.distribution.sample(n_draws, generator)
+
+    def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> Predictive:
+        """Monte Carlo over weights, 20 draws unless said otherwise."""
+        draws = self.sample(DRAWS if n_draws is None else n_draws, generator)
+        norms = [part for part in self.net.module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+        if not norms:
+            return self.likelihood.predictive(evaluate(self.net, draws, x))
+        outputs = [evaluate(recalibrated(self.net, draw, self.x_train), draw[None], x) for draw in draws]
+        return self.likelihood.predictive(torch.cat(outputs))
+
+
+@torch.no_grad()
+def recalibrated(net: WholeNet, theta: Tensor, x: Tensor, batch: int = 500) -> WholeNet:
+    """A copy of `net` whose batch norms hold the average statistics of batches of x under parameters theta [P]."""
+    module = deepcopy(net.module).train()
+    for part in module.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.reset_running_stats()
+            part.momentum = None  # a cumulative average
+    for rows in x.split(batch):
+        functional_call(module, net.named(theta), (rows,))
+    return WholeNet(module.eval())
+
+
+class Path(nn.Module):
+    """A net and the snapshots of its parameters, which thereby go into checkpoints."""
+
+    snapshots: Tensor
+
+    def __init__(self, net: nn.Module, train: Train, generator: Generator, n_snapshots: int) -> None:
+        super().__init__()
+        self.net, self.train_data, self.generator = net, train, generator
+        start = flat(net.parameters())
+        self.register_buffer("snapshots", start.new_zeros(n_snapshots, len(start)))
+
+    def objective(self, rows: Tensor) -> Tensor:
+        """Mean negative log-likelihood of a batch."""
+        return batch_loss(self.net, self.train_data, rows, self.generator)
+
+    def keep(self, epoch: int) -> None:
+        """The parameters at the end of `epoch`."""
+        self.snapshots[epoch] = flat(self.net.parameters())
+
+
+@method("swag", SWAGParams)
+def swag(model: nn.Module, train: Train, params: SWAGParams, generator: Generator, journal: Journal) -> SWAGPosterior:
+    """A point estimate, then SGD with a constant rate and a snapshot at the end of every epoch."""
+    stages = Stages(journal, generator)
+    net = deepcopy(model)
+
+    def start(journal: Journal) -> State:
+        return trained(model, train, params.training, generator, journal).state_dict()
+
+    net.load_state_dict(stages.run("map", start))
+    path = Path(net, train, generator, params.snapshots)
+    sgd = Training(
+        optimizer="sgd",
+        learning_rate=params.learning_rate,
+        schedule="constant",
+        weight_decay=params.weight_decay,
+        epochs=params.snapshots,
+        batch_size=params.batch_size,
+    )
+
+    def follow(journal: Journal) -> State:
+        descend(path, path.objective, len(train), sgd, generator, journal, path.keep)
+        return path.state_dict()
+
+    path.load_state_dict(stages.run("path", follow))
+    return SWAGPosterior(WholeNet(path.net), from_snapshots(path.snapshots, params.scale), train.likelihood, train.x)

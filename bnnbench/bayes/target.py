@@ -1,0 +1,67 @@
+"""The log posterior of a net's parameters under a Gaussian prior, and its mode."""
+
+from dataclasses import dataclass, replace
+from math import log, pi
+
+import torch
+from torch import Tensor
+
+from bnnbench.bayes.likelihood import Likelihood
+from bnnbench.bayes.network import Net
+
+
+@dataclass(frozen=True)
+class Target:
+    """log p(theta, D) with prior N(0, I / precision) on all P parameters, at data x [N, ...], y [N]."""
+
+    net: Net
+    x: Tensor
+    y: Tensor
+    likelihood: Likelihood
+    precision: float
+
+    def log_likelihood(self, theta: Tensor) -> Tensor:
+        """Of all points, for theta [S, P]: [S]."""
+        return -self.likelihood.nll(self.net.outputs(theta, self.x), self.y).sum(-1)
+
+    def log_prior(self, theta: Tensor) -> Tensor:
+        """Normalised, for theta [S, P]: [S]."""
+        constant = 0.5 * theta.shape[-1] * log(self.precision / (2 * pi))
+        return constant - 0.5 * self.precision * theta.square().sum(-1)
+
+    def __call__(self, theta: Tensor) -> Tensor:
+        """log p(D | theta) + log p(theta) for theta [S, P]: [S]."""
+        return self.log_likelihood(theta) + self.log_prior(theta)
+
+    def gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Value [S] and gradient [S, P] at theta [S, P]."""
+        theta = theta.detach().requires_grad_()
+        with torch.enable_grad():
+            value = self(theta)
+        (gradient,) = torch.autograd.grad(value.sum(), theta)
+        return value.detach(), gradient
+
+    def at(self, precision: float) -> "Target":
+        """The same data under another prior precision."""
+        return replace(self, precision=precision)
+
+
+def mode(target: Target, start: Tensor, max_steps: int = 500, tolerance: float = 1e-6) -> Tensor:
+    """The parameters [P] of highest posterior density, by L-BFGS from `start` [P].
+
+    Stops where no entry of the gradient per point exceeds `tolerance`. For a linear layer the problem is convex and
+    the mode unique; this is the matched control of refinement, section 5.3.
+    """
+    theta = start.detach().clone()
+    optimizer = torch.optim.LBFGS(
+        [theta], max_iter=max_steps, tolerance_grad=tolerance, tolerance_change=0, line_search_fn="strong_wolfe"
+    )
+    n_points = len(target.x)
+
+    def closure() -> float:
+        value, gradient = target.gradient(theta.unsqueeze(0))
+        theta.grad = -gradient[0] / n_points
+        return -value.item() / n_points
+
+    optimizer.step(closure)
+    return theta.detach()

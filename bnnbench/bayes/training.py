@@ -1,0 +1,115 @@
+"""Training of any module by stochastic gradients."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from math import cos, pi
+from typing import Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Generator, Tensor, nn
+
+from bnnbench.bayes.journal import Journal
+from bnnbench.bayes.method import MethodParams, Train
+from bnnbench.bayes.noise import permutation, seed
+
+
+class Training(MethodParams):
+    """How parameters are optimised."""
+
+    optimizer: Literal["adam", "sgd"] = "adam"
+    learning_rate: PositiveFloat = Field(1e-3, description="at the start")
+    schedule: Literal["constant", "cosine"] = Field("cosine", description="cosine falls to 0, step by step")
+    weight_decay: NonNegativeFloat = Field(
+        0.0, description="added to the gradient of the mean loss: prior precision / number of points"
+    )
+    momentum: NonNegativeFloat = Field(0.9, description="of sgd", lt=1)
+    nesterov: bool = Field(False, description="of sgd")
+    epochs: PositiveInt = 100
+    batch_size: PositiveInt = 128
+
+
+Objective = Callable[[Tensor], Tensor]
+
+
+def train_module(
+    model: nn.Module, train: Train, training: Training, generator: Generator | None, journal: Journal
+) -> nn.Module:
+    """A trained copy of `model`: the minimum of the mean negative log-likelihood plus weight decay / 2 |theta|^2."""
+    net = deepcopy(model)
+
+    descend(net, lambda rows: batch_loss(net, train, rows, generator), len(train), training, generator, journal)
+    return net.eval()
+
+
+def batch_loss(net: nn.Module, train: Train, rows: Tensor, generator: Generator | None) -> Tensor:
+    """Mean negative log-likelihood of the points `rows`, augmented where the data ask for it."""
+    x = train.x[rows]
+    if train.augment is not None:
+        x = train.augment(x, generator)
+    return train.likelihood.nll(net(x), train.y[rows]).mean()
+
+
+def descend(
+    module: nn.Module,
+    objective: Objective,
+    n_points: int,
+    training: Training,
+    generator: Generator | None,
+    journal: Journal,
+    after_epoch: Callable[[int], None] | None = None,
+) -> None:
+    """Minimises `objective(rows)` over the module's parameters, epoch by epoch in a new order of the points.
+
+    Each epoch is logged and may be checkpointed; `after_epoch(epoch)` is called in between.
+    """
+    device = next(module.parameters()).device
+    optimizer = optimizer_of(module, training)
+    first = 0
+    if (restored := journal.restore()) is not None:
+        first, state = restored
+        module.load_state_dict(state["module"])
+        optimizer.load_state_dict(state["optimizer"])
+    steps_an_epoch = -(-n_points // training.batch_size)
+    for epoch in journal.steps(training.epochs, first):
+        module.train()
+        total = torch.zeros((), device=device)
+        for k, rows in enumerate(permutation(n_points, generator, device).split(training.batch_size)):
+            set_rate(optimizer, training, (epoch + k / steps_an_epoch) / training.epochs)
+            optimizer.zero_grad()
+            loss = objective(rows)
+            loss.backward()
+            optimizer.step()
+            total += loss.detach()
+        journal.log(epoch + 1, loss=total.item() / steps_an_epoch)
+        if after_epoch is not None:
+            after_epoch(epoch)
+        journal.checkpoint(epoch + 1, lambda: {"module": module.state_dict(), "optimizer": optimizer.state_dict()})
+
+
+def optimizer_of(module: nn.Module, training: Training) -> torch.optim.Optimizer:
+    """Adam (weight decay in the gradient) or SGD with momentum."""
+    rate, decay = training.learning_rate, training.weight_decay
+    if training.optimizer == "adam":
+        return torch.optim.Adam(module.parameters(), lr=rate, weight_decay=decay, fused=True)
+    nesterov = training.nesterov and training.momentum > 0
+    return torch.optim.SGD(module.parameters(), rate, training.momentum, 0, decay, nesterov, fused=True)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, training: Training, progress: float) -> None:
+    """Sets the learning rate at `progress` in [0, 1) of the training."""
+    factor = 0.5 * (1 + cos(pi * progress)) if training.schedule == "cosine" else 1.0
+    for group in optimizer.param_groups:
+        group["lr"] = training.learning_rate * factor
+
+
+def reinitialised(model: nn.Module, generator: Generator | None) -> nn.Module:
+    """A copy of `model` with new initial parameters: its `reset_parameters`, or that of each of its parts."""
+    net = deepcopy(model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed(generator))
+        own = getattr(net, "reset_parameters", None)
+        for part in [net] if own is not None else net.modules():
+            if (reset := getattr(part, "reset_parameters", None)) is not None:
+                reset()
+    return net

@@ -1,0 +1,53 @@
+"""Posteriors over flat parameter vectors: predictions by running the net at draws."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Generator, Tensor
+
+from bnnbench.bayes.likelihood import Likelihood
+from bnnbench.bayes.network import Net, evaluate
+from bnnbench.bayes.posterior import Predictive
+
+DRAWS = 20  # what the refinement paper averages over (section 2.6)
+
+
+class Sampler(Protocol):
+    """A distribution that can be drawn from."""
+
+    def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
+        """Draws [n_draws, P]."""
+
+
+@dataclass(frozen=True)
+class NetPosterior:
+    """A net whose parameters follow `distribution`."""
+
+    net: Net
+    distribution: Sampler
+    likelihood: Likelihood
+
+    def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
+        """Draws of the parameters [n_draws, P]."""
+        return self.distribution.sample(n_draws, generator)
+
+    def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> Predictive:
+        """Monte Carlo over weights: 20 draws unless said otherwise, or every stored one."""
+        if n_draws is None:
+            n_draws = len(self.distribution.draws) if isinstance(self.distribution, Stored) else DRAWS
+        return self.likelihood.predictive(evaluate(self.net, self.sample(n_draws, generator), x))
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Draws [S, P] that are kept; fewer than S are spread evenly over them, and never more are given."""
+
+    draws: Tensor
+
+    def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
+        """`n_draws` of the stored draws in order, without replacement."""
+        size = len(self.draws)
+        if n_draws >= size:
+            return self.draws
+        return self.draws[torch.arange(n_draws, device=self.draws.device) * size // n_draws]

@@ -1,0 +1,139 @@
+"""Curvatures against autograd, against each other and against laplace-torch."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from problems import classes, stream
+from torch import Tensor, nn
+
+from bnnbench.bayes import ggn, last_layer
+from bnnbench.bayes.curvature import Curvature, Full
+from bnnbench.bayes.likelihood import Categorical, Gaussian
+from bnnbench.bayes.network import LinearNet, WholeNet, flat
+
+
+def dense(curvature: Curvature, size: int) -> Tensor:
+    """Q diag(e) Q^T."""
+    columns = curvature.rotate(torch.eye(size, dtype=curvature.eigenvalues.dtype))
+    return columns.T @ (curvature.eigenvalues[:, None] * columns)
+
+
+def summed_loss(net: LinearNet, features: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda theta: Categorical().nll(net.outputs(theta[None], features), labels).sum()
+
+
+@pytest.mark.parametrize(("n", "chunk"), [(40, 1024), (40, 7), (1, 1)])
+def test_last_layer_hessian_is_that_of_autograd(n: int, chunk: int) -> None:
+    net, theta, features, labels = classes(n, 5, 4)
+    expected = torch.autograd.functional.hessian(summed_loss(net, features, labels), theta)
+    found = last_layer.hessian(net, theta, features, Categorical(), chunk)
+    assert (found - expected).abs().max() < 1e-8
+    assert torch.allclose(last_layer.diagonal(net, theta, features, Categorical(), chunk), expected.diagonal(), atol=1e-8)
+
+
+@pytest.mark.parametrize("bias", ["none", "ignored"])
+def test_hessian_without_an_active_bias(bias: str) -> None:
+    _, _, features, labels = classes(30, 4, 3)
+    net = LinearNet(4, 3, bias)  # type: ignore[arg-type]
+    theta = torch.randn(net.n_params, generator=stream(5), dtype=torch.float64)
+    expected = torch.autograd.functional.hessian(summed_loss(net, features, labels), theta)
+    for structure in ("full", "kronecker", "diagonal"):
+        found = dense(last_layer.curvature(net, theta, features, Categorical(), structure), net.n_params)
+        if structure == "full":
+            assert (found - expected).abs().max() < 1e-8
+        assert found[12:].abs().max() < 1e-12 if bias == "ignored" else len(found) == 12
+
+
+def test_float32_hessian_is_that_of_float64() -> None:
+    net, theta, features, _ = classes(5000, 20, 5)
+    exact = last_layer.hessian(net, theta, features, Categorical())
+    single = last_layer.hessian(net, theta.float(), features.float(), Categorical())
+    assert (single - exact).abs().max() < 2e-6 * exact.abs().max()
+
+
+def test_all_layer_gauss_newton_is_the_hessian_of_the_linearised_net() -> None:
+    module = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3)).double()
+    net, theta = WholeNet(module), flat(module.parameters())
+    x = torch.randn(20, 3, generator=stream(), dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian(lambda t: net.outputs(t[None], x)[0], theta)
+    second = Categorical().hessian(net.outputs(theta[None], x)[0])
+    expected = torch.einsum("ncp,nck,nkq->pq", jacobian, second, jacobian)
+    full = ggn.curvature(net, theta, x, Categorical(), "full")
+    assert torch.allclose(dense(full, net.n_params), expected, atol=1e-9)
+    diagonal = ggn.curvature(net, theta, x, Categorical(), "diagonal")
+    assert torch.allclose(diagonal.eigenvalues, expected.diagonal(), atol=1e-9)
+
+
+def test_all_layers_of_a_linear_net_are_its_last_layer() -> None:
+    net, theta, features, _ = classes(30, 4, 3)
+    module = nn.Linear(4, 3).double()
+    found = ggn.curvature(WholeNet(module), theta, features, Categorical(), "full")
+    expected = last_layer.hessian(net, theta, features, Categorical())
+    assert torch.allclose(dense(found, net.n_params), expected, atol=1e-9)
+
+
+def test_kronecker_is_exact_where_all_points_have_the_same_probabilities() -> None:
+    net, theta, features, _ = classes(50, 4, 3)
+    theta = torch.zeros_like(theta)
+    theta[-3:] = torch.tensor([0.5, -1.0, 0.2])  # a bias alone: probabilities differ between classes only
+    found = dense(last_layer.kronecker(net, theta, features, Categorical()), net.n_params)
+    assert torch.allclose(found, last_layer.hessian(net, theta, features, Categorical()), atol=1e-9)
+
+
+def test_kronecker_has_the_trace_of_its_factors_and_stays_positive() -> None:
+    net, theta, features, _ = classes(200, 6, 4)
+    found = last_layer.kronecker(net, theta, features, Categorical())
+    second = Categorical().hessian(net.outputs(theta[None], features)[0]).mean(0)
+    assert torch.isclose(found.eigenvalues.sum(), second.trace() * net.augmented(features).square().sum())
+    assert found.eigenvalues.min() >= 0
+
+
+@pytest.mark.parametrize("structure", ["full", "kronecker", "diagonal"])
+def test_rotations_undo_each_other(structure: last_layer.Structure) -> None:
+    net, theta, features, _ = classes(50, 4, 3)
+    curvature = last_layer.curvature(net, theta, features, Categorical(), structure)
+    z = torch.randn(7, net.n_params, generator=stream(), dtype=torch.float64)
+    assert torch.allclose(curvature.rotate_back(curvature.rotate(z)), z, atol=1e-12)
+    assert torch.allclose(curvature.rotate(z).norm(dim=1), z.norm(dim=1))
+
+
+@pytest.mark.parametrize("likelihood", [Categorical(), Gaussian(0.7)])
+def test_second_derivatives_in_the_outputs(likelihood: Categorical | Gaussian) -> None:
+    n_outputs = 4 if isinstance(likelihood, Categorical) else 1
+    outputs = torch.randn(5, n_outputs, generator=stream(), dtype=torch.float64)
+    y = torch.tensor([0, 1, 2, 3, 0]) if n_outputs > 1 else torch.randn(5, generator=stream(1), dtype=torch.float64)
+    found, root = likelihood.hessian(outputs), likelihood.root(outputs)
+    for k in range(5):
+        one = slice(k, k + 1)
+        expected = torch.autograd.functional.hessian(lambda f, one=one: likelihood.nll(f[None], y[one]).sum(), outputs[k])
+        assert torch.allclose(found[k], expected, atol=1e-12)
+    assert torch.allclose(root @ root.transpose(1, 2), found, atol=1e-12)
+
+
+def test_full_eigendecomposition_gives_the_matrix_back() -> None:
+    a = torch.randn(6, 4, generator=stream(), dtype=torch.float64)
+    assert torch.allclose(dense(Full.of(a @ a.T), 6), a @ a.T, atol=1e-12)
+
+
+@pytest.mark.parametrize("structure", ["full", "diagonal"])
+@pytest.mark.parametrize("scope", ["last", "all"])
+def test_curvature_agrees_with_laplace_torch(structure: last_layer.Structure, scope: str) -> None:
+    laplace = pytest.importorskip("laplace")
+    from torch.utils.data import DataLoader, TensorDataset
+
+    net, _, features, labels = classes(400, 6, 4, dtype=torch.float32)
+    torch.manual_seed(0)
+    module = nn.Linear(6, 4) if scope == "last" else nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4))
+    theirs = laplace.Laplace(
+        module, "classification", subset_of_weights="all", hessian_structure={"diagonal": "diag"}.get(structure, "full")
+    )
+    theirs.fit(DataLoader(TensorDataset(features, labels), batch_size=100))
+    theta = flat(module.parameters())
+    if scope == "last":
+        ours = last_layer.curvature(net, theta, features, Categorical(), structure)
+    else:
+        assert structure != "kronecker"
+        ours = ggn.curvature(WholeNet(module), theta, features, Categorical(), structure)
+    found = dense(ours, len(theta)) if structure == "full" else ours.eigenvalues
+    assert (found - theirs.H).abs().max() < 1e-4 * theirs.H.abs().max()
