@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from bnnbench.metrics._check import classes, predictive
+
 
 def error_rate(outputs: Tensor, labels: Tensor) -> float:
     """Share of wrong classes in percent; outputs [N, C] (largest wins), labels [N]."""
@@ -19,3 +21,49 @@ def hits(outputs: Tensor, labels: Tensor, k: int) -> Tensor:
     """How many labels [N] are among the `k` largest outputs [N, C] of their row: int64, on the device of `outputs`."""
     best = outputs.topk(min(k, outputs.shape[1]), dim=1).indices
     return (best == labels[:, None]).sum()
+
+
+def accuracy(probabilities: Tensor, labels: Tensor) -> float:
+    """Share of right classes in percent; the class of largest (mean) probability wins, of equal ones the first.
+
+    Probabilities [N, C] or draws [S, N, C], labels [N]. ValueError for what is not a probability or a class.
+    """
+    mean = predictive(probabilities)
+    return 100.0 * (mean.argmax(dim=1) == classes(labels, mean)).double().mean().item()
+
+
+def nll(probabilities: Tensor, labels: Tensor) -> float:
+    """Mean negative log-likelihood in nats of the (mean) probabilities; infinite where a true class has probability 0.
+
+    Probabilities [N, C] or draws [S, N, C], averaged before the logarithm; labels [N]. ValueError for what is not a
+    probability or a class. Kristiadi et al. (2022), released code.
+    """
+    mean = predictive(probabilities)
+    return -mean.gather(1, classes(labels, mean)[:, None]).log().mean().item()
+
+
+def brier(probabilities: Tensor, labels: Tensor) -> float:
+    """Mean over points of the squared distance to the one-hot label, summed over classes: 0 (best) to 2.
+
+    Probabilities [N, C] or draws [S, N, C], averaged first; labels [N]. ValueError for what is not a probability or a
+    class. Brier (1950); Kristiadi et al. (2022), released code.
+    """
+    mean = predictive(probabilities)
+    one_hot = torch.nn.functional.one_hot(classes(labels, mean), mean.shape[1])
+    return (mean - one_hot).square().sum(dim=1).mean().item()
+
+
+def confidence(probabilities: Tensor) -> Tensor:
+    """Largest (mean) probability of each point, float64 [N]; probabilities [N, C] or draws [S, N, C].
+
+    ValueError for what is not a probability.
+    """
+    return predictive(probabilities).amax(dim=1)
+
+
+def mean_confidence(probabilities: Tensor) -> float:
+    """Mean of the largest probability (MMC), 1/C to 1; probabilities [N, C] or draws [S, N, C].
+
+    ValueError for what is not a probability. Hein et al. (2019).
+    """
+    return confidence(probabilities).mean().item()

@@ -1,13 +1,28 @@
 """Class metrics against scikit-learn."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, confusion_matrix
+from metric_makers import predictions, seeds
+from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, mean_squared_error
+from torch import Tensor
 
-from bnnbench.metrics.classification import confusion, error_rate
+from bnnbench.metrics.classification import (
+    accuracy,
+    brier,
+    confidence,
+    confusion,
+    error_rate,
+    mean_confidence,
+    nll,
+)
+
+Metric = Callable[[Tensor, Tensor], float]
+METRICS = (accuracy, nll, brier)
 
 
 @given(st.integers(1, 40), st.integers(2, 8), st.integers(0, 2**32 - 1))
@@ -19,3 +34,73 @@ def test_against_scikit_learn(n: int, classes: int, seed: int) -> None:
     assert error_rate(*tensors) == pytest.approx(100 * (1 - accuracy_score(labels, guesses)))
     expected = confusion_matrix(labels, guesses, labels=range(classes))
     assert np.array_equal(confusion(*tensors).numpy(), expected)
+
+
+@given(st.integers(1, 40), st.integers(2, 8), seeds, st.sampled_from([torch.float32, torch.float64]))
+def test_probabilities_against_scikit_learn(n: int, classes: int, seed: int, dtype: torch.dtype) -> None:
+    probabilities, labels = predictions(n, classes, seed, dtype)
+    p, y = probabilities.double().numpy(), labels.numpy()
+    assert accuracy(probabilities, labels) == pytest.approx(100 * accuracy_score(y, p.argmax(1)))
+    assert accuracy(probabilities, labels) + error_rate(probabilities, labels) == pytest.approx(100)
+    expected = classes * mean_squared_error(np.eye(classes)[y], p)
+    assert brier(probabilities, labels) == pytest.approx(expected, abs=1e-6)
+    assert 0 <= brier(probabilities, labels) <= 2 + 1e-6
+    assert mean_confidence(probabilities) == pytest.approx(p.max(1).mean())
+    if p[np.arange(n), y].min() > 1e-12:  # scikit-learn clips smaller ones
+        expected = log_loss(y, p / p.sum(1, keepdims=True), labels=range(classes))
+        assert nll(probabilities, labels) == pytest.approx(expected, abs=1e-6)
+    elif p[np.arange(n), y].min() == 0:
+        assert nll(probabilities, labels) == np.inf
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_draws_are_averaged_before_the_metric(metric: Metric) -> None:
+    draws = torch.stack([predictions(30, 4, seed)[0] for seed in range(5)])
+    labels = predictions(30, 4, 9)[1]
+    assert metric(draws, labels) == pytest.approx(metric(draws.mean(dim=0), labels), rel=1e-12)
+    assert metric(draws.float(), labels) == pytest.approx(metric(draws, labels), rel=1e-6)
+
+
+def test_a_wrong_certainty_costs_two_and_a_right_one_nothing() -> None:
+    certain = torch.eye(3)
+    assert brier(certain, torch.tensor([1, 2, 0])) == 2.0
+    assert brier(certain, torch.tensor([0, 1, 2])) == 0.0
+    assert nll(certain, torch.tensor([0, 1, 2])) == 0.0
+
+
+def test_a_single_class_is_certain() -> None:
+    one, labels = torch.ones(4, 1), torch.zeros(4, dtype=torch.int64)
+    assert (accuracy(one, labels), nll(one, labels), brier(one, labels)) == (100.0, 0.0, 0.0)
+
+
+def test_confidence_of_draws_is_that_of_their_mean() -> None:
+    draws = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]])
+    assert confidence(draws).tolist() == [0.5]
+
+
+GOOD, LABELS = predictions(6, 3, 0)
+BAD = {
+    "NaN": GOOD.clone().index_fill_(0, torch.tensor([2]), torch.nan),
+    "infinite": GOOD.clone().index_fill_(0, torch.tensor([2]), torch.inf),
+    "log-probabilities": (GOOD + 0.1).log(),
+    "logits": GOOD * 5,
+    "negative in one draw": torch.stack([GOOD + torch.tensor([0.5, -0.5, 0.0]) * 4, GOOD, GOOD]),
+    "no probabilities in two draws": torch.stack([GOOD * 1.5, GOOD * 0.5]),
+    "NaN in one draw": torch.stack([GOOD, GOOD * torch.nan]),
+    "one dimension": GOOD[0],
+    "empty": GOOD[:0],
+}
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("kind", BAD)
+def test_what_is_no_probability_is_named(metric: Metric, kind: str) -> None:
+    with pytest.raises(ValueError, match=r"^probabilities: "):
+        metric(BAD[kind], LABELS)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("labels", [LABELS[:-1], LABELS.new_full((6,), 3), LABELS.new_full((6,), -1), LABELS.double()])
+def test_what_is_no_class_is_named(metric: Metric, labels: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"^labels: "):
+        metric(GOOD, labels)
