@@ -23,7 +23,7 @@ from bnnbench.bayes.training import Training
 from bnnbench.bayes.weights import DRAWS, NetPosterior
 
 Tuning = Literal["evidence", "evidence-adam", "validation"]
-Link = Literal["weights", "linearised", "probit"]
+Link = Literal["weights", "linearised", "probit", "mean"]
 
 
 class Approximation(MethodParams):
@@ -55,7 +55,9 @@ class LaplaceParams(Approximation):
     """Parameters of a Laplace approximation."""
 
     training: Training | None = Field(Training(), description="none where the model comes trained")
-    link: Link = Field("weights", description="predictions: draws of weights, or of linearised outputs, or probit")
+    link: Link = Field(
+        "weights", description="predictions: draws of weights, of linearised outputs, probit, or the mean alone"
+    )
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,11 @@ class LaplacePosterior(NetPosterior):
     link: Link = "weights"
 
     def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> Predictive:
-        """Draws of outputs, 20 unless said otherwise; the probit link gives one draw in closed form."""
+        """Draws of outputs, 20 unless said otherwise; the links "probit" and "mean" give one draw."""
         if self.link == "weights":
             return super().predict(x, n_draws, generator)
+        if self.link == "mean":
+            return self.likelihood.predictive(evaluate(self.net, self.distribution.mean.unsqueeze(0), x))
         mean, covariance = self.linearised(x)
         if self.link == "probit":
             return ClassPredictive(multiclass_probit(mean, covariance).unsqueeze(0))

@@ -22,7 +22,7 @@ from bnnbench.harness.files import locked, produce_atomic, write_json
 from bnnbench.harness.plan import Job, Plan
 from bnnbench.harness.processes import ALONE, Team
 from bnnbench.harness.result import DataRecord, MetricRecord, Result, SeedRecord
-from bnnbench.harness.run import CHECKPOINT_SECONDS, Progress, Run
+from bnnbench.harness.run import CHECKPOINT_SECONDS, Progress, Run, Shelf
 from bnnbench.harness.seeds import derive
 
 
@@ -135,7 +135,8 @@ def _compute(
             used = {name: _describe(plan, name) for name in job.datasets}  # downloaded once, before all read
         waiting = team.share(tuple(seed for seed, record in finished.items() if record is None))
         for seed in waiting:
-            run = Run(seed, job.device, folder, _loader(plan, used), progress, checkpoint_seconds, team)
+            shelf = Shelf(plan.config.folder() / "shared", job.basis)
+            run = Run(seed, job.device, folder, _loader(plan, used), progress, checkpoint_seconds, team, shelf)
             finished[seed] = _seed(declared, job, run, folder)
         seeds = [record for record in finished.values() if record is not None]
         records = [used[name] if name in used else _describe(plan, name) for name in job.datasets]

@@ -19,6 +19,10 @@ class Params(BaseModel):
         """Names of the data sets that these parameters need."""
         return ()
 
+    def methods(self) -> tuple[str, ...]:
+        """Names of the registered methods that these parameters use."""
+        return ()
+
 
 class Diverged(Exception):
     """The computation left the finite numbers; the message says what and where."""

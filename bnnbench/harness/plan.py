@@ -37,6 +37,8 @@ class Job:
     key: str
     device: str
     skip: str = ""
+    basis: str = ""
+    """Hash of the code, data and device that the result depends on, without parameters and seeds."""
 
     @property
     def id(self) -> str:
@@ -155,7 +157,8 @@ def _jobs(room: Paper, name: str, config: Config, where: str, data: dict[str, Av
         skip = "; ".join(filter(None, [*(data[dataset].unavailable for dataset in needed), skip]))
         for group in [(seed,) for seed in seeds] if seed_per_job else [tuple(seeds)]:
             used = {dataset: [data[dataset].identity, _data_code(dataset)] for dataset in needed}
-            key = _key(f"{room.name}/{name}", params, group, code, used, place, scale.resources.threads)
+            codes = [code, *(_method_code(method, where) for method in params.methods())]
+            key = _key(f"{room.name}/{name}", params, group, codes, used, place, scale.resources.threads)
             yield Job(
                 paper=room.name,
                 experiment=name,
@@ -169,6 +172,7 @@ def _jobs(room: Paper, name: str, config: Config, where: str, data: dict[str, Av
                 key=key,
                 device=place,
                 skip=skip,
+                basis=_hash([code, used, place, scale.resources.threads]),
             )
 
 
@@ -193,11 +197,17 @@ def _data_code(dataset: str) -> str:
     return code_hash(type(registry.dataset(dataset)).__module__)
 
 
+def _method_code(method: str, where: str) -> str:
+    if method not in registry.methods():
+        raise UserError(f"{where}: {unknown('method', method, sorted(registry.methods()))}")
+    return code_hash(registry.methods()[method].module)
+
+
 def _key(
     experiment: str,
     params: Params,
     seeds: Sequence[int],
-    code: str,
+    codes: Sequence[str],
     data: dict[str, list[str]],
     place: str,
     threads: int,
@@ -207,5 +217,9 @@ def _key(
     Whether this machine can compute it (`skip`) is no part of it: a machine without a GPU must not make stale what
     another one has computed.
     """
-    parts = [experiment, params.model_dump(mode="json"), list(seeds), code, data, place, threads]
+    code = codes[0] if len(codes) == 1 else list(codes)
+    return _hash([experiment, params.model_dump(mode="json"), list(seeds), code, data, place, threads])
+
+
+def _hash(parts: Any) -> str:
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=8).hexdigest()

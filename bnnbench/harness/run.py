@@ -1,9 +1,12 @@
 """What an experiment sees while it runs: its seed's random streams, its device, data, log and checkpoints."""
 
+import hashlib
+import json
 import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from bnnbench.harness import history
 from bnnbench.harness.energy import Meter
 from bnnbench.harness.experiment import Diverged
-from bnnbench.harness.files import write_atomic
+from bnnbench.harness.files import locked, write_atomic
 from bnnbench.harness.processes import ALONE, Team
 from bnnbench.harness.seeds import derive
 
@@ -32,6 +35,14 @@ class Progress(Protocol):
         """`done` of `total` steps are computed; `values` were logged last."""
 
 
+@dataclass(frozen=True)
+class Shelf:
+    """Where jobs keep what they share, and what all of it depends on besides its name and inputs."""
+
+    folder: Path
+    basis: str = ""
+
+
 class Run:
     """One seed of one job. Everything random must come from `generator` or `rng`, or from torch's global stream.
 
@@ -47,12 +58,14 @@ class Run:
         progress: Progress | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         team: Team = ALONE,
+        shelf: Shelf | None = None,
     ) -> None:
         self.seed = seed
         self.team = team
         self.device = device
         self.data = data
         self.resumed = 0
+        self._shelf = shelf or Shelf(folder / "shared")
         self._history = folder / "history.jsonl"
         self._checkpoint = folder / "partial" / f"seed-{seed}.pt"
         self._progress = progress
@@ -82,6 +95,26 @@ class Run:
             self._rngs[axis] = np.random.default_rng(derive(self.seed, axis))
         return self._rngs[axis]
 
+    def shared(
+        self, name: str, inputs: Mapping[str, Any], compute: Callable[["Run"], Mapping[str, Any]]
+    ) -> Mapping[str, Any]:
+        """What several jobs of this experiment need, such as a trained net: computed by the first, then kept.
+
+        `inputs` is all that it depends on besides the seed, the experiment's code and data. `compute` gets a run of its
+        own, with the same seed, and returns tensors, numbers, strings and containers of them. Others wait meanwhile; a
+        damaged file is computed again.
+        """
+        about = json.dumps([name, dict(inputs), self._shelf.basis, self.seed, self.device], sort_keys=True, default=str)
+        folder = self._shelf.folder / f"{name}-{hashlib.blake2b(about.encode(), digest_size=8).hexdigest()}"
+        with locked(folder / ".lock", self._progress.waiting if self._progress else None):
+            kept = folder / "content.pt"
+            if (found := _read_saved(kept)) is None:
+                own = Run(self.seed, self.device, folder, self.data, self._progress, self._interval, shelf=self._shelf)
+                found = dict(compute(own))
+                write_atomic(kept, _saved(found))
+                own.discard_checkpoint()
+            return found
+
     def steps(self, total: int, start: int = 0) -> Iterator[int]:
         """`range(start, total)`, shown as progress."""
         for step in range(start, total):
@@ -106,10 +139,7 @@ class Run:
         """
         if self.team.rank != 0 or time.monotonic() - self._last_checkpoint < self._interval:
             return
-        import torch
-
         start = time.monotonic()
-
         content = {
             "step": step,
             "state": dict(state()),
@@ -117,9 +147,7 @@ class Run:
             "spent": self.spent(),
             "resumed": self.resumed,
         }
-        buffer = BytesIO()  # torch.save into a file would answer a full disk with a RuntimeError
-        torch.save(content, buffer)
-        write_atomic(self._checkpoint, buffer.getvalue())
+        write_atomic(self._checkpoint, _saved(content))
         self._last_checkpoint = time.monotonic()
         if self._interval:  # a large net spends at most a twentieth of its time on saving itself
             self._interval = max(self._interval, 20 * (self._last_checkpoint - start))
@@ -157,15 +185,7 @@ class Run:
             history.rewind(self._history, self.seed, None)
 
     def _read_checkpoint(self) -> dict[str, Any] | None:
-        if not self._checkpoint.exists():
-            return None
-        import torch
-
-        try:
-            content: dict[str, Any] = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
-        except Exception:  # damaged from outside, in whatever way: starting over is right, only slower
-            return None
-        return content
+        return _read_saved(self._checkpoint)
 
     def _streams(self) -> dict[str, Any]:
         import numpy as np
@@ -197,3 +217,23 @@ class Run:
             self.generator(axis).set_state(saved)
         for axis, saved in streams["rngs"].items():
             self.rng(axis).bit_generator.state = saved
+
+
+def _saved(content: Mapping[str, Any]) -> bytes:
+    import torch
+
+    buffer = BytesIO()  # torch.save into a file would answer a full disk with a RuntimeError
+    torch.save(dict(content), buffer)
+    return buffer.getvalue()
+
+
+def _read_saved(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    import torch
+
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # damaged from outside, in whatever way: starting over is right, only slower
+        return None
+    return content

@@ -1,0 +1,1 @@
+"""Posterior Refinement Improves Sample Efficiency in Bayesian Neural Networks (Kristiadi et al., NeurIPS 2022)."""
