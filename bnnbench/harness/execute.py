@@ -135,7 +135,7 @@ def _compute(
             used = {name: _describe(plan, name) for name in job.datasets}  # downloaded once, before all read
         waiting = team.share(tuple(seed for seed, record in finished.items() if record is None))
         for seed in waiting:
-            shelf = Shelf(plan.config.folder() / "shared", job.basis)
+            shelf = Shelf(plan.config.folder() / "shared", job.basis, job.identities)
             run = Run(seed, job.device, folder, _loader(plan, used), progress, checkpoint_seconds, team, shelf)
             finished[seed] = _seed(declared, job, run, folder)
         seeds = [record for record in finished.values() if record is not None]

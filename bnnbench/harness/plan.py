@@ -38,7 +38,9 @@ class Job:
     device: str
     skip: str = ""
     basis: str = ""
-    """Hash of the code, data and device that the result depends on, without parameters and seeds."""
+    """Hash of the experiment's code, device and threads: what the result depends on besides parameters, seeds, data."""
+    identities: tuple[tuple[str, str], ...] = ()
+    """Of each data set its name and a hash of its content and of the code that reads it."""
 
     @property
     def id(self) -> str:
@@ -172,7 +174,8 @@ def _jobs(room: Paper, name: str, config: Config, where: str, data: dict[str, Av
                 key=key,
                 device=place,
                 skip=skip,
-                basis=_hash([code, used, place, scale.resources.threads]),
+                basis=_hash([code, place, scale.resources.threads]),
+                identities=tuple((dataset, _hash(found)) for dataset, found in used.items()),
             )
 
 

@@ -5,7 +5,7 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -37,10 +37,11 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Shelf:
-    """Where jobs keep what they share, and what all of it depends on besides its name and inputs."""
+    """Where jobs keep what they share, what all of it depends on, and the identity of each data set."""
 
     folder: Path
     basis: str = ""
+    identities: tuple[tuple[str, str], ...] = ()
 
 
 class Run:
@@ -96,15 +97,21 @@ class Run:
         return self._rngs[axis]
 
     def shared(
-        self, name: str, inputs: Mapping[str, Any], compute: Callable[["Run"], Mapping[str, Any]]
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        datasets: Sequence[str],
+        compute: Callable[["Run"], Mapping[str, Any]],
     ) -> Mapping[str, Any]:
-        """What several jobs of this experiment need, such as a trained net: computed by the first, then kept.
+        """What several jobs need, such as a trained net: computed by the first, then kept.
 
-        `inputs` is all that it depends on besides the seed, the experiment's code and data. `compute` gets a run of its
-        own, with the same seed, and returns tensors, numbers, strings and containers of them. Others wait meanwhile; a
-        damaged file is computed again.
+        `inputs` and `datasets` are all that it depends on besides the seed and the experiment's code. `compute` gets a
+        run of its own, with the same seed, and returns tensors, numbers, strings and containers of them. Others wait
+        meanwhile; a damaged file is computed again.
         """
-        about = json.dumps([name, dict(inputs), self._shelf.basis, self.seed, self.device], sort_keys=True, default=str)
+        data = [identity for dataset, identity in self._shelf.identities if dataset in datasets]
+        parts = [name, dict(inputs), data, self._shelf.basis, self.seed, self.device]
+        about = json.dumps(parts, sort_keys=True, default=str)
         folder = self._shelf.folder / f"{name}-{hashlib.blake2b(about.encode(), digest_size=8).hexdigest()}"
         with locked(folder / ".lock", self._progress.waiting if self._progress else None):
             kept = folder / "content.pt"

@@ -12,7 +12,7 @@ from bnnbench.metrics import calibration, classification, mmd, ood
 def predictive_metrics(found: ClassPredictive, labels: Tensor) -> dict[str, float]:
     """Accuracy, likelihood and calibration at test points."""
     probs = found.probs.double()
-    found = {
+    metrics = {
         "accuracy": classification.accuracy(probs, labels),
         # from logarithms: a probability that rounds to 0 is no infinite loss
         "nll": -found.log_probs.double().gather(1, labels[:, None]).mean().item(),
@@ -23,7 +23,7 @@ def predictive_metrics(found: ClassPredictive, labels: Tensor) -> dict[str, floa
         "mmc": 100 * classification.mean_confidence(probs),
     }
     # the published calibration error is undefined where every confidence lies in the bin that it leaves out
-    return {name: value for name, value in found.items() if isfinite(value)}
+    return {name: value for name, value in metrics.items() if isfinite(value)}
 
 
 def detection_metrics(inside: ClassPredictive, outside: ClassPredictive, name: str) -> dict[str, float]:

@@ -56,7 +56,7 @@ def trained(params: TrainedNet, splits: Splits, run: Run) -> nn.Module:
         fitted: Any = map_estimate.fit(net, data, {"training": params.training()}, own.generator("training"), own)
         return {"theta": fitted.sample(1)[0].cpu(), "buffers": _buffers(fitted.net.module)}
 
-    kept = run.shared("net", params.shared(), compute)
+    kept = run.shared("net", params.shared(), (params.dataset,), compute)
     net = network(params, splits, run)
     nn.utils.vector_to_parameters(kept["theta"].to(run.device), net.parameters())
     for name, value in kept["buffers"].items():
@@ -76,14 +76,16 @@ def setting(params: Posterior, splits: Splits, run: Run) -> Setting:
         data = Train(splits.x_train, splits.y_train, validation=validation, augment=augment)
         return Setting(network(params, splits, run), data, None)
     net = trained(params, splits, run)
+    if params.scope == "whole":
+        return Setting(net, Train(splits.x_train, splits.y_train, validation=validation), None)
     features = Features(net)
     data = Train(features(splits.x_train), splits.y_train, validation=(features(validation[0]), validation[1]))
     return Setting(features.last, data, features)
 
 
 def reference(params: Posterior, here: Setting, run: Run) -> Mapping[str, Any]:
-    """HMC on the last layer: `draws` [T, P] and the mean `rhat`, computed once for all methods."""
-    names = ("precision", "ignore_bias", "chains", "chain_draws", "chain_warmup")
+    """HMC on what the method is of: `draws` [T, P] and the mean `rhat`, computed once for all methods."""
+    names = ("scope", "precision", "ignore_bias", "chains", "chain_draws", "chain_warmup")
     inputs = {**params.shared(), **{name: getattr(params, name) for name in names}}
 
     def compute(own: Run) -> Mapping[str, Any]:
@@ -92,12 +94,13 @@ def reference(params: Posterior, here: Setting, run: Run) -> Mapping[str, Any]:
             "training": None,
             "precision": params.precision,
             "ignore_bias": params.ignore_bias,
+            "scope": "all" if params.scope == "whole" else "last",
             "sampling": sampling,
         }
         found: Any = hmc.fit(here.model, here.train, options, own.generator("hmc"), own)
         return {"draws": found.chains.flatten(0, 1).cpu(), "rhat": found.rhat.mean().item()}
 
-    return run.shared("hmc", inputs, compute)
+    return run.shared("hmc", inputs, (params.dataset,), compute)
 
 
 def fitted(params: Posterior, here: Setting, run: Run) -> tuple[Any, float]:
@@ -110,7 +113,7 @@ def fitted(params: Posterior, here: Setting, run: Run) -> tuple[Any, float]:
     if not isinstance(method, Method):
         raise UserError(f"method {params.method!r}: {point.value} is not a method of bnnbench.bayes")
     options = params.filled()
-    if params.scope == "last" and "training" in method.params.model_fields:
+    if params.scope != "all" and "training" in method.params.model_fields:
         options = {"training": None, **options}
     try:
         checked = method.params.model_validate(options)

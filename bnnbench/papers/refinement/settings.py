@@ -64,8 +64,8 @@ class Posterior(TrainedNet):
 
     method: str = Field("map", description="a registered method")
     options: dict[str, Any] = Field({}, description="its parameters; 'target' stands for the target's prior precision")
-    scope: Literal["last", "all"] = Field(
-        "last", description="last: features are fixed; all: the method trains the net"
+    scope: Literal["last", "whole", "all"] = Field(
+        "last", description="last: on fixed features; whole: all weights of the trained net; all: the method trains it"
     )
     n_draws: PositiveInt | None = Field(None, description="draws of a prediction; null: what the method deems right")
     precision: PositiveFloat = Field(510.0, description="prior precision of the target: HMC's and the flow's")

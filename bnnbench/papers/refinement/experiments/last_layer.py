@@ -37,8 +37,14 @@ def flow_length(params: Posterior, run: Run) -> Outcome:
     return _measured(params, run)
 
 
+@experiment("refinement/all-layer", params=Posterior, metrics=METRICS)
+def all_layer(params: Posterior, run: Run) -> Outcome:
+    """All weights of a small MLP (Table E.2)."""
+    return _measured(params, run)
+
+
 def _measured(params: Posterior, run: Run) -> Outcome:
-    """Fits the method and measures its predictions, and its draws of the last layer beside HMC's."""
+    """Fits the method and measures its predictions, and its draws of the weights beside HMC's."""
     from bnnbench.papers.refinement import evaluate, fitting
     from bnnbench.papers.refinement.splits import others, rotated, splits
 
@@ -47,7 +53,7 @@ def _measured(params: Posterior, run: Run) -> Outcome:
     posterior, seconds = fitting.fitted(params, here, run)
     test = fitting.prediction(posterior, here.inputs(data.x_test), params, run)
     metrics = {**evaluate.predictive_metrics(test, data.y_test), "fit_seconds": seconds}
-    if params.scope == "last":
+    if params.scope != "all":
         metrics |= _beside_hmc(posterior, params, here, run)
     for name, images in others(params, run).items():
         outside = fitting.prediction(posterior, here.inputs(images), params, run)

@@ -1,0 +1,108 @@
+"""What jobs share: computed once, by whoever comes first, and never mistaken for something else."""
+
+import multiprocessing
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bnnbench.harness.run import Run, Shelf
+
+
+def run(folder: Path, shelf: Shelf, seed: int = 0) -> Run:
+    return Run(seed, "cpu", folder, lambda name: name, checkpoint_seconds=0, shelf=shelf)
+
+
+def counted(calls: list[int], value: float = 1.0) -> Any:
+    def compute(own: Run) -> Mapping[str, Any]:
+        calls.append(own.seed)
+        return {"draw": torch.rand(3, generator=own.generator("draw")), "value": value}
+
+    return compute
+
+
+def test_it_is_computed_once_and_is_the_same_for_all(tmp_path: Path) -> None:
+    shelf, calls = Shelf(tmp_path / "shared"), list[int]()
+    first = run(tmp_path / "a", shelf).shared("net", {"width": 3}, (), counted(calls))
+    other = run(tmp_path / "b", shelf)
+    before = other.generator("draw").get_state()
+    second = other.shared("net", {"width": 3}, (), counted(calls))
+    assert calls == [0]
+    assert torch.equal(first["draw"], second["draw"])
+    assert torch.equal(other.generator("draw").get_state(), before)  # whoever computes it draws nothing of its own
+
+
+@pytest.mark.parametrize("change", ["name", "inputs", "data", "basis", "seed"])
+def test_whatever_it_depends_on_makes_another(tmp_path: Path, change: str) -> None:
+    calls = list[int]()
+    shelf = Shelf(tmp_path / "shared", "code", (("mnist", "x"), ("cifar10", "y")))
+    run(tmp_path, shelf).shared("net", {"width": 3}, ("mnist",), counted(calls))
+    if change == "basis":
+        shelf = Shelf(tmp_path / "shared", "other code", shelf.identities)
+    if change == "data":
+        shelf = Shelf(tmp_path / "shared", "code", (("mnist", "z"), ("cifar10", "y")))
+    name, inputs = ("hmc" if change == "name" else "net"), {"width": 4 if change == "inputs" else 3}
+    run(tmp_path, shelf, int(change == "seed")).shared(name, inputs, ("mnist",), counted(calls))
+    assert len(calls) == 2
+    unrelated = Shelf(shelf.folder, "code", (("mnist", "x"), ("cifar10", "another")))
+    run(tmp_path, unrelated).shared("net", {"width": 3}, ("mnist",), counted(calls))
+    assert len(calls) == 2
+
+
+def test_a_damaged_file_is_computed_again(tmp_path: Path) -> None:
+    shelf, calls = Shelf(tmp_path / "shared"), list[int]()
+    run(tmp_path, shelf).shared("net", {}, (), counted(calls))
+    (path,) = (tmp_path / "shared").glob("*/content.pt")
+    path.write_bytes(path.read_bytes()[:-20])
+    run(tmp_path, shelf).shared("net", {}, (), counted(calls))
+    assert len(calls) == 2
+
+
+def test_a_killed_computation_goes_on(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "shared")
+    starts = []
+
+    def compute(own: Run, stop: int) -> Mapping[str, Any]:
+        total, first = 0.0, 0
+        if (restored := own.restore()) is not None:
+            first, state = restored
+            total = state["total"]
+        starts.append(first)
+        for step in own.steps(6, start=first):
+            total += torch.rand((), generator=own.generator("draw")).item()
+            own.checkpoint(step + 1, lambda total=total: {"total": total})  # type: ignore[misc]
+            if step + 1 == stop:
+                raise KeyboardInterrupt
+        return {"total": total}
+
+    whole = run(tmp_path, Shelf(tmp_path / "whole")).shared("sum", {}, (), lambda own: compute(own, 99))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, shelf).shared("sum", {}, (), lambda own: compute(own, 3))
+    found = run(tmp_path, shelf).shared("sum", {}, (), lambda own: compute(own, 99))
+    assert starts == [0, 0, 3]
+    assert found["total"] == whole["total"]
+
+
+def _slow(folder: Path, calls: Any) -> None:
+    def compute(own: Run) -> Mapping[str, Any]:
+        with calls.get_lock():
+            calls.value += 1
+        time.sleep(0.5)
+        return {"x": 1.0}
+
+    run(folder, Shelf(folder / "shared")).shared("net", {}, (), compute)
+
+
+def test_processes_that_ask_at_once_compute_it_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    calls = context.Value("i", 0)
+    processes = [context.Process(target=_slow, args=(tmp_path, calls)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert calls.value == 1
