@@ -1,0 +1,212 @@
+"""The refinement paper: nets, images, integrals, the toy's exact posterior, and methods by name."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import quad
+from scipy.special import expit
+from torch import nn
+
+from bnnbench.bayes.method import MethodParams, Train, method
+from bnnbench.bayes.posterior import ClassPredictive
+from bnnbench.data.dataset import Images, Split
+from bnnbench.errors import UserError
+from bnnbench.harness import registry
+from bnnbench.harness.run import Run
+from bnnbench.papers.refinement import evaluate, fitting, networks
+from bnnbench.papers.refinement.experiments import mc_integration, toy
+from bnnbench.papers.refinement.experiments.last_layer import fmnist
+from bnnbench.papers.refinement.settings import Posterior, TrainedNet
+from bnnbench.papers.refinement.splits import flip_and_crop, others, rotated, splits
+
+
+def images(n_train: int = 120, n_test: int = 90) -> Images:
+    rng = np.random.default_rng(0)
+
+    def split(n: int) -> Split:
+        y = rng.integers(0, 10, n)
+        x = rng.integers(0, 100, (n, 28, 28)) + 15 * y[:, None, None]
+        return Split(x.astype(np.uint8), y.astype(np.int64))
+
+    return Images({"train": split(n_train), "test": split(n_test)}, tuple("0123456789"))
+
+
+def run(folder: Path, seed: int = 0) -> Run:
+    data = images()
+    return Run(seed, "cpu", folder, lambda name: data, checkpoint_seconds=0)
+
+
+def small(**changes: Any) -> Posterior:
+    values = {"n_validation": 30, "epochs": 1, "precision": 20, "chains": 2, "chain_draws": 8, "chain_warmup": 8}
+    return Posterior.model_validate({**values, **changes})
+
+
+def test_the_nets_have_the_published_last_layers() -> None:
+    for net, shape, features, parameters in (
+        (networks.lenet(), (1, 28, 28), 84, 850),
+        (networks.wide_resnet(10), (3, 32, 32), 256, 2570),
+        (networks.wide_resnet(100), (3, 32, 32), 256, 25700),
+    ):
+        last = net[-1]
+        assert isinstance(last, nn.Linear)
+        assert last.in_features == features
+        assert sum(p.numel() for p in last.parameters()) == parameters
+        assert net(torch.zeros(2, *shape)).shape == (2, last.out_features)
+
+
+def test_the_wide_net_has_the_size_that_its_name_says() -> None:
+    """Convolutions by hand: 16 -> 64 -> 128 -> 256 maps, two blocks each, a 1 x 1 shortcut where the maps change."""
+    convolutions = 3 * 16 * 9
+    norms, maps_in = 0, 16
+    for maps in (64, 128, 256):
+        convolutions += 9 * maps_in * maps + 9 * maps * maps + maps_in * maps + 2 * 9 * maps * maps
+        norms += 2 * (maps_in + maps) + 2 * (maps + maps)
+        maps_in = maps
+    expected = convolutions + norms + 2 * 256 + 256 * 10 + 10
+    assert sum(p.numel() for p in networks.wide_resnet(10).parameters()) == expected
+
+
+def test_test_images_are_divided_as_the_authors_divide_them(tmp_path: Path) -> None:
+    found = [splits(TrainedNet(n_validation=30), run(tmp_path, seed)) for seed in (0, 1)]
+    assert torch.equal(found[0].x_test, found[1].x_test)
+    test = images().splits["test"]
+    generator = torch.Generator().manual_seed(42)
+    whole: Any = range(90)
+    first, second = torch.utils.data.random_split(whole, [30, 60], generator)
+    for x, y, rows in (
+        (found[0].x_validation, found[0].y_validation, list(first.indices)),
+        (found[0].x_test, found[0].y_test, list(second.indices)),
+    ):
+        assert np.allclose(x[:, 0].numpy() * 255, test.x[rows], atol=1e-4)
+        assert y.tolist() == test.y[rows].tolist()
+
+
+def test_images_are_averaged_down(tmp_path: Path) -> None:
+    found = splits(TrainedNet(n_validation=30, side=14), run(tmp_path))
+    x = images().splits["train"].x.reshape(-1, 14, 2, 14, 2).mean((2, 4)) / 255
+    assert np.allclose(found.x_train[:, 0].numpy(), x, atol=1e-6)
+
+
+def test_crops_and_flips_are_of_the_padded_image() -> None:
+    x = torch.rand(20, 3, 9, 8, generator=torch.Generator().manual_seed(0))
+    seen = set()
+    for image, found in zip(x, flip_and_crop(x, torch.Generator().manual_seed(1)), strict=True):
+        places = [
+            (flipped, top, left)
+            for flipped in (False, True)
+            for top in range(9)
+            for left in range(9)
+            if torch.equal(
+                nn.functional.pad(image.flip(2) if flipped else image, (4, 4, 4, 4))[:, top : top + 9, left : left + 8],
+                found,
+            )
+        ]
+        assert len(places) >= 1
+        seen.add(places[0])
+    assert {flipped for flipped, _, _ in seen} == {False, True}
+    assert len(seen) > 10
+
+
+def test_rotations_turn_images() -> None:
+    x = torch.rand(3, 1, 9, 9, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(rotated(x, 0), x)
+    assert torch.equal(rotated(x, 180), x.flip(2, 3))
+    assert torch.equal(rotated(x, 90), torch.rot90(x, -1, (2, 3))) or torch.equal(
+        rotated(x, 90), torch.rot90(x, 1, (2, 3))
+    )
+    assert (rotated(torch.ones(1, 1, 9, 9), 45)[0, 0, 0, 0]) == 0
+
+
+def test_other_data_are_made_as_large(tmp_path: Path) -> None:
+    grey = images()
+    wide = Images({"test": Split(np.full((5, 40, 40), 51, np.uint8), np.zeros(5, np.int64))}, ("a",))
+    both = Run(0, "cpu", tmp_path, lambda name: wide if name == "mnist" else grey)
+    found = others(small(others=["mnist"]), both)["mnist"]
+    assert found.shape == (5, 1, 28, 28)
+    assert torch.allclose(found, torch.full_like(found, 0.2))
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (5.0, 10.0), (-60.0, 30.0), (3.0, 0.3)])
+def test_the_trapezoidal_rule_is_the_integral(mean: float, deviation: float) -> None:
+    def integrand(z: float) -> float:
+        return float(expit(mean + deviation * z) * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi))
+
+    expected = quad(integrand, -8, 8, points=[-mean / deviation] if abs(mean / deviation) < 8 else None, limit=200)[0]
+    found = mc_integration._trapezoid(torch.tensor(mean), torch.tensor([deviation], dtype=torch.float64), 20_000)
+    assert found.item() == pytest.approx(expected, abs=1e-7)
+
+
+def test_draws_from_the_grid_have_the_moments_of_the_posterior() -> None:
+    """600,000 draws against sums over another, finer grid of our own: within five standard errors."""
+    params = toy.Toy(n_points=20)
+    x, y = toy._data(params, torch.Generator().manual_seed(3))
+    target = toy._target(x, y, params.precision)
+    n = 600_000
+    draws = toy._exact_draws(target, n, torch.Generator().manual_seed(0)).numpy()
+    base = toy._laplace(target)
+    places = zip(base.marginal_variances.sqrt().tolist(), base.mean.tolist(), strict=True)
+    axes = [np.linspace(-9, 9, 701) * s + m for s, m in places]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
+    signs = 2 * y.numpy() - 1
+    log_density = -np.logaddexp(0, -(grid @ x.numpy().T) * signs).sum(1) - 0.5 * params.precision * (grid**2).sum(1)
+    weights = np.exp(log_density - log_density.max())
+    weights /= weights.sum()
+    mean = weights @ grid
+    covariance = (grid - mean).T @ ((grid - mean) * weights[:, None])
+    error = 5 * np.sqrt(np.diag(covariance) / n)
+    assert np.all(np.abs(draws.mean(0) - mean) < error)
+    assert np.allclose(np.cov(draws.T), covariance, rtol=0.03)
+
+
+def test_the_distance_of_draws_from_themselves_is_the_floor() -> None:
+    generator = torch.Generator().manual_seed(0)
+    draws = torch.randn(200, 300, generator=generator)
+    found = evaluate.distance_metrics(draws[:100], draws[100:])
+    assert found["mmd_published"] == pytest.approx(found["mmd_floor"], rel=0.05)
+    assert abs(found["mmd"]) < 0.1 * found["mmd_floor"]
+    far = evaluate.distance_metrics(draws[:100] + 1, draws[100:])
+    assert far["mmd"] > 10 * found["mmd_floor"]
+
+
+def test_options_are_checked_by_the_method_and_may_name_the_target(tmp_path: Path) -> None:
+    here = fitting.setting(small(), splits(small(), run(tmp_path)), run(tmp_path))
+    params = small(method="laplace", options={"precision": "target"})
+    posterior, seconds = fitting.fitted(params, here, run(tmp_path))
+    assert posterior.distribution.precision == 20
+    assert seconds > 0
+    with pytest.raises(UserError, match=r"method 'laplace': options\.precisn: Extra inputs"):
+        fitting.fitted(small(method="laplace", options={"precisn": 3}), here, run(tmp_path))
+
+
+def test_a_method_of_another_package_is_run_and_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoParams(MethodParams):
+        pass
+
+    class Uniform:
+        def predict(self, x: Any, n_draws: Any = None, generator: Any = None) -> ClassPredictive:
+            return ClassPredictive(torch.zeros(1, len(x), 10))
+
+    @method("uniform", NoParams)
+    def uniform(model: Any, train: Train, params: Any, generator: Any, journal: Any) -> Any:
+        return Uniform()
+
+    known = {"uniform": SimpleNamespace(load=lambda: uniform, value="elsewhere:uniform", module="elsewhere")}
+    monkeypatch.setattr(registry, "methods", lambda: known)
+    metrics = fmnist(small(method="uniform"), run(tmp_path)).metrics
+    assert metrics["nll"] == pytest.approx(np.log(10))
+    assert metrics["mmc"] == pytest.approx(10)
+    assert "mmd" not in metrics
+
+
+def test_the_net_and_the_reference_are_computed_once(tmp_path: Path) -> None:
+    first = fmnist(small(method="laplace", options={"precision": 20.0, "centre": "mode"}), run(tmp_path))
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("shared/*/content.pt")}
+    assert len(kept) == 2
+    second = fmnist(small(method="map", angles=[0, 90], n_rotated=10), run(tmp_path))
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("shared/*/content.pt")} == kept
+    assert first.metrics["mmd"] < second.metrics["mmd"]
+    assert second.tables["rotation"]["angle"] == [0, 90]
