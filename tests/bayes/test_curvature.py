@@ -29,7 +29,9 @@ def test_last_layer_hessian_is_that_of_autograd(n: int, chunk: int) -> None:
     expected = torch.autograd.functional.hessian(summed_loss(net, features, labels), theta)
     found = last_layer.hessian(net, theta, features, Categorical(), chunk)
     assert (found - expected).abs().max() < 1e-8
-    assert torch.allclose(last_layer.diagonal(net, theta, features, Categorical(), chunk), expected.diagonal(), atol=1e-8)
+    assert torch.allclose(
+        last_layer.diagonal(net, theta, features, Categorical(), chunk), expected.diagonal(), atol=1e-8
+    )
 
 
 @pytest.mark.parametrize("bias", ["none", "ignored"])
@@ -106,7 +108,9 @@ def test_second_derivatives_in_the_outputs(likelihood: Categorical | Gaussian) -
     found, root = likelihood.hessian(outputs), likelihood.root(outputs)
     for k in range(5):
         one = slice(k, k + 1)
-        expected = torch.autograd.functional.hessian(lambda f, one=one: likelihood.nll(f[None], y[one]).sum(), outputs[k])
+        expected = torch.autograd.functional.hessian(
+            lambda f, one=one: likelihood.nll(f[None], y[one]).sum(), outputs[k]
+        )
         assert torch.allclose(found[k], expected, atol=1e-12)
     assert torch.allclose(root @ root.transpose(1, 2), found, atol=1e-12)
 

@@ -23,7 +23,7 @@ def perturbed(kind: Kind, n_layers: int, dim: int, size: float, seed: int = 0) -
     layers = flow(kind, n_layers, dim, stream(seed), like=DOUBLE)
     with torch.no_grad():
         for parameter in layers.parameters():
-            parameter += size * torch.randn(parameter.shape, generator=stream(seed + 1), dtype=torch.float64)
+            parameter.add_(torch.randn(parameter.shape, generator=stream(seed + 1), dtype=torch.float64), alpha=size)
     return layers
 
 

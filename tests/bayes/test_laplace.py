@@ -152,7 +152,7 @@ def test_small_variance_makes_all_predictions_agree(scope: str, structure: str) 
     assert isinstance(posterior, LaplacePosterior)
     predictions = []
     for link in ("weights", "linearised", "probit"):
-        predictive = posterior.with_link(link).predict(train.x, 5, stream())  # type: ignore[arg-type]
+        predictive = posterior.with_link(link).predict(train.x, 5, stream())
         assert isinstance(predictive, ClassPredictive)
         predictions.append(predictive.probs)
     assert torch.allclose(predictions[0], predictions[1], atol=2e-3)
