@@ -41,6 +41,8 @@ class Train:
     def __post_init__(self) -> None:
         if len(self.x) != len(self.y):
             raise ValueError(f"{len(self.x)} inputs and {len(self.y)} targets")
+        if self.y.dim() != 1:
+            raise ValueError(f"targets have shape {tuple(self.y.shape)}; they must be one number a point")
 
     def __len__(self) -> int:
         return len(self.x)

@@ -22,7 +22,9 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
     """
     logits, log_scale = logits.detach().double(), torch.zeros((), dtype=torch.float64, device=logits.device)
     log_scale.requires_grad_()
-    optimizer = torch.optim.LBFGS([log_scale], max_iter=100, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        [log_scale], max_iter=100, tolerance_grad=1e-10, tolerance_change=0, line_search_fn="strong_wolfe"
+    )
 
     def closure() -> Tensor:
         optimizer.zero_grad()

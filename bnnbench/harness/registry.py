@@ -6,7 +6,9 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
+
+from pydantic import BaseModel
 
 from bnnbench.errors import UserError
 from bnnbench.harness.config import unknown
@@ -59,9 +61,30 @@ def dataset(name: str) -> Dataset:
     return known[name]
 
 
+class Method(Protocol):
+    """An inference method, as `bnnbench.bayes.method` defines it."""
+
+    params: type[BaseModel]
+
+    def fit(self, *arguments: Any, **options: Any) -> Any:
+        """The posterior of a net's parameters."""
+
+
 def methods() -> dict[str, EntryPoint]:
     """Entry points of inference methods, not yet imported."""
     return {point.name: point for point in _points(METHODS)}
+
+
+def method(name: str) -> Method:
+    """The inference method called `name`; an unknown name raises `UserError` with the nearest known one."""
+    known = methods()
+    if name not in known:
+        raise UserError(unknown("method", name, sorted(known)))
+    loaded = _load(known[name])
+    if not hasattr(loaded, "fit") or not hasattr(loaded, "params"):
+        raise UserError(f"entry point {METHODS}:{name}: {known[name].value} holds no method, but {loaded!r}")
+    found: Method = loaded
+    return found
 
 
 def members(module_name: str, kind: type[T]) -> list[T]:

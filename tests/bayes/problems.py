@@ -70,7 +70,7 @@ def grid(target: Target, centre: Tensor, half_width: Tensor, size: int = 400) ->
     """The target's posterior within centre +- half_width."""
     steps = (torch.arange(size, dtype=torch.float64) + 0.5) / size * 2 - 1
     points = centre + torch.cartesian_prod(steps, steps) * half_width
-    log_density = torch.cat([target(part) for part in points.split(20000)])
+    log_density = torch.cat([target(part) for part in points.split(4000)])
     return Grid(points, log_density.softmax(0), 2 * half_width / size)
 
 

@@ -1,0 +1,206 @@
+"""Laplace approximations, their prior precision and their predictions, against closed forms and integrals."""
+
+from math import exp, log
+
+import pytest
+import torch
+from problems import Logistic, classes, conjugate, grid, skewed, stream
+from pydantic import ValidationError
+from torch import nn
+
+from bnnbench.bayes import last_layer
+from bnnbench.bayes.curvature import Full
+from bnnbench.bayes.gaussian import LaplaceNormal
+from bnnbench.bayes.laplace import LaplaceParams, LaplacePosterior, laplace, output_covariance
+from bnnbench.bayes.likelihood import Categorical, Gaussian
+from bnnbench.bayes.method import Train
+from bnnbench.bayes.network import LinearNet
+from bnnbench.bayes.posterior import ClassPredictive, RealPredictive
+from bnnbench.bayes.precision import evidence_adam, evidence_optimum, log_evidence
+from bnnbench.bayes.target import Target, mode
+
+
+def at_mode(target: Target) -> LaplaceNormal:
+    """A Laplace approximation with autograd's Hessian."""
+    centre = mode(target, torch.zeros(target.net.n_params, dtype=torch.float64), tolerance=1e-10)
+    hessian = torch.autograd.functional.hessian(lambda t: -target.log_likelihood(t[None]).sum(), centre)
+    return LaplaceNormal(centre, Full.of(hessian), target.precision)
+
+
+def test_mode_has_no_gradient_and_no_better_neighbour() -> None:
+    net, theta, features, labels = classes(200, 5, 4)
+    target = Target(net, features, labels, Categorical(), 3.0)
+    found = mode(target, theta)
+    value, gradient = target.gradient(found[None])
+    assert gradient.abs().max() < 1e-6 * 200 * 10
+    neighbours = found + 0.1 * torch.randn(100, net.n_params, generator=stream(), dtype=torch.float64)
+    assert (target(neighbours) < value).all()
+    assert torch.allclose(mode(target, torch.zeros_like(theta)), found, atol=1e-4)  # convex: from anywhere
+
+
+def test_mean_and_covariance_of_a_nearly_normal_posterior_are_those_of_the_grid() -> None:
+    target = skewed(n=4000, precision=1.0)
+    found = at_mode(target)
+    reference = grid(target, found.mean, 6 * found.marginal_variances.sqrt(), size=60)
+    std = reference.covariance.diagonal().sqrt()
+    assert ((found.mean - reference.mean).abs() < 0.1 * std).all()
+    covariance = found.push(torch.eye(2, dtype=torch.float64)) - found.mean
+    assert torch.allclose(covariance.T @ covariance, reference.covariance, rtol=0.1, atol=1e-5)
+
+
+def test_log_density_and_draws_belong_to_the_same_normal() -> None:
+    found = at_mode(skewed())
+    reference = grid(skewed(), found.mean, 8 * found.marginal_variances.sqrt())
+    density = found.log_prob(reference.points).exp() * reference.cell.prod()
+    assert density.sum().item() == pytest.approx(1, abs=1e-6)
+    draws = found.sample(40_000, stream())
+    assert torch.allclose(draws.var(dim=0), found.marginal_variances, rtol=0.05)
+    assert torch.allclose(found.pull(found.push(draws)), draws, atol=1e-8)
+
+
+def test_a_gaussian_model_is_inferred_exactly() -> None:
+    problem = conjugate()
+    params = {"training": None, "precision": problem.precision, "centre": "mode"}
+    posterior = laplace.fit(problem.model, problem.train, params, stream())
+    assert isinstance(posterior, LaplacePosterior)
+    assert torch.allclose(posterior.distribution.mean.double(), problem.mean, atol=1e-4)
+    rows = posterior.distribution.push(torch.eye(3)) - posterior.distribution.mean
+    assert torch.allclose((rows.T @ rows).double(), problem.covariance, rtol=1e-3, atol=1e-6)
+    x = torch.randn(5, 2, generator=stream(3))
+    mean, covariance = posterior.linearised(x)
+    design = torch.cat([x, torch.ones(5, 1)], 1).double()
+    assert torch.allclose(mean[:, 0].double(), design @ problem.mean, atol=1e-4)
+    expected = ((design @ problem.covariance) * design).sum(1)
+    assert torch.allclose(covariance[:, 0, 0].double(), expected, rtol=1e-3)
+    predictive = posterior.predict(x, 20_000, stream())
+    assert isinstance(predictive, RealPredictive)
+    _, std = predictive.moments
+    assert torch.allclose(std.double(), (expected + 0.25).sqrt(), rtol=0.02)
+
+
+def test_evidence_of_a_gaussian_model_is_its_integral() -> None:
+    x = torch.randn(12, 2, generator=stream(), dtype=torch.float64)
+    y = x @ torch.tensor([1.0, -0.7], dtype=torch.float64) + 0.4 * torch.randn(12, generator=stream(1))
+    target = Target(LinearNet(2, 1, "none"), x, y, Gaussian(0.4), 0.8)
+    found = at_mode(target)
+    cells = grid(target, found.mean, 9 * found.marginal_variances.sqrt())
+    integral = torch.logsumexp(target(cells.points), 0) + cells.cell.prod().log()
+    fit = target.log_likelihood(found.mean[None]).item()
+    assert log_evidence(fit, found.mean, found.curvature.eigenvalues, 0.8) == pytest.approx(integral.item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [30, 400])
+def test_evidence_of_a_logistic_model_is_close_to_its_integral(n: int) -> None:
+    target = skewed(n, precision=1.0)
+    found = at_mode(target)
+    cells = grid(target, found.mean, 10 * found.marginal_variances.sqrt(), size=200)
+    integral = (torch.logsumexp(target(cells.points), 0) + cells.cell.prod().log()).item()
+    fit = target.log_likelihood(found.mean[None]).item()
+    error = abs(log_evidence(fit, found.mean, found.curvature.eigenvalues, 1.0) - integral)
+    assert error < 6 / n  # Laplace's error is of order 1 / n
+
+
+@pytest.mark.parametrize("scale", [0.05, 1.0, 20.0])
+def test_the_optimal_precision_is_the_best_of_a_fine_grid(scale: float) -> None:
+    mean = scale * torch.randn(50, generator=stream(), dtype=torch.float64)
+    eigenvalues = torch.rand(50, generator=stream(1), dtype=torch.float64).pow(4) * 1000
+    tau = evidence_optimum(mean, eigenvalues)
+    tried = [exp(log(tau) + 0.01 * k) for k in range(-800, 801)]
+    assert max(tried, key=lambda t: log_evidence(0.0, mean, eigenvalues, t)) == pytest.approx(tau)
+
+
+def test_adam_approaches_the_optimum_where_it_is_within_reach() -> None:
+    mean = torch.randn(50, generator=stream(), dtype=torch.float64)
+    eigenvalues = 100 * torch.rand(50, generator=stream(1), dtype=torch.float64)
+    assert evidence_adam(0.3 * mean, eigenvalues) == pytest.approx(evidence_optimum(0.3 * mean, eigenvalues), rel=0.05)
+    # 100 steps of at most about 0.1 in log precision stop short of an optimum at 1e8.
+    assert evidence_adam(1e-4 * mean, 1e6 * eigenvalues) < 0.01 * evidence_optimum(1e-4 * mean, 1e6 * eigenvalues)
+
+
+def test_without_information_the_optimum_is_a_bound() -> None:
+    zeros = torch.zeros(3)
+    assert evidence_optimum(torch.ones(3), zeros) == 1e-8
+    assert evidence_optimum(zeros, torch.ones(3)) == 1e12
+
+
+@pytest.mark.parametrize("structure", ["full", "kronecker", "diagonal"])
+def test_logit_covariance_is_that_of_the_draws(structure: last_layer.Structure) -> None:
+    net, theta, features, _ = classes(40, 5, 3)
+    curvature = last_layer.curvature(net, theta, features, Categorical(), structure)
+    distribution = LaplaceNormal(theta, curvature, 2.0)
+    found = output_covariance(net, distribution, features[:4])
+    logits = net.outputs(distribution.sample(60_000, stream()), features[:4])
+    for k in range(4):
+        spread = found[k].diagonal().sqrt()
+        assert ((torch.cov(logits[:, k].T) - found[k]).abs() < 0.03 * spread[:, None] * spread).all()
+
+
+def net_and_data() -> tuple[nn.Module, Train]:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, 6), nn.Tanh(), nn.Linear(6, 3))
+    x = torch.randn(120, 2, generator=stream())
+    y = (x[:, 0] > 0).long() + (x[:, 1] > 0.5).long()
+    return net, Train(x[:80], y[:80], validation=(x[80:], y[80:]))
+
+
+@pytest.mark.parametrize("scope", ["last", "all"])
+@pytest.mark.parametrize("structure", ["full", "diagonal"])
+def test_small_variance_makes_all_predictions_agree(scope: str, structure: str) -> None:
+    net, train = net_and_data()
+    params = {"scope": scope, "structure": structure, "precision": 1e8, "training": {"epochs": 20}}
+    posterior = laplace.fit(net, train, params, stream())
+    assert isinstance(posterior, LaplacePosterior)
+    predictions = []
+    for link in ("weights", "linearised", "probit"):
+        predictive = posterior.with_link(link).predict(train.x, 5, stream())
+        assert isinstance(predictive, ClassPredictive)
+        predictions.append(predictive.probs)
+    assert torch.allclose(predictions[0], predictions[1], atol=2e-3)
+    assert torch.allclose(predictions[1], predictions[2], atol=2e-3)
+
+
+def test_weights_and_linearised_outputs_agree_on_a_last_layer() -> None:
+    net, train = net_and_data()
+    posterior = laplace.fit(net, train, {"precision": 1.0, "training": {"epochs": 20}}, stream())
+    assert isinstance(posterior, LaplacePosterior)
+    by_weights = posterior.predict(train.x, 4000, stream(1))
+    by_outputs = posterior.with_link("linearised").predict(train.x, 4000, stream(2))
+    assert isinstance(by_weights, ClassPredictive)
+    assert isinstance(by_outputs, ClassPredictive)
+    assert (by_weights.probs - by_outputs.probs).abs().max() < 0.03  # Monte Carlo: 4 * 0.5 / sqrt(4000)
+
+
+def test_validation_chooses_the_precision_with_the_lowest_loss() -> None:
+    net, train = net_and_data()
+    options = {"training": None, "validation_draws": 50, "grid": (1e-3, 1.0, 1e3)}
+    chosen = laplace.fit(net, train, {**options, "precision": "validation"}, stream())
+    assert isinstance(chosen, LaplacePosterior)
+    x, y = train.held_out()
+    losses = {}
+    for tau in (1e-3, 1.0, 1e3):
+        predictive = laplace.fit(net, train, {**options, "precision": tau}, stream()).predict(x, 50, stream())
+        assert isinstance(predictive, ClassPredictive)
+        losses[tau] = -predictive.log_probs.gather(1, y[:, None]).mean().item()
+    assert chosen.distribution.precision == min(losses, key=lambda tau: losses[tau])
+
+
+def test_impossible_parameters_are_refused() -> None:
+    with pytest.raises(ValidationError, match="last layer only"):
+        LaplaceParams(scope="all", structure="kronecker")
+    with pytest.raises(ValidationError, match="greater than 0"):
+        LaplaceParams(precision=-1.0)
+    net, train = net_and_data()
+    with pytest.raises(ValueError, match="validation data"):
+        laplace.fit(net, Train(train.x, train.y), {"training": None, "precision": "validation"}, stream())
+
+
+def test_a_net_that_does_not_end_in_its_linear_layer_is_refused() -> None:
+    net, train = net_and_data()
+    with pytest.raises(ValueError, match="last linear layer"):
+        laplace.fit(nn.Sequential(net, nn.Softplus()), train, {"training": None}, stream())
+
+
+def test_the_toy_is_a_net_like_any_other() -> None:
+    theta = torch.tensor([[0.3, -0.2]], dtype=torch.float64)
+    x = torch.eye(2, dtype=torch.float64)
+    assert torch.allclose(Logistic().outputs(theta, x)[0, :, 1], theta[0])

@@ -1,0 +1,179 @@
+"""Every registered method on classes and on real targets: repeatable, continued after a kill, open to others."""
+
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from problems import stream
+from pydantic import BaseModel, ValidationError
+from torch import Tensor, nn
+
+from bnnbench.bayes.likelihood import Categorical, Gaussian
+from bnnbench.bayes.method import Train
+from bnnbench.bayes.posterior import ClassPredictive, RealPredictive
+from bnnbench.errors import UserError
+from bnnbench.harness import registry
+from bnnbench.harness.run import Run
+
+BRIEF: dict[str, Any] = {"epochs": 3, "batch_size": 16}
+QUICK: dict[str, dict[str, Any]] = {
+    "map": {"training": BRIEF},
+    "temperature": {"training": BRIEF},
+    "ensemble": {"training": BRIEF, "members": 2},
+    "mfvi": {"training": BRIEF},
+    "swag": {"training": BRIEF, "snapshots": 3},
+    "csghmc": {"cycles": 2, "epochs_per_cycle": 3, "draws_per_cycle": 2, "learning_rate": 0.01},
+    "laplace": {"training": BRIEF},
+    "refine": {"training": BRIEF, "optimisation": BRIEF, "precision": 5.0},
+    "hmc": {"training": BRIEF, "precision": 5.0, "sampling": {"chains": 2, "draws": 6, "warmup": 4}},
+    "nuts": {"training": BRIEF, "precision": 5.0, "chains": 2, "draws": 6, "warmup": 6},
+}
+
+
+def problem(task: str) -> tuple[nn.Module, Train]:
+    torch.manual_seed(0)
+    x = torch.randn(60, 3, generator=stream())
+    likelihood = Categorical() if task == "classes" else Gaussian(0.3)
+    y = x.argmax(1) if task == "classes" else x.sum(1)
+    net = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 3 if task == "classes" else 1))
+    return net, Train(x[:40], y[:40], likelihood, validation=(x[40:], y[40:]))
+
+
+def numbers(predictive: Any) -> Tensor:
+    found: Tensor = predictive.logits if isinstance(predictive, ClassPredictive) else predictive.mean
+    return found
+
+
+def test_every_method_of_the_project_is_tried_here() -> None:
+    ours = {name for name, point in registry.methods().items() if point.value.startswith("bnnbench.")}
+    assert ours == set(QUICK)
+
+
+@pytest.mark.parametrize("task", ["classes", "real"])
+@pytest.mark.parametrize("name", QUICK)
+def test_methods_fit_and_predict_and_repeat_themselves(name: str, task: str) -> None:
+    if (name, task) == ("temperature", "real"):
+        pytest.skip("temperature scaling is of classes")
+    net, train = problem(task)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    method = registry.method(name)
+    predictions = []
+    for _ in range(2):
+        generator = stream(3)
+        posterior = method.fit(net, train, QUICK[name], generator)
+        torch.rand(5)  # the global stream does not matter
+        predictions.append(posterior.predict(train.x, 4, generator))
+    first, second = predictions
+    assert isinstance(first, ClassPredictive if task == "classes" else RealPredictive)
+    assert torch.equal(numbers(first), numbers(second))
+    assert 1 <= first.n_draws <= 4
+    assert numbers(first).shape == ((first.n_draws, 40, 3) if task == "classes" else (first.n_draws, 40))
+    assert torch.isfinite(numbers(first)).all()
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    if isinstance(first, ClassPredictive):
+        assert torch.allclose(first.probs.sum(1), torch.ones(40), atol=1e-5)
+    else:
+        assert torch.isfinite(first.log_density(train.y)).all()
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_parameters_are_described_and_strict(name: str) -> None:
+    params = registry.method(name).params
+    assert issubclass(params, BaseModel)
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        params.model_validate({"no_such_parameter": 1})
+
+
+class Killed(Exception):
+    """Stands for a signal."""
+
+
+class Mortal(Run):
+    """A run that dies when it is asked to log for the n-th time."""
+
+    left = 10**9
+
+    def log(self, step: int, **values: float) -> None:
+        super().log(step, **values)
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
+
+
+def fit(name: str, folder: Path, deaths: Mapping[int, int]) -> Tensor:
+    """Predictions of a method that is killed at given log calls of given attempts and started again."""
+    net, train = problem("classes")
+    for attempt in range(len(deaths) + 1):
+        run = Mortal(0, "cpu", folder, lambda name: None, checkpoint_seconds=0)
+        run.left = deaths.get(attempt, 10**9)
+        try:
+            posterior = registry.method(name).fit(net, train, QUICK[name], run.generator("fit"), run)
+            return numbers(posterior.predict(train.x, 4, stream()))
+        except Killed:
+            continue
+    raise AssertionError("it never ended")
+
+
+@pytest.mark.parametrize("deaths", [{0: 2}, {0: 4, 1: 1}, {0: 5}])
+@pytest.mark.parametrize("name", ["map", "ensemble", "mfvi", "swag", "csghmc", "refine", "hmc"])
+def test_a_killed_fit_continues_to_the_same_bits(name: str, deaths: dict[int, int], tmp_path: Path) -> None:
+    whole = fit(name, tmp_path / "whole", {})
+    assert torch.equal(fit(name, tmp_path / "killed", deaths), whole)
+
+
+def test_an_unknown_method_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UserError, match="no method 'laplac'; did you mean 'laplace'"):
+        registry.method("laplac")
+
+
+def test_a_method_of_another_package_is_found_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {
+        "elsewhere.py": """
+            import torch
+            from pydantic import PositiveFloat
+
+            from bnnbench.bayes.method import MethodParams, method
+
+
+            class Params(MethodParams):
+                spread: PositiveFloat = 1.0
+
+
+            class Noise:
+                def __init__(self, spread, likelihood):
+                    self.spread, self.likelihood = spread, likelihood
+
+                def predict(self, x, n_draws=None, generator=None):
+                    shape = (n_draws or 5, len(x), 3)
+                    return self.likelihood.predictive(self.spread * torch.randn(shape, generator=generator))
+
+
+            @method("noise", Params)
+            def noise(model, train, params, generator, journal):
+                return Noise(params.spread, train.likelihood)
+            """,
+        "elsewhere-0.1.dist-info/METADATA": "Metadata-Version: 2.1\nName: elsewhere\nVersion: 0.1\n",
+        "elsewhere-0.1.dist-info/entry_points.txt": "[bnnbench.methods]\nnoise=elsewhere:noise\nbad=elsewhere:torch\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    net, train = problem("classes")
+    posterior = registry.method("noise").fit(net, train, {"spread": 2.0}, stream())
+    predictive = posterior.predict(train.x, 7, stream())
+    assert isinstance(predictive, ClassPredictive)
+    assert predictive.probs.shape == (40, 3)
+    with pytest.raises(UserError, match="holds no method"):
+        registry.method("bad")
+
+
+def test_data_of_wrong_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="3 inputs and 2 targets"):
+        Train(torch.zeros(3, 1), torch.zeros(2))
+    with pytest.raises(ValueError, match="one number a point"):
+        Train(torch.zeros(3, 1), torch.zeros(3, 1))

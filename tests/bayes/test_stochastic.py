@@ -1,0 +1,245 @@
+"""Methods that learn from batches, on a posterior that is known exactly, and their parts."""
+
+import pytest
+import torch
+from problems import conjugate, stream
+from pydantic import ValidationError
+from scipy.optimize import minimize_scalar
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bnnbench.bayes.csghmc import CSGHMCParams, csghmc
+from bnnbench.bayes.ensemble import ensemble
+from bnnbench.bayes.flipout import FlipoutConv2d, FlipoutLayer, FlipoutLinear, flipout
+from bnnbench.bayes.map import map_estimate
+from bnnbench.bayes.members import Members
+from bnnbench.bayes.method import Train
+from bnnbench.bayes.mfvi import Independent, kl, mean_field
+from bnnbench.bayes.network import WholeNet, flat
+from bnnbench.bayes.posterior import ClassPredictive
+from bnnbench.bayes.swag import SWAGPosterior, from_snapshots, recalibrated, swag
+from bnnbench.bayes.temperature import Tempered, temperature, temperature_scaling
+from bnnbench.bayes.training import reinitialised
+from bnnbench.bayes.weights import NetPosterior
+
+
+def test_map_with_weight_decay_is_the_mode() -> None:
+    problem = conjugate()
+    training = {"learning_rate": 0.05, "epochs": 400, "batch_size": 64, "weight_decay": problem.precision / 64}
+    posterior = map_estimate.fit(problem.model, problem.train, {"training": training}, stream())
+    assert isinstance(posterior, NetPosterior)
+    theta = posterior.sample(1)[0]
+    assert torch.allclose(theta.double(), problem.mean, atol=1e-4)  # the mode of a normal is its mean
+    assert (flat(problem.model.parameters()) == 0).all()  # the given model is left alone
+
+
+@pytest.mark.parametrize("sharpness", [0.3, 1.0, 5.0])
+def test_temperature_is_scipys(sharpness: float) -> None:
+    logits = torch.randn(500, 4, generator=stream(), dtype=torch.float64)
+    labels = torch.multinomial(logits.softmax(1), 1, generator=stream(1))[:, 0]
+
+    def loss(t: float) -> float:
+        return functional.cross_entropy(sharpness * logits / t, labels).item()
+
+    found = temperature(sharpness * logits, labels)
+    expected = minimize_scalar(loss, bounds=(0.01, 100), method="bounded", options={"xatol": 1e-9}).x
+    assert found == pytest.approx(expected, rel=1e-4)  # a minimum found by its values is known to sqrt(1e-16) at best
+    assert abs(loss(found * 1.0001) - loss(found / 1.0001)) < 1e-8  # flat at the minimum
+
+
+def test_temperature_scaling_keeps_the_classes() -> None:
+    net, train = images()
+    posterior = temperature_scaling.fit(net, train, {"training": {"epochs": 30}}, stream())
+    assert isinstance(posterior, Tempered)
+    scaled = posterior.predict(train.x)
+    assert torch.equal(scaled.probs.argmax(1), posterior.net(train.x).argmax(1))
+    with pytest.raises(ValueError, match="validation data"):
+        temperature_scaling.fit(net, Train(train.x, train.y), None, stream())
+
+
+def images(n: int = 60) -> tuple[nn.Module, Train]:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 3))
+    x = torch.randn(n, 1, 4, 4, generator=stream())
+    y = x.flatten(1)[:, :3].argmax(1)
+    return net, Train(x, y, validation=(x[:20], y[:20]))
+
+
+def layers() -> list[tuple[nn.Linear | nn.Conv2d, Tensor]]:
+    torch.manual_seed(0)
+    return [
+        (nn.Linear(6, 4), torch.randn(5, 6, generator=stream())),
+        (nn.Conv2d(2, 4, 3, stride=2, padding=1, groups=2), torch.randn(5, 2, 6, 6, generator=stream())),
+    ]
+
+
+@pytest.mark.parametrize("case", [0, 1], ids=["linear", "conv"])
+def test_flipout_outputs_have_the_moments_of_independent_weights(case: int) -> None:
+    layer, x = layers()[case]
+    noisy = flipout(layer, 0.3, stream(1))
+    assert isinstance(noisy, FlipoutLinear | FlipoutConv2d)
+    with torch.no_grad():
+        outputs = torch.stack([noisy(x) for _ in range(4000)])
+        weight, bias = torch.full_like(layer.weight, 0.09), torch.full((4,), 0.09)
+        variance = noisy.apply_layer(x.square(), weight, bias)
+        assert torch.allclose(outputs.mean(0), layer(x), atol=6 * 0.3 * 2 / 4000**0.5 * 3)
+        assert torch.allclose(outputs.var(0), variance, rtol=0.15)  # 6 standard errors: sqrt(2 / 4000) = 2.2 %
+
+
+def test_flipout_decorrelates_the_examples_of_a_batch() -> None:
+    layer = nn.Linear(6, 1)
+    noisy, shared = flipout(layer, 0.3, stream()), 0.3**2 * (6 + 1)
+    x = torch.ones(50, 6)  # the same input 50 times: with shared weights the batch mean would vary as one output
+    with torch.no_grad():
+        means = torch.stack([noisy(x).mean() for _ in range(4000)])
+    # Given the perturbation the signs average out over 50 examples.
+    assert means.var().item() == pytest.approx(shared / 50, rel=0.2)
+
+
+def test_flipout_replaces_linear_and_conv_layers_only() -> None:
+    net, _ = images()
+    noisy = flipout(net, 0.1, stream())
+    assert [type(part).__name__ for part in noisy.children()] == [
+        "FlipoutConv2d", "BatchNorm2d", "ReLU", "Flatten", "FlipoutLinear",
+    ]  # fmt: skip
+
+
+def test_kl_is_that_of_torch() -> None:
+    layer = flipout(nn.Linear(3, 2), 0.4, stream())
+    assert isinstance(layer, FlipoutLayer)
+    expected = sum(
+        torch.distributions.kl_divergence(
+            torch.distributions.Normal(mean, std), torch.distributions.Normal(0.0, 5**-0.5)
+        ).sum()
+        for mean, std in layer.gaussians()
+    )
+    assert torch.allclose(kl([layer], 5.0), torch.as_tensor(expected))
+
+
+def test_mean_field_finds_the_best_independent_normal() -> None:
+    """Of a normal posterior: its mean, and variances 1 / diag(precision matrix)."""
+    problem = conjugate()
+    params = {
+        "precision": problem.precision,
+        "kl_weight": 1.0,
+        "initial_std": 0.1,
+        "training": {"learning_rate": 0.02, "epochs": 2500, "batch_size": 64},
+    }
+    posterior = mean_field.fit(problem.model, problem.train, params, stream())
+    assert isinstance(posterior, NetPosterior)
+    distribution = posterior.distribution
+    assert isinstance(distribution, Independent)
+    std = problem.covariance.inverse().diagonal().rsqrt()
+    assert ((distribution.mean.double() - problem.mean).abs() < 0.15 * std).all()
+    assert torch.allclose(distribution.std.double(), std, rtol=0.1)
+
+
+def test_mean_field_keeps_other_parameters_as_points() -> None:
+    net, train = images()
+    posterior = mean_field.fit(net, train, {"training": {"epochs": 1}}, stream())
+    assert isinstance(posterior, NetPosterior)
+    draws = posterior.sample(50, stream())
+    constant = draws.std(0) == 0
+    assert constant.sum() == 6  # weight and bias of the batch norm
+    assert constant[3 * 9 + 3 :][:6].all()
+
+
+def test_swag_draws_have_the_covariance_of_its_formula() -> None:
+    snapshots = (
+        torch.randn(8, 5, generator=stream(), dtype=torch.float64) @ torch.randn(5, 5, generator=stream(1)).double()
+    )
+    distribution = from_snapshots(snapshots)
+    draws = distribution.sample(200_000, stream(2))
+    empirical = torch.cov(snapshots.T)
+    expected = 0.5 * (torch.diag(snapshots.var(0, correction=0)) + empirical)
+    assert torch.allclose(draws.mean(0), snapshots.mean(0), atol=0.03)
+    assert torch.allclose(torch.cov(draws.T), expected, atol=0.02 * expected.abs().max().item())
+
+
+def test_swag_averages_to_the_minimum() -> None:
+    problem = conjugate()
+    params = {
+        "training": None,
+        "learning_rate": 0.02,
+        "snapshots": 300,
+        "batch_size": 8,
+        "weight_decay": problem.precision / 64,
+    }
+    posterior = swag.fit(problem.model, problem.train, params, stream())
+    assert isinstance(posterior, SWAGPosterior)
+    late = from_snapshots(posterior.distribution.deviations[50:] + posterior.distribution.mean)
+    error = late.variance.sqrt() / 250**0.5
+    assert ((late.mean.double() - problem.mean).abs() < 6 * error).all()
+    assert (late.variance > 0).all()
+
+
+def test_recalibrated_batch_norms_hold_the_statistics_under_the_draw() -> None:
+    net, train = images(500)
+    whole = WholeNet(net)
+    theta = 2 * flat(net.parameters())
+    conv: Tensor = functional.conv2d(train.x, theta[:27].view(3, 1, 3, 3), theta[27:30], padding=1)
+    norm = recalibrated(whole, theta, train.x).module[1]  # type: ignore[index]
+    assert torch.allclose(norm.running_mean, conv.mean((0, 2, 3)), atol=1e-4)
+    assert torch.allclose(norm.running_var, conv.var((0, 2, 3)), rtol=1e-3)
+    assert torch.equal(net[1].running_mean, torch.zeros(3))  # type: ignore[index]
+
+
+def test_swag_predicts_with_batch_norms() -> None:
+    net, train = images()
+    posterior = swag.fit(net, train, {"training": {"epochs": 2}, "snapshots": 3}, stream())
+    predictive = posterior.predict(train.x, 4, stream())
+    assert isinstance(predictive, ClassPredictive)
+    assert predictive.logits.shape == (4, 60, 3)
+
+
+@pytest.mark.parametrize("temperature_", [1.0, 0.25])
+def test_csghmc_draws_have_the_moments_of_the_posterior(temperature_: float) -> None:
+    problem = conjugate()
+    params = {
+        "learning_rate": 0.02,
+        "cycles": 150,
+        "epochs_per_cycle": 60,
+        "noisy_epochs": 60,
+        "draws_per_cycle": 30,
+        "temperature": temperature_,
+        "weight_decay": problem.precision / 64,
+        "batch_size": 64,
+    }
+    posterior = csghmc.fit(problem.model, problem.train, params, stream())
+    assert isinstance(posterior, Members)
+    draws = posterior.sample(150 * 30).double()
+    covariance = temperature_ * problem.covariance
+    std = covariance.diagonal().sqrt()
+    # About 3 independent draws a cycle: 450 in all, so a standard error of 5 % of std in means, 7 % in variances.
+    assert ((draws.mean(0) - problem.mean).abs() < 0.2 * std).all()
+    assert torch.allclose(draws.var(0), covariance.diagonal(), rtol=0.25)
+
+
+def test_csghmc_takes_its_draws_at_the_end_of_cycles() -> None:
+    problem = conjugate()
+    params = {"cycles": 2, "epochs_per_cycle": 5, "draws_per_cycle": 2, "noisy_epochs": 1, "learning_rate": 0.01}
+    posterior = csghmc.fit(problem.model, problem.train, params, stream())
+    assert posterior.predict(problem.train.x).n_draws == 4
+    assert posterior.predict(problem.train.x, 2).n_draws == 2
+    with pytest.raises(ValidationError, match="must not exceed"):
+        CSGHMCParams(epochs_per_cycle=2, draws_per_cycle=3)
+
+
+def test_members_of_an_ensemble_differ() -> None:
+    net, train = images()
+    posterior = ensemble.fit(net, train, {"members": 3, "training": {"epochs": 2}}, stream())
+    assert isinstance(posterior, Members)
+    theta = posterior.sample(3)
+    assert len(theta) == 3
+    assert all((theta[i] - theta[j]).norm() > 0.5 for i, j in ((0, 1), (0, 2), (1, 2)))
+    assert posterior.predict(train.x).n_draws == 3
+
+
+def test_new_initial_parameters_come_from_the_stream_alone() -> None:
+    net, _ = images()
+    first, again = reinitialised(net, stream(3)), reinitialised(net, stream(3))
+    assert torch.equal(flat(first.parameters()), flat(again.parameters()))
+    assert not torch.equal(flat(first.parameters()), flat(reinitialised(net, stream(4)).parameters()))
+    before = torch.get_rng_state()
+    reinitialised(net, stream(3))
+    assert torch.equal(torch.get_rng_state(), before)
