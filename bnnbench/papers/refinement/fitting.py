@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bnnbench.bayes.hmc import hmc
 from bnnbench.bayes.map import map_estimate
-from bnnbench.bayes.method import Method, Train
+from bnnbench.bayes.method import Train
 from bnnbench.bayes.network import Features
 from bnnbench.bayes.posterior import ClassPredictive
 from bnnbench.errors import UserError
@@ -108,10 +108,7 @@ def fitted(params: Posterior, here: Setting, run: Run) -> tuple[Any, float]:
 
     Raises `UserError` for options that the method does not know.
     """
-    point = registry.methods()[params.method]
-    method = point.load()
-    if not isinstance(method, Method):
-        raise UserError(f"method {params.method!r}: {point.value} is not a method of bnnbench.bayes")
+    method: Any = registry.method(params.method)
     options = params.filled()
     if params.scope != "all" and "training" in method.params.model_fields:
         options = {"training": None, **options}
