@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnbench.kernels import reference, registry
+from bnnbench.kernels import narrow, reference, registry
 from bnnbench.kernels.arrays import Kind, kind_of
 from bnnbench.kernels.fold import Threshold
 from bnnbench.kernels.geometry import Window, pair
@@ -104,12 +104,18 @@ def restore(
 
 
 def _laid_out(rows: NDArray[np.uint64], c: int, kernel: tuple[int, int], chosen: registry.Backend) -> PackedWeights:
-    return PackedWeights(len(rows), c, kernel, chosen.name, chosen.operations().layout(rows))
+    layout = chosen.operations().layout
+    if narrow.fits(c, kernel):
+        inner = PackedWeights(len(rows), c * rows.shape[1], (1, 1), chosen.name, layout(narrow.gathered_rows(rows, c)))
+        return PackedWeights(len(rows), c, kernel, chosen.name, inner)
+    return PackedWeights(len(rows), c, kernel, chosen.name, layout(rows))
 
 
 def rows(weights: PackedWeights) -> NDArray[np.uint64]:
     """The words uint64 [n, taps, words_of(c)] of weights, however they are laid out: what `restore` takes."""
     _weights("rows", weights)
+    if isinstance(weights.layout, PackedWeights):
+        return narrow.spread_rows(rows(weights.layout), weights.c, weights.kernel[0] * weights.kernel[1])
     found: NDArray[np.uint64] = registry.backend(weights.backend).operations().rows(weights)
     return found
 
@@ -192,7 +198,11 @@ def conv2d(
     words = window.padded(words, kind.xp, _fill(x, weights.c, pad))
     operations = registry.backend(weights.backend).operations()
     table = _table("conv2d", operations, x, weights, threshold, window, pad)
-    found = kind.back(operations.convolve(words, weights, window.stride, table))
+    if isinstance(weights.layout, PackedWeights):
+        words = narrow.windows(words, weights.c, weights.kernel, window.stride, window.output, kind.xp)
+        found = kind.back(operations.convolve(words, weights.layout, (1, 1), table))
+    else:
+        found = kind.back(operations.convolve(words, weights, window.stride, table))
     return found if threshold is None else PackedBits(found, weights.n)
 
 

@@ -49,7 +49,8 @@ class PackedWeights:
     """Weights of a layer, packed once and laid out for one backend: n outputs, c inputs of each tap of `kernel`.
 
     layout: what the backend made of rows uint64 [n, taps, words_of(c)], and the only copy; `kernels.rows` gives them
-    back. A dense layer has one tap and c = k; a convolution has kh * kw taps and c input channels.
+    back. A dense layer has one tap and c = k; a convolution has kh * kw taps and c input channels. Where all taps fit
+    into a word, it is the weights of a 1 x 1 convolution (`narrow.py`).
     """
 
     n: int

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bnnbench import kernels
-from bnnbench.kernels import PackedBits, Threshold, registry
+from bnnbench.kernels import PackedBits, Threshold, narrow, reference, registry
 
 BACKENDS = [name for name, available, _ in kernels.backends() if available and name != "cupy"]
 EDGES = [0, 1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257]
@@ -107,7 +107,26 @@ def test_rows_come_back_and_are_held_once(name: str, n: int, c: int, kernel: tup
     assert np.array_equal(rows, kernels.rows(kernels.restore(rows, c, kernel, backend=name)))
     bits = np.unpackbits(rows.view(np.uint8), axis=-1, bitorder="little")[..., :c]
     assert np.array_equal(bits, np.moveaxis(w.reshape(n, c, kernel[0] * kernel[1]), 1, 2) >= 0)
-    assert weights.nbytes == rows.nbytes * (-(-n // 32) * 32 / n if name == "cpu" and n else 1)
+    gathered = kernel[0] * kernel[1] if narrow.fits(c, kernel) else 1
+    assert weights.nbytes == rows.nbytes / gathered * (-(-n // 32) * 32 / n if name == "cpu" and n else 1)
+
+
+@given(st.integers(1, 7), st.integers(1, 3), st.integers(1, 3), seeds)
+def test_narrow_windows_hold_the_bits_of_all_taps(c: int, kh: int, kw: int, seed: int) -> None:
+    """Gathered windows of images and of weights multiply like the images themselves."""
+    rng = np.random.default_rng(seed)
+    x, w = numbers(rng, 2, 6, 5, c), numbers(rng, 4, c, kh, kw)
+    stride = (int(rng.integers(1, 3)), int(rng.integers(1, 3)))
+    size = ((6 - kh) // stride[0] + 1, (5 - kw) // stride[1] + 1)
+    words = kernels.pack(x).words[None]
+    found = narrow.windows(words, c, (kh, kw), stride, size, np)
+    bits = np.unpackbits(found.view(np.uint8), axis=-1, bitorder="little")[0, ..., : c * kh * kw]
+    rows = reference.pack_bits(np.moveaxis(w.reshape(4, c, kh * kw) >= 0, 1, 2))
+    gathered = narrow.gathered_rows(rows, c)
+    assert np.array_equal(narrow.spread_rows(gathered, c, kh * kw), rows)
+    weights = np.unpackbits(gathered.view(np.uint8), axis=-1, bitorder="little")[:, 0, : c * kh * kw]
+    products = (2 * bits.astype(np.int64) - 1) @ (2 * weights.astype(np.int64) - 1).T
+    assert np.array_equal(products, convolved(sign(x), sign(w), stride, (0, 0), 0))
 
 
 def test_thresholds_are_copies_that_nobody_changes() -> None:
