@@ -5,7 +5,7 @@ from bnnbench.harness.collect import Results
 
 FMNIST, MISMATCH, LENGTH = "refinement/fmnist", "refinement/prior-mismatch", "refinement/flow-length"
 LAYERS, TOY, INTEGRATION = "refinement/all-layer", "refinement/toy", "refinement/mc-integration"
-CIFAR10 = "refinement/cifar10"
+CIFAR10, LINEAR, PROBIT = "refinement/cifar10", "refinement/linearisation", "refinement/mpa-toy"
 FULL = ("laptop", "paper")
 PAPER = ("paper",)
 
@@ -40,6 +40,31 @@ def probit_error_is_small(results: Results) -> Evidence:
     """A grid of variances up to 1000."""
     error = results.interval(INTEGRATION, "default", "largest_error_probit")
     return all_of(at_most("probit", error, 0.020), at_least("probit", error, 0.016))
+
+
+@claim(
+    "linearisation-differs",
+    "Linearised predictions are others than those of draws of weights, in their spread more than in their mean.",
+    source="Figure 4.3, without numbers; that spreads differ by more than a tenth is ours",
+    experiments=[LINEAR],
+    scales=FULL,
+)
+def linearisation_differs(results: Results) -> Evidence:
+    """A toy regression: the ratio of predictive deviations, draws over linearised, mean over inputs."""
+    return more_than("ratio of deviations", results.interval(LINEAR, "default", "deviation_ratio"), 1.1, "x")
+
+
+@claim(
+    "probit-is-less-confident",
+    "The multiclass probit approximation is less confident near the data than draws are.",
+    source="Figure 4.4, without numbers",
+    experiments=[PROBIT],
+    scales=FULL,
+)
+def probit_is_less_confident(results: Results) -> Evidence:
+    """Mean largest probability at the training points."""
+    less = results.between(PROBIT, "default", "confidence_draws", "confidence_probit")
+    return more_than("draws - probit", less, 0, "points")
 
 
 @claim(

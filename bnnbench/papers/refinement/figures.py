@@ -8,11 +8,13 @@ from bnnbench.harness.figure import PALETTE, figure
 from bnnbench.harness.statistics import mean_interval
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
 FMNIST, MISMATCH, LENGTH = "refinement/fmnist", "refinement/prior-mismatch", "refinement/flow-length"
 LAYERS, TOY, INTEGRATION = "refinement/all-layer", "refinement/toy", "refinement/mc-integration"
+LINEAR, PROBIT = "refinement/linearisation", "refinement/mpa-toy"
 METHODS = {
     "map": "MAP",
     "map-matched": "MAP, target's prior",
@@ -247,3 +249,59 @@ def all_layer(results: Results) -> "Canvas":
     """A row a method."""
     metrics = {"nll": "NLL (nats)", "ece_published": "calibration error (%)", "mmd_published": "squared MMD to HMC"}
     return _rows(results, LAYERS, METHODS, metrics)
+
+
+@figure(
+    "linearisation",
+    "Draws of weights and a linearised net",
+    "A Laplace approximation of all layers on a toy regression, first seed: means and bands of two standard "
+    "deviations by draws of weights and by linearisation.",
+    source="Figure 4.3",
+    experiments=[LINEAR],
+)
+def linearisation(results: Results) -> "Canvas":
+    """Both on one axis."""
+    from matplotlib.figure import Figure as Canvas
+
+    bands, data = (_first(results.table(LINEAR, "default", name)) for name in ("bands", "data"))
+    canvas = Canvas(figsize=(7.2, 3.4))
+    axes = canvas.subplots()
+    for prefix, label, color in (("", "draws of weights", PALETTE[0]), ("linearised_", "linearised", PALETTE[1])):
+        mean, deviation = bands[f"{prefix}mean"], bands[f"{prefix}deviation"]
+        axes.plot(bands["x"], mean, color=color, label=label)
+        axes.fill_between(bands["x"], mean - 2 * deviation, mean + 2 * deviation, color=color, alpha=0.2, linewidth=0)
+    axes.plot(data["x"], data["y"], ".", color="#000000", markersize=3, label="data")
+    axes.set(xlabel="x", ylabel="y", ylim=(-3, 3))
+    axes.legend(ncols=3)
+    return canvas
+
+
+@figure(
+    "mpa_toy",
+    "Confidence by draws and by the multiclass probit",
+    "Largest probability over two-dimensional inputs around three clusters (dots), first seed, by draws of "
+    "linearised logits and by the multiclass probit approximation.",
+    source="Figure 4.4",
+    experiments=[PROBIT],
+)
+def mpa_toy(results: Results) -> "Canvas":
+    """Two maps on one colour scale."""
+    from matplotlib.figure import Figure as Canvas
+
+    table, data = (_first(results.table(PROBIT, "default", name)) for name in ("map", "data"))
+    canvas = Canvas(figsize=(7.2, 3.2))
+    panels = canvas.subplots(1, 2, sharey=True)
+    for axes, name in zip(panels, ("draws", "probit"), strict=True):
+        values = table.pivot_table(index="y", columns="x", values=name)
+        extent = (values.columns.min(), values.columns.max(), values.index.min(), values.index.max())
+        image = axes.imshow(values, origin="lower", extent=extent, cmap="cividis", vmin=1 / 3, vmax=1)
+        axes.plot(data["x"], data["y"], ".", color="#ffffff", markersize=2)
+        axes.set(title=name, xlabel="x")
+        axes.grid(visible=False)
+    panels[0].set(ylabel="y")
+    canvas.colorbar(image, ax=panels, label="largest probability")
+    return canvas
+
+
+def _first(table: "pd.DataFrame") -> "pd.DataFrame":
+    return table[table["seed"] == table["seed"].min()]
