@@ -304,4 +304,5 @@ def mpa_toy(results: Results) -> "Canvas":
 
 
 def _first(table: "pd.DataFrame") -> "pd.DataFrame":
-    return table[table["seed"] == table["seed"].min()]
+    first: pd.DataFrame = table[table["seed"] == table["seed"].min()]
+    return first
