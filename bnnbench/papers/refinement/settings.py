@@ -77,6 +77,8 @@ class Posterior(TrainedNet):
     n_others: PositiveInt | None = Field(None, description="the first test images of each; null: all")
     angles: tuple[NonNegativeInt, ...] = Field((), description="degrees by which test images are rotated")
     n_rotated: PositiveInt = Field(2000, description="test images that are rotated")
+    severities: tuple[PositiveInt, ...] = Field((), description="of corruptions of test images, 1 to 5")
+    n_corrupted: PositiveInt = Field(2000, description="test images that are corrupted, by each kind")
 
     def datasets(self) -> tuple[str, ...]:
         """The data that the net is trained on, and the others."""

@@ -9,6 +9,7 @@ from scipy.ndimage import rotate
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from bnnbench.data.corruptions import corrupt
 from bnnbench.harness.run import Run
 from bnnbench.papers.refinement.settings import Posterior, TrainedNet
 
@@ -53,22 +54,32 @@ def others(params: Posterior, run: Run) -> dict[str, Tensor]:
     shape = run.data(params.dataset).splits["test"].x.shape[1:3]
     found = {}
     for name in params.others:
-        images = _images(_test_images(run.data(name))[: params.n_others], params, run)
+        images = _images(_test_images(run.data(name), params.n_others), params, run)
         if params.side is None and images.shape[2:] != shape:
             images = functional.interpolate(images, tuple(shape), mode="bilinear", antialias=True)
         found[name] = images
     return found
 
 
-def _test_images(data: Any) -> Any:
+def _test_images(data: Any, most: int | None) -> Any:
     split = data.splits["test"]
-    return split.x if hasattr(split, "x") else np.stack([split.read(i) for i in range(len(split))])
+    if hasattr(split, "x"):
+        return split.x[:most]
+    return np.stack([split.read(i) for i in range(len(split))[:most]])
 
 
 def rotated(x: Tensor, angle: int) -> Tensor:
     """Images [N, C, H, W] turned by `angle` degrees around their middle, nearest pixel, zeros from outside."""
     turned = rotate(x.cpu().numpy(), angle, axes=(3, 2), reshape=False, order=0)
     return torch.from_numpy(turned).to(x)
+
+
+def corrupted(x: Tensor, kind: str, severity: int, run: Run) -> Tensor:
+    """Images [N, C, H, W] in [0, 1] corrupted, with the same noise for all methods of a seed."""
+    pixels = (255 * x).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    rng = np.random.default_rng([run.seed, severity, *kind.encode()])
+    found = torch.from_numpy(corrupt(pixels, kind, severity, rng)).permute(0, 3, 1, 2)
+    return found.to(x) / 255
 
 
 def flip_and_crop(x: Tensor, generator: Generator | None) -> Tensor:

@@ -65,7 +65,28 @@ def _measured(params: Posterior, run: Run) -> Outcome:
         found = evaluate.predictive_metrics(fitting.prediction(posterior, x, params, run), data.y_test[some])
         turned["angle"].append(angle)
         turned["nll"].append(found["nll"])
-    return Outcome(metrics, {"rotation": turned} if params.angles else {})
+    tables: dict[str, Any] = {"rotation": turned} if params.angles else {}
+    if params.severities:
+        tables["corruption"] = _corrupted(posterior, data, here, params, run)
+    return Outcome(metrics, tables)
+
+
+def _corrupted(posterior: Any, data: Any, here: Any, params: Posterior, run: Run) -> dict[str, list[Any]]:
+    """NLL by kind and severity of the corruptions of `bnnbench.data.corruptions`, which are not the official ones."""
+    from bnnbench.data.corruptions import STRENGTHS
+    from bnnbench.papers.refinement import evaluate, fitting
+    from bnnbench.papers.refinement.splits import corrupted
+
+    table: dict[str, list[Any]] = {"kind": [], "severity": [], "nll": []}
+    some = slice(params.n_corrupted)
+    for kind in STRENGTHS:
+        for severity in params.severities:
+            images = corrupted(data.x_test[some], kind, severity, run)
+            found = fitting.prediction(posterior, here.inputs(images), params, run)
+            table["kind"].append(kind)
+            table["severity"].append(severity)
+            table["nll"].append(evaluate.predictive_metrics(found, data.y_test[some])["nll"])
+    return table
 
 
 def _beside_hmc(posterior: Any, params: Posterior, here: Any, run: Run) -> dict[str, float]:
