@@ -1,6 +1,7 @@
 """From configuration to jobs; a job's key changes with what its result depends on, and with nothing else."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import yaml
 from conftest import forget_registered
 
 from bnnbench.errors import UserError
-from bnnbench.harness import config, plan
+from bnnbench.harness import config, plan, registry
 from bnnbench.harness.experiment import Params
 
 
@@ -81,7 +82,7 @@ def test_every_part_of_a_key_counts() -> None:
         "experiment": "toy/walk",
         "params": Numbers(value=1.0),
         "seeds": (0, 1),
-        "code": "a",
+        "codes": ["a"],
         "data": {"mnist": ["official:mnist", "b"]},
         "place": "cpu",
         "threads": 1,
@@ -90,7 +91,7 @@ def test_every_part_of_a_key_counts() -> None:
         "experiment": "toy/run",
         "params": Numbers(value=2.0),
         "seeds": (1, 0),
-        "code": "c",
+        "codes": ["a", "c"],
         "data": {"mnist": ["bundled:mnist", "b"]},
         "place": "cuda",
         "threads": 2,
@@ -121,6 +122,30 @@ def test_a_grid_is_crossed_with_the_variants(toy: Path) -> None:
     assert len({job.key for job in jobs}) == len(jobs)
     job = make().job("toy/walk/shifted,steps=3,pause=0.5")
     assert (job.params.steps, job.params.pause, job.params.shift) == (3, 0.5, 2.0)  # type: ignore[attr-defined]
+
+
+def test_a_methods_code_is_part_of_the_key_and_unknown_methods_are_named(
+    toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A method is found by name, so no import leads to its code."""
+    (toy / "toy_method.py").write_text("def fit():\n    return 1\n")
+    known = {"leap": SimpleNamespace(name="leap", module="toy_method")}
+    monkeypatch.setattr(registry, "methods", lambda: known)
+    still = toy / "toy_paper" / "still.py"
+    still.write_text(still.read_text().replace("value: float = 1.0", 'value: float = 1.0\n    method: str = "leap"'))
+    still.write_text(
+        still.read_text().replace(
+            "    def datasets(self)", "    def methods(self):\n        return (self.method,)\n\n    def datasets(self)"
+        )
+    )
+    forget_registered()
+    before = keys()
+    (toy / "toy_method.py").write_text("def fit():\n    return 2\n")
+    forget_registered()
+    changed = {name for name, key in keys().items() if before[name] != key}
+    assert changed == {"toy/still/default"}
+    with pytest.raises(UserError, match=r"no method 'leep'; did you mean 'leap'\?"):
+        make(params={"toy/still": {"method": "leep"}})
 
 
 def test_a_scale_may_set_a_variant_apart(toy: Path) -> None:
