@@ -98,7 +98,7 @@ def output_covariance(net: LinearNet, distribution: LaplaceNormal, features: Ten
         covariance = ((vectors * distribution.variances) @ vectors.T).view(n_outputs, width, n_outputs, width)
         rows = [torch.einsum("nkd,nd->nk", torch.tensordot(inputs, block, 1), inputs) for block in covariance]
         return torch.stack(rows, dim=1)
-    chunk = max(1, ggn.ENTRIES // (n_outputs * net.n_params))
+    chunk = max(1, 8 * ggn.ENTRIES // (n_outputs * net.n_params))
     return torch.cat([_spread(distribution, _design(part, order, net)) for part in inputs.split(chunk)])
 
 
