@@ -39,7 +39,7 @@ class NUTSParams(MethodParams):
     target_acceptance: PositiveFloat = Field(0.8, lt=1)
     max_tree_depth: PositiveInt = Field(10, description="at most 2^depth - 1 gradient steps a draw")
     dense_mass: bool = Field(False, description="adapt a full mass matrix instead of its diagonal")
-    whitened: bool = Field(False, description="sample in the coordinates of the Laplace approximation; last layer only")
+    whitened: bool = Field(False, description="sample in the coordinates of the full Laplace approximation; P^2 memory")
     ignore_bias: bool = Field(False, description="as published: the last layer's bias has no effect (section 5.1, 1)")
     float64: bool = Field(True, description="double precision: a sum over 60,000 points needs it")
 
@@ -159,9 +159,9 @@ def _whitened(density: Callable[["jax.Array"], "jax.Array"], whitening: Affine) 
     import jax.numpy as jnp
 
     mean = whitening.mean
-    root = (whitening.push(torch.eye(len(mean), dtype=mean.dtype, device=mean.device)) - mean).cpu().numpy()
-    rows, centre = jnp.asarray(root), jnp.asarray(mean.cpu().numpy())
-    return lambda z: density(centre + z @ rows)
+    root = jnp.asarray(whitening.rows(torch.arange(len(mean), device=mean.device)).cpu().numpy())
+    centre = jnp.asarray(mean.cpu().numpy())
+    return lambda z: density(centre + root @ z)
 
 
 def _to_jax(values: Tensor, float64: bool) -> "jax.Array":

@@ -9,14 +9,15 @@ from torch import Tensor, nn
 
 from bnnbench.bayes import ggn, last_layer, layerwise
 from bnnbench.bayes.curvature import Curvature, Full
+from bnnbench.bayes.gaussian import LaplaceNormal
 from bnnbench.bayes.likelihood import Categorical, Gaussian
 from bnnbench.bayes.network import LinearNet, WholeNet, flat
 
 
-def dense(curvature: Curvature, size: int) -> Tensor:
-    """Q diag(e) Q^T."""
+def dense(curvature: Curvature, size: int, values: Tensor | None = None) -> Tensor:
+    """Q diag(e) Q^T, with the eigenvalues e or with other values."""
     columns = curvature.rotate(torch.eye(size, dtype=curvature.eigenvalues.dtype))
-    return columns.T @ (curvature.eigenvalues[:, None] * columns)
+    return columns.T @ ((curvature.eigenvalues if values is None else values)[:, None] * columns)
 
 
 def summed_loss(net: LinearNet, features: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
@@ -129,6 +130,11 @@ def test_rotations_undo_each_other(structure: last_layer.Structure) -> None:
     z = torch.randn(7, net.n_params, generator=stream(), dtype=torch.float64)
     assert torch.allclose(curvature.rotate_back(curvature.rotate(z)), z, atol=1e-12)
     assert torch.allclose(curvature.rotate(z).norm(dim=1), z.norm(dim=1))
+    variances = 1 / (curvature.eigenvalues + 2)
+    covariance = dense(curvature, net.n_params, variances)
+    assert torch.allclose(curvature.marginal(variances), covariance.diagonal())
+    rows = LaplaceNormal(theta, curvature, 2.0).rows(torch.arange(net.n_params))
+    assert torch.allclose(rows @ rows.T, covariance)
 
 
 @pytest.mark.parametrize("likelihood", [Categorical(), Gaussian(0.7)])

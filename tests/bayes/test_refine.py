@@ -155,3 +155,4 @@ def test_a_standard_base_is_its_own_noise() -> None:
     base = Standard(torch.zeros(3))
     assert base.log_det == 0
     assert torch.equal(base.push(torch.ones(2, 3)), torch.ones(2, 3))
+    assert torch.equal(base.rows(torch.tensor([2, 0])), torch.eye(3)[[2, 0]])
