@@ -11,7 +11,7 @@ from bnnbench.bayes import ggn, last_layer
 from bnnbench.bayes.curvature import Curvature, Full, Kronecker
 from bnnbench.bayes.gaussian import LaplaceNormal
 from bnnbench.bayes.journal import Journal
-from bnnbench.bayes.likelihood import Likelihood
+from bnnbench.bayes.likelihood import Categorical, Likelihood
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
 from bnnbench.bayes.network import LastLayerNet, LinearNet, Net, Scope, Subject, WholeNet, evaluate, subject
@@ -179,6 +179,8 @@ def laplace(
     model: nn.Module, train: Train, params: LaplaceParams, generator: Generator, journal: Journal
 ) -> LaplacePosterior:
     """A normal distribution around trained parameters, or around the mode of the posterior itself."""
+    if params.link == "probit" and not isinstance(train.likelihood, Categorical):
+        raise ValueError("the probit link is of classes; take 'weights' or 'linearised'")
     net = trained(model, train, params.training, generator, journal)
     what, distribution = approximate(net, train, params, generator)
     return LaplacePosterior(what.net, distribution, train.likelihood, params.link)
