@@ -42,6 +42,23 @@ def test_hmc_has_the_moments_of_the_grid() -> None:
     assert 0.6 < acceptance < 0.95
 
 
+def test_trajectories_are_reversible_and_keep_their_energy() -> None:
+    target = skewed()
+    base = at_mode(target)
+    start = hmc.point(target, base, torch.randn(20, 2, generator=stream(), dtype=torch.float64))
+    momentum = torch.randn(20, 2, generator=stream(1), dtype=torch.float64)
+    end, after = hmc.leapfrog(target, base, start, momentum, 0.2, 15)
+    back, reversed_ = hmc.leapfrog(target, base, end, -after, 0.2, 15)
+    assert torch.allclose(back.z, start.z, atol=1e-9)
+    assert torch.allclose(reversed_, -momentum, atol=1e-9)
+    errors = []
+    for n_steps in (15, 30):  # over the same time: half the step, a quarter of the error
+        end, after = hmc.leapfrog(target, base, start, momentum, 3 / n_steps, n_steps)
+        change = end.value - start.value + 0.5 * (momentum.square() - after.square()).sum(1)
+        errors.append(change.abs().mean().item())
+    assert errors[1] == pytest.approx(errors[0] / 4, rel=0.3)
+
+
 def test_hmc_draws_of_a_normal_posterior_are_nearly_independent() -> None:
     net, _, features, labels = classes(2000, 6, 4)
     target = Target(net, features, labels, Categorical(), 20.0)
