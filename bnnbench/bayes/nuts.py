@@ -55,7 +55,7 @@ def sample(
     from numpyro.infer import MCMC, NUTS
 
     with jax.enable_x64(params.float64):
-        density = log_density(target)
+        density = log_density(target, params.float64)
         base = Standard(torch.zeros_like(start[0])) if whitening is None else whitening
         if whitening is not None:
             density = _whitened(density, whitening)
@@ -82,16 +82,16 @@ def sample(
         return base.push(draws), float(extra["accept_prob"].mean()), int(extra["diverging"].sum())
 
 
-def log_density(target: Target) -> Callable[["jax.Array"], "jax.Array"]:
+def log_density(target: Target, float64: bool = False) -> Callable[["jax.Array"], "jax.Array"]:
     """The target's log density of theta [P] in JAX, up to a constant.
 
-    Raises `ValueError` for a net or a likelihood that is not known in JAX.
+    Raises `ValueError` for a net or a likelihood that is not known in JAX. Double precision has to be enabled in JAX.
     """
     import jax
     import jax.numpy as jnp
 
     outputs = jax_outputs(target.net)
-    x, y = jnp.asarray(target.x.cpu().numpy()), jnp.asarray(target.y.cpu().numpy())
+    x, y = _to_jax(target.x, float64), jnp.asarray(target.y.cpu().numpy())
     likelihood, precision = target.likelihood, target.precision
 
     def log_likelihood(out: "jax.Array") -> "jax.Array":
