@@ -37,7 +37,6 @@ def train_module(
 ) -> nn.Module:
     """A trained copy of `model`: the minimum of the mean negative log-likelihood plus weight decay / 2 |theta|^2."""
     net = deepcopy(model)
-
     descend(net, lambda rows: batch_loss(net, train, rows, generator), len(train), training, generator, journal)
     return net.eval()
 
