@@ -24,6 +24,9 @@ class Curvature(Protocol):
     def rotate_back(self, theta: Tensor) -> Tensor:
         """Q^T theta for theta [..., P]."""
 
+    def marginal(self, variances: Tensor) -> Tensor:
+        """Diagonal [P] of Q diag(variances) Q^T."""
+
 
 @dataclass(frozen=True)
 class Diagonal:
@@ -38,6 +41,10 @@ class Diagonal:
     def rotate_back(self, theta: Tensor) -> Tensor:
         """The same."""
         return theta
+
+    def marginal(self, variances: Tensor) -> Tensor:
+        """The same."""
+        return variances
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,10 @@ class Full:
     def rotate_back(self, theta: Tensor) -> Tensor:
         """Q^T theta."""
         return theta @ self.vectors
+
+    def marginal(self, variances: Tensor) -> Tensor:
+        """Rows of squared vectors, weighted."""
+        return self.vectors.square() @ variances
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,10 @@ class Kronecker:
     def rotate_back(self, theta: Tensor) -> Tensor:
         """U^T Z V."""
         return self._apply(theta, self.output_vectors.T, self.feature_vectors.T)
+
+    def marginal(self, variances: Tensor) -> Tensor:
+        """U^2 (variances as a C x D matrix) (V^2)^T, with squares taken by entries."""
+        return self._apply(variances, self.output_vectors.square(), self.feature_vectors.square())
 
     def _apply(self, z: Tensor, u: Tensor, v: Tensor) -> Tensor:
         matrix = z[..., self.order].unflatten(-1, (len(u), len(v)))

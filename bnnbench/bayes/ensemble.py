@@ -1,5 +1,7 @@
 """Deep ensemble: the same net trained from several initial points."""
 
+from copy import deepcopy
+
 from pydantic import Field, PositiveInt
 from torch import Generator, nn
 
@@ -25,4 +27,4 @@ def ensemble(model: nn.Module, train: Train, params: EnsembleParams, generator: 
         return snapshot(train_module(reinitialised(model, generator), train, params.training, generator, journal))
 
     states = [dict(stages.run(f"member_{k}", fit)) for k in range(params.members)]
-    return Members(model, states, train.likelihood)
+    return Members(deepcopy(model), states, train.likelihood)

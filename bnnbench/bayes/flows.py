@@ -3,7 +3,7 @@
 Each is a module that maps points [S, P] to points [S, P] and log |det| of its Jacobian [S].
 """
 
-from math import sqrt
+from math import e, log, sqrt
 from typing import Any, Literal
 
 import torch
@@ -94,7 +94,7 @@ class PlanarFlow(nn.Module):
         for w, u, b in zip(self.w, self.u, self.b, strict=True):
             inner = w @ u
             # m(s) = softplus(s + log(e - 1)) - 1 > -1 has m(0) = 0, so that u = 0 stays the identity.
-            wanted = functional.softplus(inner + 0.5413248546129181) - 1
+            wanted = functional.softplus(inner + log(e - 1)) - 1
             u = u + (wanted - inner) * w / w.square().sum()
             activation = torch.tanh(x @ w + b)
             x = x + activation.unsqueeze(-1) * u

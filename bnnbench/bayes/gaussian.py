@@ -24,9 +24,16 @@ class Affine(Protocol):
     def pull(self, theta: Tensor) -> Tensor:
         """Parameters back to noise."""
 
+    def rows(self, positions: Tensor) -> Tensor:
+        """Rows of R at `positions` [K]: [K, P]."""
+
     @property
     def log_det(self) -> Tensor:
         """log |det R|."""
+
+    @property
+    def marginal_variances(self) -> Tensor:
+        """Diagonal [P] of the covariance."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +50,19 @@ class Standard:
         """The same."""
         return theta
 
+    def rows(self, positions: Tensor) -> Tensor:
+        """Unit vectors."""
+        return _units(positions, self.mean)
+
     @property
     def log_det(self) -> Tensor:
         """0."""
         return self.mean.new_zeros(())
+
+    @property
+    def marginal_variances(self) -> Tensor:
+        """1."""
+        return torch.ones_like(self.mean)
 
 
 @dataclass(frozen=True)
@@ -83,11 +99,20 @@ class LaplaceNormal:
         """Log density at theta [..., P]."""
         return standard_log_prob(self.pull(theta)) - self.log_det
 
+    def rows(self, positions: Tensor) -> Tensor:
+        """Rows of Q diag(std)."""
+        return self.curvature.rotate_back(_units(positions, self.mean)) * self.variances.sqrt()
+
     @property
     def marginal_variances(self) -> Tensor:
         """Diagonal of the covariance [P]."""
-        rows = self.curvature.rotate_back(torch.eye(len(self.mean), dtype=self.mean.dtype, device=self.mean.device))
-        return rows.square() @ self.variances
+        return self.curvature.marginal(self.variances)
+
+
+def _units(positions: Tensor, like: Tensor) -> Tensor:
+    return torch.zeros(len(positions), len(like), dtype=like.dtype, device=like.device).scatter(
+        1, positions[:, None], 1
+    )
 
 
 def standard_log_prob(e: Tensor) -> Tensor:

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, jacrev, vmap
 
+from bnnbench.bayes import layerwise
 from bnnbench.bayes.curvature import Curvature, Diagonal, Full
 from bnnbench.bayes.likelihood import Likelihood
 from bnnbench.bayes.network import WholeNet
 
-ENTRIES = 2**25  # of the Jacobians that are held at once
+ENTRIES = 2**22  # of the Jacobians that are held at once
 
 
 def jacobians(net: WholeNet, theta: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
@@ -37,10 +38,12 @@ def curvature(
 ) -> Curvature:
     """The Gauss-Newton matrix of the summed negative log-likelihood at theta [P], inputs x [N, ...].
 
-    Batch norms count as fixed. Memory: P^2 numbers for the full form.
+    Statistics of batch norms count as fixed. Memory: P^2 numbers for the full form.
     """
-    jacobian_of = jacobians(net, theta)
     full = structure == "full"
+    if not full and layerwise.applies(net, theta, x):
+        return Diagonal(layerwise.diagonal(net, theta, x, likelihood).to(theta.dtype))
+    jacobian_of = jacobians(net, theta)
     total = torch.zeros((net.n_params,) * (1 + full), dtype=torch.float64, device=x.device)
     for part in x.split(points_at_once(net, theta, x)):
         outputs, jacobian = jacobian_of(part)

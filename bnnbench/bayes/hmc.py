@@ -133,15 +133,10 @@ def transition(
     stretch, accept = uniform((), generator, start.value), uniform(start.value.shape, generator, start.value)
     length = sampling.trajectory * (0.8 + 0.4 * stretch.item())
     n_steps = min(max(1, round(length / step)), sampling.max_leapfrogs)
-    momentum = normal(start.z.shape, generator, start.z)
-    energy = 0.5 * momentum.square().sum(1) - start.value
-    end = start
-    for _ in range(n_steps):
-        momentum = momentum + 0.5 * step * end.gradient
-        end = point(target, base, end.z + step * momentum)
-        momentum = momentum + 0.5 * step * end.gradient
-    loss = 0.5 * momentum.square().sum(1) - end.value - energy
-    probability = torch.nan_to_num(torch.exp(-loss), nan=0.0).clamp(max=1)
+    before = normal(start.z.shape, generator, start.z)
+    end, after = leapfrog(target, base, start, before, step, n_steps)
+    gain = end.value - start.value + 0.5 * (before.square() - after.square()).sum(1)
+    probability = torch.nan_to_num(gain.exp(), nan=0.0).clamp(max=1)
     moved = accept < probability
     chosen = Point(
         torch.where(moved[:, None], end.z, start.z),
@@ -149,6 +144,18 @@ def transition(
         torch.where(moved[:, None], end.gradient, start.gradient),
     )
     return chosen, probability.mean().item()
+
+
+def leapfrog(
+    target: Target, base: Affine, start: Point, momentum: Tensor, step: float, n_steps: int
+) -> tuple[Point, Tensor]:
+    """The end of a trajectory and its momentum; with the momentum reversed it leads back."""
+    end = start
+    for _ in range(n_steps):
+        momentum = momentum + 0.5 * step * end.gradient
+        end = point(target, base, end.z + step * momentum)
+        momentum = momentum + 0.5 * step * end.gradient
+    return end, momentum
 
 
 @method("hmc", HMCParams)

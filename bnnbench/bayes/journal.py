@@ -51,31 +51,36 @@ SILENT = Silent()
 class Stages:
     """Several fits, one after the other, in one journal: those that ended are kept in its checkpoints.
 
-    The state of `generator` goes into them too, and `restore` of a stage puts it back: what a stage drew before it
-    asked to be restored does not count.
+    A continued job replays what lies between its stages, so `generator` is put back to where it was: at the start, at
+    the end of every stage that is kept, and, when the stage in the middle asks to be restored, at its checkpoint.
     """
 
     def __init__(self, journal: Journal, generator: Generator) -> None:
         self.journal = journal
         self.step = 0
         self._generator = generator
+        self._start = generator.get_state()
         self._done: dict[str, State] = {}
         self._current: State | None = None
         if (restored := journal.restore()) is not None:
             self.step, saved = restored
-            self._done, self._current = dict(saved["done"]), saved["current"]
-            generator.set_state(saved["stream"])
+            self._start, self._done, self._current = saved["start"], dict(saved["done"]), saved["current"]
+            generator.set_state(self._start)
 
     def run(self, name: str, fit: Callable[[Journal], State]) -> State:
         """What `fit` returns; computed once, and continued where a checkpoint lies in the middle of it."""
-        if name not in self._done:
+        if name in self._done:
+            self.put_back(self._done[name]["stream"])
+        else:
             stage = _Stage(self, name, self.step)
             if self._current is not None and self._current["name"] == name:
                 stage = _Stage(self, name, self._current["first"], self._current)
             self._current = None
-            self._done[name] = fit(stage)
+            result = fit(stage)
+            self._done[name] = {"result": result, "stream": self._generator.get_state()}
             self._save(None)
-        return self._done[name]
+        kept: State = self._done[name]["result"]
+        return kept
 
     def save(self, name: str, first: int, step: int, state: Callable[[], State]) -> None:
         """A checkpoint within stage `name`, `step` steps after its start at `first`."""
@@ -88,9 +93,8 @@ class Stages:
 
     def _save(self, current: Callable[[], State] | None) -> None:
         def state() -> State:
-            stream = self._generator.get_state()
-            inner = None if current is None else {**current(), "stream": stream}
-            return {"done": self._done, "current": inner, "stream": stream}
+            inner = None if current is None else {**current(), "stream": self._generator.get_state()}
+            return {"start": self._start, "done": self._done, "current": inner}
 
         self.journal.checkpoint(self.step, state)
 

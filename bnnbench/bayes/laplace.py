@@ -8,10 +8,10 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Generator, Tensor, nn
 
 from bnnbench.bayes import ggn, last_layer
-from bnnbench.bayes.curvature import Curvature, Full
+from bnnbench.bayes.curvature import Curvature, Full, Kronecker
 from bnnbench.bayes.gaussian import LaplaceNormal
 from bnnbench.bayes.journal import Journal
-from bnnbench.bayes.likelihood import Likelihood
+from bnnbench.bayes.likelihood import Categorical, Likelihood
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
 from bnnbench.bayes.network import LastLayerNet, LinearNet, Net, Scope, Subject, WholeNet, evaluate, subject
@@ -95,28 +95,18 @@ class LaplacePosterior(NetPosterior):
 
 def output_covariance(net: LinearNet, distribution: LaplaceNormal, features: Tensor) -> Tensor:
     """Covariance [N, C, C] of a linear layer's outputs at features [N, d]."""
-    order, inputs = net.joint_order(features.device), net.augmented(features)
+    order, inputs, curvature = net.joint_order(features.device), net.augmented(features), distribution.curvature
     n_outputs, width = net.n_outputs, inputs.shape[1]
-    if isinstance(distribution.curvature, Full):
-        vectors = distribution.curvature.vectors[order]
+    if isinstance(curvature, Full):
+        vectors = curvature.vectors[order]
         covariance = ((vectors * distribution.variances) @ vectors.T).view(n_outputs, width, n_outputs, width)
         rows = [torch.einsum("nkd,nd->nk", torch.tensordot(inputs, block, 1), inputs) for block in covariance]
         return torch.stack(rows, dim=1)
-    chunk = max(1, ggn.ENTRIES // (n_outputs * net.n_params))
-    return torch.cat([_spread(distribution, _design(part, order, net)) for part in inputs.split(chunk)])
-
-
-def _design(inputs: Tensor, order: Tensor, net: LinearNet) -> Tensor:
-    """Jacobian [n, C, P] of a linear layer's outputs."""
-    blocks = torch.einsum("ck,nd->nckd", torch.eye(net.n_outputs, dtype=inputs.dtype, device=inputs.device), inputs)
-    jacobian = inputs.new_zeros(len(inputs), net.n_outputs, net.n_params)
-    return jacobian.index_copy(2, order, blocks.flatten(2))
-
-
-def _spread(distribution: LaplaceNormal, jacobian: Tensor) -> Tensor:
-    """J S J^T [n, C, C] of Jacobians [n, C, P]."""
-    root = distribution.curvature.rotate_back(jacobian) * distribution.variances.sqrt()
-    return root @ root.transpose(1, 2)
+    variances = distribution.variances[order].view(n_outputs, width)
+    if isinstance(curvature, Kronecker):
+        spread = (inputs @ curvature.feature_vectors).square() @ variances.T
+        return (curvature.output_vectors * spread.unsqueeze(1)) @ curvature.output_vectors.T
+    return torch.diag_embed(inputs.square() @ variances.T)
 
 
 def _linearised_net(net: WholeNet, distribution: LaplaceNormal, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,7 +114,8 @@ def _linearised_net(net: WholeNet, distribution: LaplaceNormal, x: Tensor) -> tu
     parts = []
     for part in x.split(ggn.points_at_once(net, distribution.mean, x)):
         outputs, jacobian = jacobian_of(part)
-        parts.append((outputs, _spread(distribution, jacobian)))
+        root = distribution.curvature.rotate_back(jacobian) * distribution.variances.sqrt()
+        parts.append((outputs, root @ root.transpose(1, 2)))
     return torch.cat([mean for mean, _ in parts]), torch.cat([covariance for _, covariance in parts])
 
 
@@ -192,6 +183,8 @@ def laplace(
     model: nn.Module, train: Train, params: LaplaceParams, generator: Generator, journal: Journal
 ) -> LaplacePosterior:
     """A normal distribution around trained parameters, or around the mode of the posterior itself."""
+    if params.link == "probit" and not isinstance(train.likelihood, Categorical):
+        raise ValueError("the probit link is of classes; take 'weights' or 'linearised'")
     net = trained(model, train, params.training, generator, journal)
     what, distribution = approximate(net, train, params, generator)
     return LaplacePosterior(what.net, distribution, train.likelihood, params.link)

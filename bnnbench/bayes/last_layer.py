@@ -56,9 +56,8 @@ def hessian(net: LinearNet, theta: Tensor, features: Tensor, likelihood: Likelih
 
 def diagonal(net: LinearNet, theta: Tensor, features: Tensor, likelihood: Likelihood, chunk: int = CHUNK) -> Tensor:
     """The diagonal [P]."""
-    total = torch.zeros(
-        net.n_outputs, net.augmented(features[:1]).shape[1], dtype=torch.float64, device=features.device
-    )
+    width = net.augmented(features[:1]).shape[1]
+    total = torch.zeros(net.n_outputs, width, dtype=torch.float64, device=features.device)
     for part in features.split(chunk):
         second = likelihood.hessian(net.outputs(theta[None], part)[0]).diagonal(dim1=-2, dim2=-1)
         total += second.T @ net.augmented(part).square()

@@ -39,7 +39,7 @@ class NUTSParams(MethodParams):
     target_acceptance: PositiveFloat = Field(0.8, lt=1)
     max_tree_depth: PositiveInt = Field(10, description="at most 2^depth - 1 gradient steps a draw")
     dense_mass: bool = Field(False, description="adapt a full mass matrix instead of its diagonal")
-    whitened: bool = Field(False, description="sample in the coordinates of the Laplace approximation; last layer only")
+    whitened: bool = Field(False, description="sample in the coordinates of the full Laplace approximation; P^2 memory")
     ignore_bias: bool = Field(False, description="as published: the last layer's bias has no effect (section 5.1, 1)")
     float64: bool = Field(True, description="double precision: a sum over 60,000 points needs it")
 
@@ -55,7 +55,7 @@ def sample(
     from numpyro.infer import MCMC, NUTS
 
     with jax.enable_x64(params.float64):
-        density = log_density(target)
+        density = log_density(target, params.float64)
         base = Standard(torch.zeros_like(start[0])) if whitening is None else whitening
         if whitening is not None:
             density = _whitened(density, whitening)
@@ -82,16 +82,16 @@ def sample(
         return base.push(draws), float(extra["accept_prob"].mean()), int(extra["diverging"].sum())
 
 
-def log_density(target: Target) -> Callable[["jax.Array"], "jax.Array"]:
+def log_density(target: Target, float64: bool = False) -> Callable[["jax.Array"], "jax.Array"]:
     """The target's log density of theta [P] in JAX, up to a constant.
 
-    Raises `ValueError` for a net or a likelihood that is not known in JAX.
+    Raises `ValueError` for a net or a likelihood that is not known in JAX. Double precision has to be enabled in JAX.
     """
     import jax
     import jax.numpy as jnp
 
     outputs = jax_outputs(target.net)
-    x, y = jnp.asarray(target.x.cpu().numpy()), jnp.asarray(target.y.cpu().numpy())
+    x, y = _to_jax(target.x, float64), jnp.asarray(target.y.cpu().numpy())
     likelihood, precision = target.likelihood, target.precision
 
     def log_likelihood(out: "jax.Array") -> "jax.Array":
@@ -159,9 +159,9 @@ def _whitened(density: Callable[["jax.Array"], "jax.Array"], whitening: Affine) 
     import jax.numpy as jnp
 
     mean = whitening.mean
-    root = (whitening.push(torch.eye(len(mean), dtype=mean.dtype, device=mean.device)) - mean).cpu().numpy()
-    rows, centre = jnp.asarray(root), jnp.asarray(mean.cpu().numpy())
-    return lambda z: density(centre + z @ rows)
+    root = jnp.asarray(whitening.rows(torch.arange(len(mean), device=mean.device)).cpu().numpy())
+    centre = jnp.asarray(mean.cpu().numpy())
+    return lambda z: density(centre + root @ z)
 
 
 def _to_jax(values: Tensor, float64: bool) -> "jax.Array":

@@ -38,6 +38,15 @@ class DenseNormal:
     mean: Tensor
     root: Tensor
 
+    def rows(self, positions: Tensor) -> Tensor:
+        """Rows of the root."""
+        return self.root[positions]
+
+    @property
+    def marginal_variances(self) -> Tensor:
+        """Diagonal [K] of root root^T."""
+        return self.root.square().sum(1)
+
     @property
     def log_det(self) -> Tensor:
         """Half the log determinant of the covariance."""
@@ -56,8 +65,6 @@ class DenseNormal:
 
 def subspace(base: Affine, size: int) -> tuple[Tensor, DenseNormal]:
     """The `size` coordinates of largest variance under `base` (in their order), and their marginal distribution."""
-    eye = torch.eye(len(base.mean), dtype=base.mean.dtype, device=base.mean.device)
-    root = (base.push(eye) - base.mean).T
-    chosen = root.square().sum(1).topk(size).indices.sort().values
-    rows = root[chosen]
+    chosen = base.marginal_variances.topk(size).indices.sort().values
+    rows = base.rows(chosen)
     return chosen, DenseNormal(base.mean[chosen], torch.linalg.cholesky(rows @ rows.T))

@@ -37,7 +37,6 @@ def train_module(
 ) -> nn.Module:
     """A trained copy of `model`: the minimum of the mean negative log-likelihood plus weight decay / 2 |theta|^2."""
     net = deepcopy(model)
-
     descend(net, lambda rows: batch_loss(net, train, rows, generator), len(train), training, generator, journal)
     return net.eval()
 
@@ -106,7 +105,7 @@ def set_rate(optimizer: torch.optim.Optimizer, training: Training, progress: flo
 def reinitialised(model: nn.Module, generator: Generator | None) -> nn.Module:
     """A copy of `model` with new initial parameters: its `reset_parameters`, or that of each of its parts."""
     net = deepcopy(model)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng({part.device for part in net.parameters() if part.is_cuda}):
         torch.manual_seed(seed(generator))
         own = getattr(net, "reset_parameters", None)
         for part in [net] if own is not None else net.modules():

@@ -7,16 +7,17 @@ import torch
 from problems import classes, stream
 from torch import Tensor, nn
 
-from bnnbench.bayes import ggn, last_layer
+from bnnbench.bayes import ggn, last_layer, layerwise
 from bnnbench.bayes.curvature import Curvature, Full
+from bnnbench.bayes.gaussian import LaplaceNormal
 from bnnbench.bayes.likelihood import Categorical, Gaussian
 from bnnbench.bayes.network import LinearNet, WholeNet, flat
 
 
-def dense(curvature: Curvature, size: int) -> Tensor:
-    """Q diag(e) Q^T."""
+def dense(curvature: Curvature, size: int, values: Tensor | None = None) -> Tensor:
+    """Q diag(e) Q^T, with the eigenvalues e or with other values."""
     columns = curvature.rotate(torch.eye(size, dtype=curvature.eigenvalues.dtype))
-    return columns.T @ (curvature.eigenvalues[:, None] * columns)
+    return columns.T @ ((curvature.eigenvalues if values is None else values)[:, None] * columns)
 
 
 def summed_loss(net: LinearNet, features: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
@@ -67,6 +68,37 @@ def test_all_layer_gauss_newton_is_the_hessian_of_the_linearised_net() -> None:
     assert torch.allclose(diagonal.eigenvalues, expected.diagonal(), atol=1e-9)
 
 
+def test_the_diagonal_by_layers_is_that_of_the_jacobians() -> None:
+    torch.manual_seed(0)
+    convolutions = [nn.Conv2d(2, 3, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(3, 4, 2, dilation=2, bias=False)]
+    module = nn.Sequential(*convolutions, nn.Flatten(), nn.Tanh(), nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)).double()
+    net, theta = WholeNet(module), flat(module.parameters())
+    x = torch.randn(300, 2, 5, 5, generator=stream(), dtype=torch.float64)
+    assert layerwise.applies(net, theta, x)
+    outputs, jacobian = ggn.jacobians(net, theta)(x)
+    expected = torch.einsum("ncp,nck,nkp->p", jacobian, Categorical().hessian(outputs), jacobian)
+    assert torch.allclose(ggn.curvature(net, theta, x, Categorical(), "diagonal").eigenvalues, expected, atol=1e-9)
+
+
+SHARED = nn.Linear(3, 3)
+OTHERS = {
+    "batch norm": nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 3)),
+    "shared layer": nn.Sequential(SHARED, nn.Tanh(), SHARED),
+    "sequences": nn.Sequential(nn.Unflatten(1, (3, 1)), nn.Linear(1, 2), nn.Flatten(), nn.Linear(6, 3)),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_other_nets_go_through_their_jacobians(kind: str) -> None:
+    module = OTHERS[kind].double().eval()
+    net, theta = WholeNet(module), flat(module.parameters())
+    x = torch.randn(20, 3, generator=stream(), dtype=torch.float64)
+    assert not layerwise.applies(net, theta, x)
+    found = ggn.curvature(net, theta, x, Categorical(), "diagonal").eigenvalues
+    full = dense(ggn.curvature(net, theta, x, Categorical(), "full"), net.n_params)
+    assert torch.allclose(found, full.diagonal(), atol=1e-9)
+
+
 def test_all_layers_of_a_linear_net_are_its_last_layer() -> None:
     net, theta, features, _ = classes(30, 4, 3)
     module = nn.Linear(4, 3).double()
@@ -98,6 +130,11 @@ def test_rotations_undo_each_other(structure: last_layer.Structure) -> None:
     z = torch.randn(7, net.n_params, generator=stream(), dtype=torch.float64)
     assert torch.allclose(curvature.rotate_back(curvature.rotate(z)), z, atol=1e-12)
     assert torch.allclose(curvature.rotate(z).norm(dim=1), z.norm(dim=1))
+    variances = 1 / (curvature.eigenvalues + 2)
+    covariance = dense(curvature, net.n_params, variances)
+    assert torch.allclose(curvature.marginal(variances), covariance.diagonal())
+    rows = LaplaceNormal(theta, curvature, 2.0).rows(torch.arange(net.n_params))
+    assert torch.allclose(rows @ rows.T, covariance)
 
 
 @pytest.mark.parametrize("likelihood", [Categorical(), Gaussian(0.7)])

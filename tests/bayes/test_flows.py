@@ -59,6 +59,16 @@ def test_inverse_undoes_radial_layers(seed: int, n_layers: int, dim: int, size: 
         assert (error < 1e-11 * torch.exp(log_det.abs().clamp(max=15))).all()
 
 
+@pytest.mark.parametrize(("b", "distance"), [(1e6, 1e-3), (-2.0, 1e4)])
+def test_the_inverse_does_not_cancel_in_float32(b: float, distance: float) -> None:
+    layers = RadialFlow(1, 2, stream())
+    with torch.no_grad():
+        layers.centres.zero_()
+        layers.b.fill_(b)
+        x = distance * torch.tensor([[1.0, 0.0], [0.6, -0.8]])
+        assert torch.allclose(layers.inverse(layers(x)[0]), x, rtol=1e-5)
+
+
 def test_the_centre_of_a_layer_stays() -> None:
     layers = perturbed("radial", 1, 3, 0.5)
     assert isinstance(layers, RadialFlow)

@@ -7,6 +7,7 @@ import torch
 from problems import Logistic, classes, conjugate, grid, skewed, stream
 from pydantic import ValidationError
 from torch import nn
+from torch.nn import functional
 
 from bnnbench.bayes import last_layer
 from bnnbench.bayes.curvature import Full
@@ -168,6 +169,36 @@ def test_weights_and_linearised_outputs_agree_on_a_last_layer() -> None:
     assert isinstance(by_weights, ClassPredictive)
     assert isinstance(by_outputs, ClassPredictive)
     assert (by_weights.probs - by_outputs.probs).abs().max() < 0.03  # Monte Carlo: 4 * 0.5 / sqrt(4000)
+
+
+def test_evidence_and_probit_are_those_of_laplace_torch() -> None:
+    peer = pytest.importorskip("laplace")
+    from torch.utils.data import DataLoader, TensorDataset
+
+    net, train = net_and_data()
+    ours = laplace.fit(net, train, {"training": None, "precision": 3.0, "link": "probit"}, stream())
+    assert isinstance(ours, LaplacePosterior)
+    theirs = peer.Laplace(net, "classification", subset_of_weights="last_layer", hessian_structure="full")
+    theirs.fit(DataLoader(TensorDataset(train.x, train.y), batch_size=40))
+    distribution = ours.distribution
+    with torch.no_grad():
+        fit = -functional.cross_entropy(net(train.x), train.y, reduction="sum").item()
+    for tau in (0.1, 3.0, 50.0):
+        expected = theirs.log_marginal_likelihood(torch.tensor(tau)).item()
+        found = log_evidence(fit, distribution.mean, distribution.curvature.eigenvalues, tau)
+        assert found == pytest.approx(expected, rel=1e-5)
+    theirs.prior_precision = torch.tensor(3.0)
+    x, _ = train.held_out()
+    expected_probs = theirs(x, pred_type="glm", link_approx="probit")
+    predictive = ours.predict(x)
+    assert isinstance(predictive, ClassPredictive)
+    assert torch.allclose(predictive.probs, expected_probs, atol=1e-5)
+
+
+def test_probit_is_of_classes_only() -> None:
+    problem = conjugate()
+    with pytest.raises(ValueError, match="of classes"):
+        laplace.fit(problem.model, problem.train, {"training": None, "link": "probit"}, stream())
 
 
 def test_validation_chooses_the_precision_with_the_lowest_loss() -> None:

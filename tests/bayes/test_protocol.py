@@ -103,25 +103,36 @@ class Mortal(Run):
             raise Killed
 
 
-def fit(name: str, folder: Path, deaths: Mapping[int, int]) -> Tensor:
+def fit(name: str, folder: Path, deaths: Mapping[int, int], params: Mapping[str, Any]) -> Tensor:
     """Predictions of a method that is killed at given log calls of given attempts and started again."""
     net, train = problem("classes")
     for attempt in range(len(deaths) + 1):
         run = Mortal(0, "cpu", folder, lambda name: None, checkpoint_seconds=0)
         run.left = deaths.get(attempt, 10**9)
         try:
-            posterior = registry.method(name).fit(net, train, QUICK[name], run.generator("fit"), run)
+            posterior = registry.method(name).fit(net, train, params, run.generator("fit"), run)
             return numbers(posterior.predict(train.x, 4, stream()))
         except Killed:
             continue
     raise AssertionError("it never ended")
 
 
+LONG = {name: QUICK[name] for name in ("map", "ensemble", "mfvi", "swag", "csghmc", "refine", "hmc")}
+
+
 @pytest.mark.parametrize("deaths", [{0: 2}, {0: 4, 1: 1}, {0: 5}])
-@pytest.mark.parametrize("name", ["map", "ensemble", "mfvi", "swag", "csghmc", "refine", "hmc"])
+@pytest.mark.parametrize("name", LONG)
 def test_a_killed_fit_continues_to_the_same_bits(name: str, deaths: dict[int, int], tmp_path: Path) -> None:
-    whole = fit(name, tmp_path / "whole", {})
-    assert torch.equal(fit(name, tmp_path / "killed", deaths), whole)
+    whole = fit(name, tmp_path / "whole", {}, LONG[name])
+    assert torch.equal(fit(name, tmp_path / "killed", deaths, LONG[name]), whole)
+
+
+@pytest.mark.parametrize("death", [2, 5, 6])
+def test_what_is_random_between_stages_is_replayed(death: int, tmp_path: Path) -> None:
+    tuned = {"precision": "validation", "validation_draws": 1, "grid": [0.01 * 1.3**k for k in range(40)]}
+    params = {**QUICK["refine"], "laplace": tuned}
+    whole = fit("refine", tmp_path / "whole", {}, params)
+    assert torch.equal(fit("refine", tmp_path / "killed", {0: death}, params), whole)
 
 
 def test_an_unknown_method_is_answered_with_the_nearest() -> None:

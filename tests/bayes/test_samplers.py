@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from bnnbench.bayes import hmc, nuts
 from bnnbench.bayes.chains import ChainPosterior
 from bnnbench.bayes.diagnostics import effective_size, split_rhat
+from bnnbench.bayes.gaussian import Standard
 from bnnbench.bayes.hmc import Sampling
 from bnnbench.bayes.journal import SILENT
 from bnnbench.bayes.likelihood import Categorical, Gaussian
@@ -40,6 +41,23 @@ def test_hmc_has_the_moments_of_the_grid() -> None:
     chains, acceptance = hmc.sample(target, base, Sampling(chains=8, draws=800), stream(), SILENT)
     check_moments(chains, grid(target, base.mean + std, 12 * std))
     assert 0.6 < acceptance < 0.95
+
+
+def test_trajectories_are_reversible_and_keep_their_energy() -> None:
+    target = skewed()
+    base = at_mode(target)
+    start = hmc.point(target, base, torch.randn(20, 2, generator=stream(), dtype=torch.float64))
+    momentum = torch.randn(20, 2, generator=stream(1), dtype=torch.float64)
+    end, after = hmc.leapfrog(target, base, start, momentum, 0.2, 15)
+    back, reversed_ = hmc.leapfrog(target, base, end, -after, 0.2, 15)
+    assert torch.allclose(back.z, start.z, atol=1e-9)
+    assert torch.allclose(reversed_, -momentum, atol=1e-9)
+    errors = []
+    for n_steps in (15, 30):  # over the same time: half the step, a quarter of the error
+        end, after = hmc.leapfrog(target, base, start, momentum, 3 / n_steps, n_steps)
+        change = end.value - start.value + 0.5 * (momentum.square() - after.square()).sum(1)
+        errors.append(change.abs().mean().item())
+    assert errors[1] == pytest.approx(errors[0] / 4, rel=0.3)
 
 
 def test_hmc_draws_of_a_normal_posterior_are_nearly_independent() -> None:
@@ -84,12 +102,18 @@ def test_nuts_on_the_last_layer_has_the_moments_of_the_grid(whitened: bool) -> N
     assert divergences == 0
 
 
-def test_nuts_on_all_layers_has_the_moments_of_the_grid() -> None:
+@pytest.mark.parametrize("sampler", ["nuts", "hmc"])
+def test_all_layers_have_the_moments_of_the_grid(sampler: str) -> None:
+    """Two weights of a tanh net, whose posterior is a ridge through both signs and far from normal."""
     net = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Tanh(), nn.Linear(1, 1, bias=False)).double()
     x = torch.linspace(-1, 1, 6, dtype=torch.float64).unsqueeze(1)
     target = Target(WholeNet(net), x, 0.3 * x[:, 0], Gaussian(0.8), 1.0)
     start = torch.randn(4, 2, generator=stream(), dtype=torch.float64)
-    chains, _, _ = nuts.sample(target, start, NUTSParams(chains=4, warmup=300, draws=1500), stream())
+    if sampler == "nuts":
+        chains, _, _ = nuts.sample(target, start, NUTSParams(chains=4, warmup=300, draws=1500), stream())
+    else:
+        base = Standard(torch.zeros(2, dtype=torch.float64))
+        chains, _ = hmc.sample(target, base, Sampling(chains=8, draws=1000), stream(), SILENT)
     with torch.no_grad():
         reference = grid(target, torch.zeros(2, dtype=torch.float64), torch.full((2,), 6, dtype=torch.float64), 100)
     check_moments(chains, reference)

@@ -192,11 +192,12 @@ def test_swag_predicts_with_batch_norms() -> None:
     assert predictive.logits.shape == (4, 60, 3)
 
 
-@pytest.mark.parametrize("temperature_", [1.0, 0.25])
-def test_csghmc_draws_have_the_moments_of_the_posterior(temperature_: float) -> None:
+@pytest.mark.parametrize(("temperature_", "friction"), [(1.0, 0.9), (0.25, 0.9), (1.0, 0.3)])
+def test_csghmc_draws_have_the_moments_of_the_posterior(temperature_: float, friction: float) -> None:
     problem = conjugate()
     params = {
-        "learning_rate": 0.02,
+        "learning_rate": 0.02 * friction,
+        "friction": friction,
         "cycles": 150,
         "epochs_per_cycle": 60,
         "noisy_epochs": 60,

@@ -1,0 +1,91 @@
+"""The diagonal of the Gauss-Newton matrix of linear and convolution layers, without Jacobians of single points.
+
+The gradient of a point in a linear layer's weight is the product of the gradient in its outputs and its inputs, so the
+squares of all points' gradients add up in one matrix product; C backward passes give all of them.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+from torch.utils.hooks import RemovableHandle
+
+from bnnbench.bayes.likelihood import Likelihood
+from bnnbench.bayes.network import WholeNet
+
+BATCH = 256
+
+
+def applies(net: WholeNet, theta: Tensor, x: Tensor) -> bool:
+    """Whether all parameters are those of linear layers and plain 2-D convolutions, each called once."""
+    holders = [module for module in net.module.modules() if any(True for _ in module.parameters(recurse=False))]
+    if not all(_is_plain(module) for module in holders):
+        return False
+    _, calls = _run(net, theta, x[:1])
+    flat_inputs = all(inputs.dim() == (4 if isinstance(layer, nn.Conv2d) else 2) for _, layer, inputs, _ in calls)
+    return flat_inputs and len(calls) == len(holders) == len({name for name, *_ in calls})
+
+
+def diagonal(net: WholeNet, theta: Tensor, x: Tensor, likelihood: Likelihood) -> Tensor:
+    """sum_n diag(J_n^T L_n J_n) [P] at theta [P], inputs x [N, ...], in float64; only where it `applies`."""
+    total = {name: torch.zeros(shape, dtype=torch.float64, device=x.device) for name, shape in net.shapes.items()}
+    for part in x.split(BATCH):
+        outputs, calls = _run(net, theta, part)
+        root = likelihood.root(outputs.detach())
+        inputs = [_inputs(layer, before) for _, layer, before, _ in calls]
+        for k in range(root.shape[-1]):
+            ends = [after for *_, after in calls]
+            gradients = torch.autograd.grad(outputs, ends, root[..., k], retain_graph=True)
+            for (name, layer, *_), before, gradient in zip(calls, inputs, gradients, strict=True):
+                for parameter, share in _shares(layer, before, gradient):
+                    total[f"{name}.{parameter}" if name else parameter] += share
+    return torch.cat([values.reshape(-1) for values in total.values()])
+
+
+Call = tuple[str, nn.Module, Tensor, Tensor]
+
+
+def _run(net: WholeNet, theta: Tensor, x: Tensor) -> tuple[Tensor, list[Call]]:
+    """Outputs, and of each call of a layer its name, the layer, its inputs and its outputs."""
+    calls: list[Call] = []
+
+    def record(name: str, layer: nn.Module) -> RemovableHandle:
+        return layer.register_forward_hook(lambda _, x, y: calls.append((name, layer, x[0].detach(), y)))
+
+    net.module.eval()
+    hooks = [record(name, part) for name, part in net.module.named_modules() if _is_plain(part)]
+    try:
+        with torch.enable_grad():
+            outputs = functional_call(net.module, net.named(theta.detach().requires_grad_()), (x,))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return outputs, calls
+
+
+def _inputs(layer: nn.Module, inputs: Tensor) -> Tensor:
+    """Squared inputs [n, d] of a linear layer; patches [n, L, d] of a convolution."""
+    if isinstance(layer, nn.Conv2d):
+        size: tuple[int, ...] = layer.kernel_size
+        patches = functional.unfold(inputs, size, layer.dilation, layer.padding, layer.stride)  # type: ignore[arg-type]
+        return patches.transpose(1, 2)
+    return inputs.square()
+
+
+def _shares(layer: nn.Module, inputs: Tensor, gradient: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Sums of squared gradients in weight and bias over a batch, from the gradient in the layer's outputs."""
+    if isinstance(layer, nn.Conv2d):
+        yield "weight", (gradient.flatten(2) @ inputs).square().sum(0).view_as(layer.weight)
+        gradient = gradient.flatten(2).sum(2)
+    else:
+        yield "weight", gradient.square().T @ inputs
+    if layer.bias is not None:
+        yield "bias", gradient.square().sum(0)
+
+
+def _is_plain(module: nn.Module) -> bool:
+    if isinstance(module, nn.Conv2d):
+        return module.groups == 1 and module.padding_mode == "zeros" and not isinstance(module.padding, str)
+    return type(module) is nn.Linear

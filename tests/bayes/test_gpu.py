@@ -1,0 +1,36 @@
+"""Every method with a net and data on a GPU and its random stream on the CPU."""
+
+import pytest
+import torch
+from problems import classes, stream
+from test_protocol import QUICK, numbers, problem
+
+from bnnbench.bayes import last_layer
+from bnnbench.bayes.likelihood import Categorical
+from bnnbench.bayes.method import Train
+from bnnbench.harness import registry
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"),
+]
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_methods_stay_on_the_device_of_the_data(name: str) -> None:
+    net, train = problem("classes")
+    x, y = train.held_out()
+    on_gpu = Train(train.x.cuda(), train.y.cuda(), train.likelihood, (x.cuda(), y.cuda()))
+    posterior = registry.method(name).fit(net.cuda(), on_gpu, QUICK[name], stream())
+    predictive = posterior.predict(on_gpu.x, 4, stream())
+    assert numbers(predictive).is_cuda
+    assert torch.isfinite(numbers(predictive)).all()
+
+
+@pytest.mark.parametrize("structure", ["full", "kronecker", "diagonal"])
+def test_curvatures_are_those_of_the_cpu(structure: last_layer.Structure) -> None:
+    net, theta, features, _ = classes(500, 8, 5)
+    expected = last_layer.curvature(net, theta, features, Categorical(), structure)
+    found = last_layer.curvature(net, theta.cuda(), features.cuda(), Categorical(), structure)
+    scale = expected.eigenvalues.max()
+    assert (found.eigenvalues.cpu() - expected.eigenvalues).abs().max() < 1e-9 * scale
