@@ -156,7 +156,8 @@ TOY_FILES = {
 
 def forget_registered() -> None:
     """Empties what the process remembers of papers, data sets and code."""
-    remembered: list[Any] = [registry.paper_folders, registry.datasets, paper.get, paper._declaration, paper._published]
+    found: list[Any] = [registry._points, registry.paper_folders, registry.datasets]
+    remembered: list[Any] = [*found, paper.get, paper._declaration, paper._published]
     for function in (*remembered, code._source, code._tree, code._imports, code._normalised):
         function.cache_clear()
     for name in [name for name in sys.modules if name.partition(".")[0] == "toy_paper"]:

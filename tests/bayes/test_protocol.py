@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import forget_registered
 from problems import stream
 from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
@@ -140,7 +141,9 @@ def test_an_unknown_method_is_answered_with_the_nearest() -> None:
         registry.method("laplac")
 
 
-def test_a_method_of_another_package_is_found_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_method_of_another_package_is_found_and_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     files = {
         "elsewhere.py": """
             import torch
@@ -174,6 +177,8 @@ def test_a_method_of_another_package_is_found_and_used(tmp_path: Path, monkeypat
         path.parent.mkdir(exist_ok=True)
         path.write_text(textwrap.dedent(text))
     monkeypatch.syspath_prepend(str(tmp_path))
+    forget_registered()
+    request.addfinalizer(forget_registered)
     net, train = problem("classes")
     posterior = registry.method("noise").fit(net, train, {"spread": 2.0}, stream())
     predictive = posterior.predict(train.x, 7, stream())
