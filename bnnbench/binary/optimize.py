@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from bnnbench.binary.layers import BinaryLayer
-from bnnbench.binary.norm import ShiftBatchNorm
 from bnnbench.binary.shift import power_of_two as nearest_power_of_two
+from bnnbench.binary.shift_norm import ShiftBatchNorm
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, ShiftBatchNorm)
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from bnnbench import kernels
 from bnnbench.binary.layers import BinaryActivation, BinaryConv2d, BinaryLinear
-from bnnbench.binary.norm import ShiftBatchNorm
+from bnnbench.binary.shift_norm import ShiftBatchNorm
 from bnnbench.kernels import PackedBits, PackedPlanes, PackedWeights, Threshold
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d | ShiftBatchNorm

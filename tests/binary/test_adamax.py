@@ -11,9 +11,9 @@ from torch import nn
 from bnnbench.binary.adamax import ShiftAdaMax
 from bnnbench.binary.layers import BinaryActivation, BinaryLayer, BinaryLinear
 from bnnbench.binary.loss import squared_hinge
-from bnnbench.binary.norm import ShiftBatchNorm
 from bnnbench.binary.optimize import clip_latent_weights, parameter_groups, set_learning_rate
 from bnnbench.binary.packed import PackedNet
+from bnnbench.binary.shift_norm import ShiftBatchNorm
 
 Variant = Literal["code", "paper"]
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bnnbench.binary.layers import BinaryActivation, BinaryConv2d, BinaryLayer, BinaryLinear
-from bnnbench.binary.norm import ShiftBatchNorm
 from bnnbench.binary.packed import PackedNet
+from bnnbench.binary.shift_norm import ShiftBatchNorm
 
 
 def randomised(net: nn.Sequential, seed: int) -> nn.Sequential:

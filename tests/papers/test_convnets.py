@@ -180,6 +180,16 @@ def test_another_net_on_bits_would_be_noticed(tmp_path: Path) -> None:
     assert other["packed_disagreements"] == 0  # the net itself agrees
 
 
+def test_a_packed_net_that_is_wrong_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = ConvNet.model_validate(SMALL)
+    found = classification_splits(params, run(tmp_path, images()), images=True)
+    net, another = (convnet(found.shape, 10, params, run(tmp_path, seed=seed).generator).eval() for seed in (0, 1))
+    wrong = packing.packed(another, found)
+    monkeypatch.setattr(packing, "packed", lambda *_: wrong)
+    counts = packing.agreement(net, found, net(found.to_input(found.x_test)).detach())
+    assert counts["packed_disagreements"] == counts["packed_disagreements_float32"] > 0
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "shift-adamax"])
 def test_a_convnet_restored_from_any_epoch_gives_the_same_bits(tmp_path: Path, optimizer: str) -> None:
     params = ConvNet.model_validate({**SMALL, "optimizer": optimizer, "norm": "shift", "activation": "stochastic-sign"})

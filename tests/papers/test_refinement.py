@@ -19,7 +19,7 @@ from bnnbench.harness import registry
 from bnnbench.harness.run import Run
 from bnnbench.papers.refinement import evaluate, fitting, networks
 from bnnbench.papers.refinement.experiments import mc_integration, toy
-from bnnbench.papers.refinement.experiments.last_layer import fmnist
+from bnnbench.papers.refinement.experiments.posteriors import fmnist
 from bnnbench.papers.refinement.settings import Posterior, TrainedNet
 from bnnbench.papers.refinement.splits import flip_and_crop, others, rotated, splits
 

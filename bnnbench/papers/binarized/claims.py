@@ -188,7 +188,7 @@ def shift_does_not_hurt_cifar10(results: Results) -> Evidence:
     scales=SCALES,
 )
 def xnor_is_exact(results: Results) -> Evidence:
-    """Test images on which the packed net and the net in float64 differ, MLP and ConvNet."""
+    """Test images on which the packed net differs from the net in float32 and in float64, MLP and ConvNet."""
     cases = {"MLP": (MNIST, "bnn"), "MLP, 4096 units": (MLP, "default"), "ConvNet": (CONVNET, "default")}
     return all_of(
         *(

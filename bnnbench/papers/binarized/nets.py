@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bnnbench.binary.layers import BinaryActivation, BinaryConv2d, BinaryLinear
-from bnnbench.binary.norm import ShiftBatchNorm
+from bnnbench.binary.shift_norm import ShiftBatchNorm
 from bnnbench.papers.binarized.settings import MLP, ConvNet, Training
 
 Generators = Callable[[str], torch.Generator]  # the random stream of an axis, as `Run.generator`

@@ -14,8 +14,15 @@ METRICS = (
     Metric("train_loss", "", False, description="squared hinge loss of the last epoch"),
     Metric("saturated", "%", description="latent weights with |w| > 0.99 after training"),
     Metric("packed_error", "%", False, description="test error of the packed net"),
-    Metric("packed_disagreements", "images", False, description="test images that the packed net classifies otherwise"),
-    Metric("packed_disagreements_float32", "images", False, description="the same against float32, which rounds"),
+    Metric(
+        "packed_disagreements_float32",
+        "images",
+        False,
+        description="test images that the packed net classifies otherwise than the float32 net",
+    ),
+    Metric(
+        "packed_disagreements", "images", False, description="of these, those on which the float64 net differs, too"
+    ),
     Metric("memory_ratio", "x", True, description="bytes of the weights in float32 over those of the packed net"),
 )
 

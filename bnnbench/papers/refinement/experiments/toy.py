@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from bnnbench.harness.experiment import Metric, Outcome, Params, experiment
+from bnnbench.harness.experiment import Diverged, Metric, Outcome, Params, experiment
 from bnnbench.harness.run import Run
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def toy(params: Toy, run: Run) -> Outcome:
     found = _draws(params, target, run)
     grid = {"x": exact[:, 0].tolist(), "y": exact[:, 1].tolist()}
     mine = {"x": found[:, 0].tolist(), "y": found[:, 1].tolist()}
-    assert torch.isfinite(found).all()
+    if not torch.isfinite(found).all():
+        raise Diverged("draws are not finite")
     return Outcome(evaluate.distance_metrics(found, exact), {"exact": grid, "draws": mine})
 
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnnbench.binary.norm import ShiftBatchNorm
+from bnnbench.binary.shift_norm import ShiftBatchNorm
 
 EPS = 1e-5
 
