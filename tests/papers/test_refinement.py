@@ -13,18 +13,19 @@ from torch import nn
 
 from bnnbench.bayes.method import MethodParams, Train, method
 from bnnbench.bayes.posterior import ClassPredictive
+from bnnbench.data.cifar_c import KINDS, Corrupted
 from bnnbench.data.dataset import Images, Split
-from bnnbench.errors import UserError
+from bnnbench.errors import DataUnavailable, UserError
 from bnnbench.harness import registry
 from bnnbench.harness.run import Run
-from bnnbench.papers.refinement import evaluate, fitting, networks
+from bnnbench.papers.refinement import evaluate, fitting, networks, shift
 from bnnbench.papers.refinement.experiments import mc_integration, toy
 from bnnbench.papers.refinement.experiments.posteriors import fmnist
 from bnnbench.papers.refinement.settings import Posterior, TrainedNet
 from bnnbench.papers.refinement.splits import flip_and_crop, others, rotated, splits
 
 
-def images(n_train: int = 120, n_test: int = 90) -> Images:
+def images(n_train: int = 120, n_test: int = 150) -> Images:
     rng = np.random.default_rng(0)
 
     def split(n: int) -> Split:
@@ -75,14 +76,16 @@ def test_test_images_are_divided_as_the_authors_divide_them(tmp_path: Path) -> N
     assert torch.equal(found[0].x_test, found[1].x_test)
     test = images().splits["test"]
     generator = torch.Generator().manual_seed(42)
-    whole: Any = range(90)
-    first, second = torch.utils.data.random_split(whole, [30, 60], generator)
+    whole: Any = range(150)
+    first, second = torch.utils.data.random_split(whole, [30, 120], generator)
     for x, y, rows in (
         (found[0].x_validation, found[0].y_validation, list(first.indices)),
         (found[0].x_test, found[0].y_test, list(second.indices)),
     ):
         assert np.allclose(x[:, 0].numpy() * 255, test.x[rows], atol=1e-4)
         assert y.tolist() == test.y[rows].tolist()
+    assert found[0].test_rows.tolist() == list(second.indices)
+    assert len(splits(TrainedNet(n_validation=2000), run(tmp_path)).y_validation) == 30  # a fifth at most
 
 
 def test_images_are_averaged_down(tmp_path: Path) -> None:
@@ -121,13 +124,88 @@ def test_rotations_turn_images() -> None:
     assert (rotated(torch.ones(1, 1, 9, 9), 45)[0, 0, 0, 0]) == 0
 
 
+def given(folder: Path, **data: Any) -> Run:
+    """A run on a machine that has `data` besides what nets are trained on."""
+
+    def load(name: str) -> Any:
+        if (found := data.get(name.replace("-", "_"), images() if name == "fashion-mnist" else None)) is None:
+            raise DataUnavailable(f"{name} is not on this machine; get it")
+        return found
+
+    return Run(0, "cpu", folder, load)
+
+
 def test_other_data_are_made_as_large(tmp_path: Path) -> None:
-    grey = images()
     wide = Images({"test": Split(np.full((5, 40, 40), 51, np.uint8), np.zeros(5, np.int64))}, ("a",))
-    both = Run(0, "cpu", tmp_path, lambda name: wide if name == "mnist" else grey)
-    found = others(small(others=["mnist"]), both)["mnist"]
+    found = others(small(others=["mnist"]), given(tmp_path, mnist=wide))[0]["mnist"]
     assert found.shape == (5, 1, 28, 28)
     assert torch.allclose(found, torch.full_like(found, 0.2))
+
+
+def test_photographs_of_several_sizes_are_made_as_large_one_by_one(tmp_path: Path) -> None:
+    class Photographs:
+        def __len__(self) -> int:
+            return 3
+
+        def read(self, i: int) -> Any:
+            return np.full((30 + 10 * i, 50, 3), 51 * (i + 1), np.uint8)
+
+    colour = Images({"train": Split(np.zeros((20, 32, 32, 3), np.uint8), np.zeros(20, np.int64))}, tuple("0123456789"))
+    colour.splits["test"] = colour.splits["train"]
+    lsun = SimpleNamespace(splits={"test": Photographs()})
+    found = others(small(dataset="cifar10", others=["lsun"]), given(tmp_path, cifar10=colour, lsun=lsun))[0]["lsun"]
+    assert found.shape == (3, 3, 32, 32)
+    for i, image in enumerate(found):
+        assert torch.allclose(image, torch.full_like(image, 0.2 * (i + 1)))
+
+
+def test_data_that_are_not_there_or_no_others_are_left_out_and_named(tmp_path: Path) -> None:
+    found, absent = others(small(others=["mnist", "kmnist"]), given(tmp_path, mnist=images()))
+    assert not found
+    assert absent == [
+        "mnist is left out: on this machine the net was trained on the same data set",
+        "kmnist is left out: kmnist is not on this machine; get it",
+    ]
+    outcome = fmnist(small(method="map", others=["mnist", "kmnist"]), given(tmp_path, mnist=images()))
+    assert outcome.warnings == absent
+    assert not any(name.startswith(("fpr95", "auroc")) for name in outcome.metrics)
+
+
+def test_the_mean_over_other_data_is_that_of_the_published_three(tmp_path: Path) -> None:
+    three = {name: images(n_test=150 + k) for k, name in enumerate(("mnist", "kmnist", "emnist_digits"), 1)}
+    chosen = ["mnist", "kmnist", "emnist-digits", "notmnist"]
+    params = small(method="map", others=chosen)
+    metrics = fmnist(params, given(tmp_path, **three, notmnist=images(n_test=160))).metrics
+    mean = np.mean([metrics[f"fpr95_{name}"] for name in chosen[:3]])
+    assert metrics["fpr95_mean"] == pytest.approx(mean)
+    assert "fpr95_notmnist" in metrics
+    assert "fpr95_mean" not in fmnist(params, given(tmp_path, **{**three, "kmnist": None})).metrics
+
+
+def test_official_corruptions_are_of_the_test_images(tmp_path: Path) -> None:
+    """Files in which every image is that of the test set, darkened by its severity, against images darkened here."""
+    rng = np.random.default_rng(1)
+    x, y = rng.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8), rng.integers(0, 10, 40)
+    colour = Images({"train": Split(x, y), "test": Split(x, y)}, tuple("0123456789"))
+    files = np.concatenate([x // (severity + 1) for severity in range(1, 6)])
+    official = Corrupted(dict.fromkeys(KINDS, files), y)
+    params = small(dataset="cifar10", net="convnet", severities=[1, 4], n_corrupted=10)
+    data = splits(params, given(tmp_path, cifar10=colour))
+
+    def predict(images: torch.Tensor) -> ClassPredictive:
+        return ClassPredictive(50 * images.flatten(1)[:, :10][None])
+
+    with_files = given(tmp_path, cifar10=colour, cifar10_c=official)
+    outcome = shift.corruptions(predict, data, params, with_files)
+    for severity in (0, 1, 4):
+        darker = torch.from_numpy(x[data.test_rows[:10]] // (severity + 1)).permute(0, 3, 1, 2) / 255
+        expected = nn.functional.cross_entropy(50 * darker.flatten(1)[:, :10], data.y_test[:10]).item()
+        assert outcome.metrics[f"nll_cifar10c_{severity}"] == pytest.approx(expected, rel=1e-5)
+    assert not outcome.warnings
+    without = shift.corruptions(predict, data, params, given(tmp_path, cifar10=colour))
+    assert without.warnings[0].startswith("only our own transforms corrupt images: cifar10-c is not")
+    assert {name for name in outcome.metrics if "corrupted" in name} == set(without.metrics)
+    assert all(outcome.metrics[name] == value for name, value in without.metrics.items())
 
 
 @pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (5.0, 10.0), (-60.0, 30.0), (3.0, 0.3)])
@@ -210,3 +288,15 @@ def test_the_net_and_the_reference_are_computed_once(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("shared/*/content.pt")} == kept
     assert first.metrics["mmd"] < second.metrics["mmd"]
     assert second.tables["rotation"]["angle"] == [0, 90]
+    assert second.metrics["nll_rotated_90"] == second.tables["rotation"]["nll"][1]
+
+
+def test_the_kept_marginals_are_draws_of_the_posterior(tmp_path: Path) -> None:
+    """The data can only narrow a Gaussian prior, here with variance 1 / 20."""
+    outcome = fmnist(small(method="laplace", options={"precision": 20.0, "structure": "diagonal"}), run(tmp_path))
+    table = outcome.tables["marginals"]
+    assert len(set(table["weight"])) == 4
+    draws = {k: [v for w, v in zip(table["weight"], table["value"], strict=True) if w == k] for k in table["weight"]}
+    assert {len(values) for values in draws.values()} == {16}
+    assert 0 < outcome.metrics["weight_std"] < 1.1 / np.sqrt(20)
+    assert "weight_std" not in fmnist(small(method="map"), run(tmp_path)).metrics

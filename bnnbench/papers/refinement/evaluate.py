@@ -14,8 +14,7 @@ def predictive_metrics(found: ClassPredictive, labels: Tensor) -> dict[str, floa
     probs = found.probs.double()
     metrics = {
         "accuracy": classification.accuracy(probs, labels),
-        # from logarithms: a probability that rounds to 0 is no infinite loss
-        "nll": -found.log_probs.double().gather(1, labels[:, None]).mean().item(),
+        "nll": nll(found, labels),
         "brier": classification.brier(probs, labels),
         "ece_published": 100 * calibration.ece(probs, labels, 100, as_published=True),
         "ece_100": 100 * calibration.ece(probs, labels, 100),
@@ -24,6 +23,11 @@ def predictive_metrics(found: ClassPredictive, labels: Tensor) -> dict[str, floa
     }
     # the published calibration error is undefined where every confidence lies in the bin that it leaves out
     return {name: value for name, value in metrics.items() if isfinite(value)}
+
+
+def nll(found: ClassPredictive, labels: Tensor) -> float:
+    """Mean negative log-likelihood, from logarithms: a probability that rounds to 0 is no infinite loss."""
+    return -found.log_probs.double().gather(1, labels[:, None]).mean().item()
 
 
 def detection_metrics(inside: ClassPredictive, outside: ClassPredictive, name: str) -> dict[str, float]:

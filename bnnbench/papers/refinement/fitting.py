@@ -16,10 +16,13 @@ from bnnbench.bayes.network import Features
 from bnnbench.bayes.posterior import ClassPredictive
 from bnnbench.errors import UserError
 from bnnbench.harness import registry
+from bnnbench.harness.experiment import Outcome
 from bnnbench.harness.run import Run
-from bnnbench.papers.refinement import networks
+from bnnbench.papers.refinement import evaluate, networks
 from bnnbench.papers.refinement.settings import Posterior, TrainedNet
 from bnnbench.papers.refinement.splits import Splits, flip_and_crop
+
+SHOWN_WEIGHTS = 4  # whose marginal distributions are kept, as in Figure 4.6
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ def network(params: TrainedNet, splits: Splits, run: Run) -> nn.Module:
         net: nn.Module = networks.lenet(splits.n_classes)
     elif params.net == "wrn-16-4":
         net = networks.wide_resnet(splits.n_classes)
+    elif params.net == "convnet":
+        net = networks.convnet(splits.n_classes)
     else:
         net = networks.mlp(splits.x_train[0].numel(), params.width, splits.n_classes)
     return networks.initialised(net, run.generator("init")).to(torch.device(run.device))
@@ -130,3 +135,31 @@ def prediction(posterior: Any, x: Tensor, params: Posterior, run: Run) -> ClassP
     if not isinstance(found, ClassPredictive):
         raise UserError(f"method {params.method!r} predicts {type(found).__name__}; classes are needed here")
     return found
+
+
+def weights(posterior: Any, params: Posterior, here: Setting, run: Run) -> Outcome:
+    """The posterior's own numbers, and its draws of the weights beside HMC's where both are of the same weights."""
+    if params.scope == "all":
+        return Outcome({})
+    found: dict[str, float] = {}
+    if hasattr(posterior, "rhat"):
+        found["rhat"] = posterior.rhat.mean().item()
+    precision = getattr(getattr(posterior, "distribution", None), "precision", None)
+    if precision is not None:
+        found["prior_precision"] = float(precision)
+    if not hasattr(posterior, "sample"):
+        return Outcome(found)
+    draws = reference(params, here, run)["draws"]
+    mine = posterior.sample(len(draws), torch.Generator().manual_seed(run.seed + 2)).cpu()
+    if mine.shape[1] != draws.shape[1]:
+        return Outcome(found)
+    if len(mine) == 1:  # a point counts as so many copies of itself, as published
+        return Outcome({**found, **evaluate.distance_metrics(mine.expand(len(draws), -1), draws)})
+    found["weight_std"] = mine.std(0).mean().item()
+    return Outcome({**found, **evaluate.distance_metrics(mine, draws)}, {"marginals": _marginals(mine)})
+
+
+def _marginals(draws: Tensor) -> dict[str, list[Any]]:
+    """Draws of a few weights, the same for all methods and seeds."""
+    chosen = torch.randperm(draws.shape[1], generator=torch.Generator().manual_seed(0))[:SHOWN_WEIGHTS].tolist()
+    return {"weight": [k for k in chosen for _ in draws], "value": [v for k in chosen for v in draws[:, k].tolist()]}

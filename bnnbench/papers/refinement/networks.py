@@ -28,6 +28,14 @@ def mlp(n_inputs: int, width: int, n_classes: int) -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(n_inputs, width), nn.ReLU(), nn.Linear(width, n_classes))
 
 
+def convnet(n_classes: int) -> nn.Sequential:
+    """A small stand-in for WRN-16-4 on [N, 3, 32, 32] with as many features, 256, before the last layer."""
+    layers: list[nn.Module] = []
+    for maps_in, maps in ((3, 32), (32, 64), (64, 64)):
+        layers += [nn.Conv2d(maps_in, maps, 3, 2, 1), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(1024, 256), nn.ReLU(), nn.Linear(256, n_classes))
+
+
 class _Block(nn.Module):
     """Two convolutions before which come BatchNorm and ReLU, and a shortcut."""
 

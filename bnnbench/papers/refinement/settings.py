@@ -1,10 +1,20 @@
 """Parameters of the experiments on trained nets, and the metrics that they share."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from bnnbench.harness.experiment import Metric, Params
+
+Other = Literal["mnist", "kmnist", "emnist-digits", "notmnist", "svhn", "lsun", "cifar10", "cifar100", "tiny-imagenet"]
+Severity = Literal[1, 2, 3, 4, 5]
+ANGLES = tuple(range(0, 181, 15))  # of the published figure
+# The three other data sets over which the published table averages.
+PUBLISHED_OTHERS = {
+    "fashion-mnist": ("mnist", "kmnist", "emnist-digits"),
+    "cifar10": ("svhn", "lsun", "cifar100"),
+    "cifar100": ("svhn", "lsun", "cifar10"),
+}
 
 METRICS = (
     Metric("accuracy", "%", True, description="of the mean of softmax over draws"),
@@ -17,16 +27,29 @@ METRICS = (
     Metric("mmd_published", "", False, description="squared MMD to HMC draws, biased, width from both samples"),
     Metric("mmd", "", False, description="squared MMD to HMC draws, unbiased, one width for all methods"),
     Metric("mmd_floor", "", description="what mmd_published has for two samples of one distribution"),
+    Metric("weight_std", "", description="mean over weights of their standard deviation under the posterior"),
     Metric("prior_precision", "", description="of a Laplace approximation"),
     Metric("rhat", "", False, description="mean split R-hat over the parameters of the sampled chains"),
     Metric("fit_seconds", "s", False, description="time of the fit, without training the net"),
+    Metric("fpr95_mean", "%", False, "mean false positives over the three other data sets of the published table"),
     *(
         Metric(f"{kind}_{other}", "%", better, description=f"{text}, {other} as the other data")
-        for other in ("mnist", "kmnist", "emnist", "svhn", "lsun", "cifar10", "cifar100", "tiny-imagenet")
+        for other in get_args(Other)
         for kind, better, text in (
             ("fpr95", False, "false positives at 95 % true positives by the largest probability"),
             ("auroc", True, "area under the ROC curve by the largest probability"),
         )
+    ),
+    *(Metric(f"nll_rotated_{angle}", "nats", False, f"of images turned by {angle} degrees") for angle in ANGLES),
+    *(
+        Metric(f"nll_cifar10c_{severity}", "nats", False, f"on CIFAR-10-C's own files, severity {severity}")
+        for severity in (0, *get_args(Severity))
+    ),
+    *(
+        Metric(
+            f"nll_corrupted_{severity}", "nats", False, f"of images that our own transforms corrupt, {severity} of 5"
+        )
+        for severity in get_args(Severity)
     ),
 )
 
@@ -35,11 +58,11 @@ class TrainedNet(Params):
     """What is trained, on what, and how: the point estimate that all methods of the last layer start from."""
 
     dataset: Literal["fashion-mnist", "cifar10", "cifar100"] = "fashion-mnist"
-    net: Literal["lenet", "wrn-16-4", "mlp"] = "lenet"
+    net: Literal["lenet", "wrn-16-4", "convnet", "mlp"] = "lenet"
     width: PositiveInt = Field(50, description="mlp: hidden units")
     side: PositiveInt | None = Field(None, description="pixels of a side that images are averaged down to")
     n_train: PositiveInt | None = Field(None, description="the first training images; null: all")
-    n_validation: PositiveInt = Field(2000, description="of the test images, drawn once and for all")
+    n_validation: PositiveInt = Field(2000, description="of the test images, drawn once and for all; at most a fifth")
     n_test: PositiveInt | None = Field(None, description="of the other test images; null: all")
     augment: bool = Field(False, description="flips and crops while the net is trained")
     epochs: PositiveInt = 100
@@ -73,16 +96,25 @@ class Posterior(TrainedNet):
     chains: PositiveInt = Field(3, description="of HMC, the reference")
     chain_draws: PositiveInt = Field(200, description="of each chain")
     chain_warmup: PositiveInt = 50
-    others: tuple[str, ...] = Field((), description="data sets that the net was not trained on")
+    others: tuple[Other, ...] = Field(
+        (), description="data sets that the net was not trained on; those that are not there are left out"
+    )
     n_others: PositiveInt | None = Field(None, description="the first test images of each; null: all")
     angles: tuple[NonNegativeInt, ...] = Field((), description="degrees by which test images are rotated")
-    n_rotated: PositiveInt = Field(2000, description="test images that are rotated")
-    severities: tuple[PositiveInt, ...] = Field((), description="of corruptions of test images, 1 to 5")
-    n_corrupted: PositiveInt = Field(2000, description="test images that are corrupted, by each kind")
+    n_rotated: PositiveInt | None = Field(None, description="the first test images are rotated; null: all")
+    severities: tuple[Severity, ...] = Field(
+        (), description="of corruptions of test images, by our own transforms and by CIFAR-10-C's files where present"
+    )
+    n_corrupted: PositiveInt = Field(2000, description="the first test images are corrupted, by each kind")
 
     def datasets(self) -> tuple[str, ...]:
-        """The data that the net is trained on, and the others."""
-        return (self.dataset, *self.others)
+        """The data that the net is trained on."""
+        return (self.dataset,)
+
+    def optional_datasets(self) -> tuple[str, ...]:
+        """The others, and CIFAR-10-C."""
+        corrupted = ("cifar10-c",) if self.severities and self.dataset == "cifar10" else ()
+        return (*(name for name in self.others if name != self.dataset), *corrupted)
 
     def methods(self) -> tuple[str, ...]:
         """The method."""

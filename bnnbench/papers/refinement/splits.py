@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.ndimage import rotate
 from torch import Generator, Tensor
 from torch.nn import functional
 
 from bnnbench.data.corruptions import corrupt
+from bnnbench.errors import DataUnavailable
 from bnnbench.harness.run import Run
 from bnnbench.papers.refinement.settings import Posterior, TrainedNet
 
@@ -28,18 +30,21 @@ class Splits:
     x_test: Tensor
     y_test: Tensor
     n_classes: int
+    test_rows: NDArray[np.int64]
+    """Which of the official test images `x_test` holds."""
 
 
 def splits(params: TrainedNet, run: Run) -> Splits:
-    """The official test images are divided into `n_validation` and the others by a fixed permutation."""
+    """The official test images are divided into `n_validation` (a fifth at most) and the others, always in one way."""
     data = run.data(params.dataset)
     train, test = data.splits["train"], data.splits["test"]
     order = torch.randperm(len(test), generator=torch.Generator().manual_seed(SPLIT_SEED)).numpy()
-    validates, tests = order[: params.n_validation], order[params.n_validation :][: params.n_test]
+    n_validation = min(params.n_validation, len(test) // 5)
+    validates, tests = order[:n_validation], order[n_validation:][: params.n_test]
     parts: list[Tensor] = []
     for part, rows in ((train, slice(params.n_train)), (test, validates), (test, tests)):
         parts += [_images(part.x[rows], params, run), torch.as_tensor(part.y[rows]).to(run.device)]
-    return Splits(parts[0], parts[1], parts[2], parts[3], parts[4], parts[5], len(data.classes))
+    return Splits(parts[0], parts[1], parts[2], parts[3], parts[4], parts[5], len(data.classes), tests)
 
 
 def _images(x: Any, params: TrainedNet, run: Run) -> Tensor:
@@ -49,23 +54,33 @@ def _images(x: Any, params: TrainedNet, run: Run) -> Tensor:
     return images if params.side is None else functional.adaptive_avg_pool2d(images, params.side)
 
 
-def others(params: Posterior, run: Run) -> dict[str, Tensor]:
-    """Test images of data sets that the net was not trained on, made as large as its own."""
-    shape = run.data(params.dataset).splits["test"].x.shape[1:3]
-    found = {}
+def others(params: Posterior, run: Run) -> tuple[dict[str, Tensor], list[str]]:
+    """Test images of data sets that the net was not trained on, made as large as its own, and why some are left out."""
+    own = run.data(params.dataset).splits["test"].x
+    found: dict[str, Tensor] = {}
+    absent: list[str] = []
     for name in params.others:
-        images = _images(_test_images(run.data(name), params.n_others), params, run)
-        if params.side is None and images.shape[2:] != shape:
-            images = functional.interpolate(images, tuple(shape), mode="bilinear", antialias=True)
-        found[name] = images
-    return found
+        try:
+            split = run.data(name).splits["test"]
+        except DataUnavailable as error:
+            absent.append(f"{name} is left out: {error}")
+            continue
+        if hasattr(split, "x") and np.array_equal(split.x, own):
+            absent.append(f"{name} is left out: on this machine the net was trained on the same data set")
+            continue
+        found[name] = _resized(split, params, own.shape[1:3], run)
+    return found, absent
 
 
-def _test_images(data: Any, most: int | None) -> Any:
-    split = data.splits["test"]
+def _resized(split: Any, params: Posterior, shape: tuple[int, int], run: Run) -> Tensor:
+    """The first images of a split, whose own images may have several sizes where they are read one by one."""
     if hasattr(split, "x"):
-        return split.x[:most]
-    return np.stack([split.read(i) for i in range(len(split))[:most]])
+        parts = [_images(split.x[: params.n_others], params, run)]
+    else:
+        parts = [_images(split.read(i)[None], params, run) for i in range(len(split))[: params.n_others]]
+    if params.side is not None or parts[0].shape[2:] == shape:
+        return torch.cat(parts)
+    return torch.cat([functional.interpolate(part, shape, mode="bilinear", antialias=True) for part in parts])
 
 
 def rotated(x: Tensor, angle: int) -> Tensor:
@@ -80,6 +95,12 @@ def corrupted(x: Tensor, kind: str, severity: int, run: Run) -> Tensor:
     rng = np.random.default_rng([run.seed, severity, *kind.encode()])
     found = torch.from_numpy(corrupt(pixels, kind, severity, rng)).permute(0, 3, 1, 2)
     return found.to(x) / 255
+
+
+def officially_corrupted(data: Any, rows: NDArray[np.int64], kind: str, severity: int, like: Tensor) -> Tensor:
+    """Images [N, C, H, W] of CIFAR-10-C that belong to `rows` of the test images, with the device of `like`."""
+    pixels = torch.from_numpy(np.ascontiguousarray(data.at(kind, severity)[rows]))
+    return pixels.permute(0, 3, 1, 2).to(like) / 255
 
 
 def flip_and_crop(x: Tensor, generator: Generator | None) -> Tensor:

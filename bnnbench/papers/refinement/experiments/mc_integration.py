@@ -11,13 +11,18 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+SAMPLES = (5, 10, 20, 30, 50, 100, 200, 500, 1000, 2000, 5000)
 METRICS = (
-    Metric("standard_error_30", "probability", False, "standard error of 30 draws of sigmoid(f), f ~ N(5, 10^2)"),
+    *(
+        Metric(
+            f"standard_error_{s}", "probability", False, f"standard error of {s} draws of sigmoid(f), f ~ N(5, 10^2)"
+        )
+        for s in SAMPLES
+    ),
     Metric("largest_error_100", "probability", False, "largest error of 100 draws over the grid"),
     Metric("largest_error_10000", "probability", False, "largest error of 10,000 draws over the grid"),
     Metric("largest_error_probit", "probability", False, "largest error of the probit approximation over the grid"),
 )
-SAMPLES = (5, 10, 20, 30, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
 class Integration(Params):
@@ -51,7 +56,8 @@ def mc_integration(params: Integration, run: Run) -> Outcome:
     draws = torch.sigmoid(5 + 10 * torch.randn(SAMPLES[-1], generator=generator, dtype=torch.float64))
     curve = {"samples": list(SAMPLES), "standard_error": [(draws[:s].std() / s**0.5).item() for s in SAMPLES]}
     spread = torch.sigmoid(5 + 10 * torch.randn(10**6, generator=generator, dtype=torch.float64)).std()
-    return Outcome({**errors, "standard_error_30": (spread / 30**0.5).item()}, {"grid": table, "curve": curve})
+    standard = {f"standard_error_{s}": (spread / s**0.5).item() for s in SAMPLES}
+    return Outcome({**errors, **standard}, {"grid": table, "curve": curve})
 
 
 def _trapezoid(mean: "Tensor", deviations: "Tensor", nodes: int) -> "Tensor":

@@ -1,10 +1,15 @@
-"""Posteriors of trained nets: calibration, other data, rotations, distance to HMC (Tables 4.1 to 4.4, E.1, E.3)."""
+"""Posteriors of trained nets: calibration, other data, shifts, distance to HMC (Tables 4.1 to 4.4, E.1 to E.3)."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bnnbench.harness.experiment import Outcome, experiment
 from bnnbench.harness.run import Run
 from bnnbench.papers.refinement.settings import METRICS, Posterior
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bnnbench.bayes.posterior import ClassPredictive
 
 
 @experiment("refinement/fmnist", params=Posterior, metrics=METRICS)
@@ -37,6 +42,12 @@ def flow_length(params: Posterior, run: Run) -> Outcome:
     return _measured(params, run)
 
 
+@experiment("refinement/cifar10-flow-length", params=Posterior, metrics=METRICS)
+def cifar10_flow_length(params: Posterior, run: Run) -> Outcome:
+    """The same on CIFAR-10, as in the paper."""
+    return _measured(params, run)
+
+
 @experiment("refinement/all-layer", params=Posterior, metrics=METRICS)
 def all_layer(params: Posterior, run: Run) -> Outcome:
     """All weights of a small MLP (Table E.2)."""
@@ -45,67 +56,26 @@ def all_layer(params: Posterior, run: Run) -> Outcome:
 
 def _measured(params: Posterior, run: Run) -> Outcome:
     """Fits the method and measures its predictions, and its draws of the weights beside HMC's."""
-    from bnnbench.papers.refinement import evaluate, fitting
-    from bnnbench.papers.refinement.splits import others, rotated, splits
+    from bnnbench.papers.refinement import evaluate, fitting, shift
+    from bnnbench.papers.refinement.splits import splits
 
     data = splits(params, run)
     here = fitting.setting(params, data, run)
     posterior, seconds = fitting.fitted(params, here, run)
-    test = fitting.prediction(posterior, here.inputs(data.x_test), params, run)
-    metrics = {**evaluate.predictive_metrics(test, data.y_test), "fit_seconds": seconds}
-    if params.scope != "all":
-        metrics |= _beside_hmc(posterior, params, here, run)
-    for name, images in others(params, run).items():
-        outside = fitting.prediction(posterior, here.inputs(images), params, run)
-        metrics |= evaluate.detection_metrics(test, outside, name)
-    turned: dict[str, list[Any]] = {"angle": [], "nll": []}
-    some = slice(params.n_rotated)
-    for angle in params.angles:
-        x = here.inputs(rotated(data.x_test[some], angle))
-        found = evaluate.predictive_metrics(fitting.prediction(posterior, x, params, run), data.y_test[some])
-        turned["angle"].append(angle)
-        turned["nll"].append(found["nll"])
-    tables: dict[str, Any] = {"rotation": turned} if params.angles else {}
-    if params.severities:
-        tables["corruption"] = _corrupted(posterior, data, here, params, run)
-    return Outcome(metrics, tables)
 
+    def predict(images: "Tensor") -> "ClassPredictive":
+        return fitting.prediction(posterior, here.inputs(images), params, run)
 
-def _corrupted(posterior: Any, data: Any, here: Any, params: Posterior, run: Run) -> dict[str, list[Any]]:
-    """NLL by kind and severity of the corruptions of `bnnbench.data.corruptions`, which are not the official ones."""
-    from bnnbench.data.corruptions import STRENGTHS
-    from bnnbench.papers.refinement import evaluate, fitting
-    from bnnbench.papers.refinement.splits import corrupted
-
-    table: dict[str, list[Any]] = {"kind": [], "severity": [], "nll": []}
-    some = slice(params.n_corrupted)
-    for kind in STRENGTHS:
-        for severity in params.severities:
-            images = corrupted(data.x_test[some], kind, severity, run)
-            found = fitting.prediction(posterior, here.inputs(images), params, run)
-            table["kind"].append(kind)
-            table["severity"].append(severity)
-            table["nll"].append(evaluate.predictive_metrics(found, data.y_test[some])["nll"])
-    return table
-
-
-def _beside_hmc(posterior: Any, params: Posterior, here: Any, run: Run) -> dict[str, float]:
-    import torch
-
-    from bnnbench.papers.refinement import evaluate, fitting
-
-    found: dict[str, float] = {}
-    if hasattr(posterior, "rhat"):
-        found["rhat"] = posterior.rhat.mean().item()
-    distribution = getattr(posterior, "distribution", None)
-    if hasattr(distribution, "precision"):
-        found["prior_precision"] = float(distribution.precision)  # type: ignore[union-attr]
-    if not hasattr(posterior, "sample"):
-        return found
-    draws = fitting.reference(params, here, run)["draws"]
-    mine = posterior.sample(len(draws), torch.Generator().manual_seed(run.seed + 2))
-    if mine.shape[1] != draws.shape[1]:
-        return found
-    if len(mine) == 1:  # a point counts as so many copies of itself, as published
-        mine = mine.expand(len(draws), -1)
-    return {**found, **evaluate.distance_metrics(mine, draws)}
+    test = predict(data.x_test)
+    parts = [
+        Outcome({**evaluate.predictive_metrics(test, data.y_test), "fit_seconds": seconds}),
+        fitting.weights(posterior, params, here, run),
+        shift.other_data(predict, test, params, run),
+        shift.rotations(predict, data, params),
+        shift.corruptions(predict, data, params, run),
+    ]
+    return Outcome(
+        {name: value for part in parts for name, value in part.metrics.items()},
+        {name: table for part in parts for name, table in part.tables.items()},
+        [text for part in parts for text in part.warnings],
+    )

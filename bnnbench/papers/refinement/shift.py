@@ -1,0 +1,87 @@
+"""Predictions away from the training data: on other data sets, and on rotated and corrupted test images."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import Tensor
+
+from bnnbench.bayes.posterior import ClassPredictive
+from bnnbench.data.cifar_c import KINDS
+from bnnbench.data.corruptions import STRENGTHS
+from bnnbench.errors import DataUnavailable
+from bnnbench.harness.experiment import Outcome
+from bnnbench.harness.run import Run
+from bnnbench.papers.refinement import evaluate
+from bnnbench.papers.refinement.settings import ANGLES, PUBLISHED_OTHERS, Posterior
+from bnnbench.papers.refinement.splits import Splits, corrupted, officially_corrupted, others, rotated
+
+Predict = Callable[[Tensor], ClassPredictive]
+
+
+def other_data(predict: Predict, test: ClassPredictive, params: Posterior, run: Run) -> Outcome:
+    """How well each other data set is told from the test images; the mean where all of the published ones are there."""
+    metrics: dict[str, float] = {}
+    images, absent = others(params, run)
+    for name, x in images.items():
+        metrics |= evaluate.detection_metrics(test, predict(x), name)
+    averaged = [metrics.get(f"fpr95_{name}") for name in PUBLISHED_OTHERS[params.dataset]]
+    known = [value for value in averaged if value is not None]
+    if len(known) == len(averaged):
+        metrics["fpr95_mean"] = sum(known) / len(known)
+    return Outcome(metrics, {}, absent)
+
+
+def rotations(predict: Predict, data: Splits, params: Posterior) -> Outcome:
+    """NLL of the first test images by the angle that they are turned by."""
+    table: dict[str, list[Any]] = {"angle": [], "nll": []}
+    x, y = data.x_test[: params.n_rotated], data.y_test[: params.n_rotated]
+    for angle in params.angles:
+        table["angle"].append(angle)
+        table["nll"].append(evaluate.nll(predict(rotated(x, angle)), y))
+    found = dict(zip(table["angle"], table["nll"], strict=True))
+    metrics = {f"nll_rotated_{angle}": found[angle] for angle in ANGLES if angle in found}
+    return Outcome(metrics, {"rotation": table} if params.angles else {})
+
+
+def corruptions(predict: Predict, data: Splits, params: Posterior, run: Run) -> Outcome:
+    """NLL by kind and severity: of our own transforms, and of CIFAR-10-C's files where this machine has them."""
+    if not params.severities:
+        return Outcome({})
+    table: dict[str, list[Any]] = {"source": [], "kind": [], "severity": [], "nll": []}
+    y, absent = data.y_test[: params.n_corrupted], []
+    sources: dict[str, Iterator[tuple[str, int, Tensor]]] = {"corrupted": _own(data, params, run)}
+    if params.dataset == "cifar10":
+        try:
+            sources["cifar10c"] = _official(run.data("cifar10-c"), data, params)
+        except DataUnavailable as error:
+            absent.append(f"only our own transforms corrupt images: {error}")
+    for source, images in sources.items():
+        for kind, severity, x in images:
+            for name, value in (("source", source), ("kind", kind), ("severity", severity)):
+                table[name].append(value)
+            table["nll"].append(evaluate.nll(predict(x), y))
+    metrics = _means(table)
+    if "cifar10c" in sources:
+        metrics["nll_cifar10c_0"] = evaluate.nll(predict(data.x_test[: params.n_corrupted]), y)
+    return Outcome(metrics, {"corruption": table}, absent)
+
+
+def _own(data: Splits, params: Posterior, run: Run) -> Iterator[tuple[str, int, Tensor]]:
+    for kind in STRENGTHS:
+        for severity in params.severities:
+            yield kind, severity, corrupted(data.x_test[: params.n_corrupted], kind, severity, run)
+
+
+def _official(images: Any, data: Splits, params: Posterior) -> Iterator[tuple[str, int, Tensor]]:
+    rows = data.test_rows[: params.n_corrupted]
+    for kind in KINDS:
+        for severity in params.severities:
+            yield kind, severity, officially_corrupted(images, rows, kind, severity, data.x_test)
+
+
+def _means(table: dict[str, list[Any]]) -> dict[str, float]:
+    """Over kinds, for each source and severity."""
+    found: dict[str, list[float]] = {}
+    for source, severity, nll in zip(table["source"], table["severity"], table["nll"], strict=True):
+        found.setdefault(f"nll_{source}_{severity}", []).append(nll)
+    return {name: sum(values) / len(values) for name, values in found.items()}
