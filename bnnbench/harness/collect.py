@@ -4,7 +4,7 @@ A job without a result is listed with the reason.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -240,12 +240,21 @@ class Results:
 
     def difference(self, experiment: str, metric: str, first: str, second: str) -> Interval:
         """Interval of `first - second` over the seeds that both variants finished (paired)."""
+        return self._paired(experiment, metric, first, second, lambda a, b: a - b)
+
+    def ratio(self, experiment: str, metric: str, first: str, second: str) -> Interval:
+        """Interval of `first / second` over the seeds that both variants finished (paired)."""
+        return self._paired(experiment, metric, first, second, lambda a, b: a / b)
+
+    def _paired(
+        self, experiment: str, metric: str, first: str, second: str, of: Callable[[float, float], float]
+    ) -> Interval:
         a, b = self.values(experiment, first, metric), self.values(experiment, second, metric)
         shared = sorted(a.keys() & b.keys())
         if not shared:
             raise NotRun(f"{experiment}: {first} and {second} share no seed")
         lost = min(self._planned(experiment, first), self._planned(experiment, second)) - len(shared)
-        return replace(mean_interval([a[seed] - b[seed] for seed in shared]), lost=lost)
+        return replace(mean_interval([of(a[seed], b[seed]) for seed in shared]), lost=lost)
 
     def between(self, experiment: str, variant: str, first: str, second: str) -> Interval:
         """Interval of `first - second`, two metrics of one variant, over its seeds."""

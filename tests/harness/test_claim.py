@@ -66,6 +66,13 @@ def test_paired_differences_cancel_what_seeds_share(results: plan.Plan) -> None:
     assert spread.half_width > 0.1
 
 
+def test_ratios_are_of_the_same_seeds(results: plan.Plan) -> None:
+    loaded = Results.load(results, ["toy/walk"])
+    a, b = (loaded.values("toy/walk", name, "end") for name in ("shifted", "plain"))
+    expected = [a[seed] / b[seed] for seed in (0, 1, 2)]
+    assert loaded.ratio("toy/walk", "end", "shifted", "plain") == mean_interval(expected)
+
+
 def test_tables_of_all_seeds_are_read_back(results: plan.Plan) -> None:
     loaded = Results.load(results, ["toy/walk"])
     table = loaded.table("toy/walk", "shifted", "path").set_index("seed")["end"]

@@ -16,7 +16,8 @@ METRICS = (
     Metric("mmd", "", False, "squared MMD to these draws, unbiased, one width for all methods"),
     Metric("mmd_floor", "", description="what mmd_published has for two samples of the exact posterior"),
 )
-SPAN, CELLS = 12.0, 400  # of the grid: from -SPAN to SPAN around the mode
+SPAN, CELLS = 12.0, 400  # of the grid: from -SPAN to SPAN deviations around the mode
+SHOWN_SPAN, SHOWN_CELLS = 6.0, 60  # of the kept grid
 
 
 class Toy(Params):
@@ -44,11 +45,10 @@ def toy(params: Toy, run: Run) -> Outcome:
     target = _target(x, y, params.precision)
     exact = _exact_draws(target, params.draws, run.generator("exact"))
     found = _draws(params, target, run)
-    grid = {"x": exact[:, 0].tolist(), "y": exact[:, 1].tolist()}
-    mine = {"x": found[:, 0].tolist(), "y": found[:, 1].tolist()}
     if not torch.isfinite(found).all():
         raise Diverged("draws are not finite")
-    return Outcome(evaluate.distance_metrics(found, exact), {"exact": grid, "draws": mine})
+    tables = {"draws": {"x": found[:, 0].tolist(), "y": found[:, 1].tolist()}, "density": _density(target)}
+    return Outcome(evaluate.distance_metrics(found, exact), tables)
 
 
 def _data(params: Toy, generator: "torch.Generator") -> "tuple[Tensor, Tensor]":
@@ -92,14 +92,29 @@ def _exact_draws(target: Any, n_draws: int, generator: "torch.Generator") -> "Te
     """Cells of a grid by their probability, and a uniform place within each."""
     import torch
 
-    base = _laplace(target)
-    reach = SPAN * base.marginal_variances.sqrt()
-    axes = [torch.linspace(-1, 1, CELLS, dtype=torch.float64) * r + m for r, m in zip(reach, base.mean, strict=True)]
+    axes = _axes(target, SPAN, CELLS)
     points = torch.cartesian_prod(*axes)
     weights = torch.softmax(torch.cat([target(part) for part in points.split(20_000)]), 0)
     chosen = points[torch.multinomial(weights, n_draws, replacement=True, generator=generator)]
     width = torch.stack([axis[1] - axis[0] for axis in axes])
     return chosen + width * (torch.rand(n_draws, 2, generator=generator, dtype=torch.float64) - 0.5)
+
+
+def _axes(target: Any, span: float, cells: int) -> "list[Tensor]":
+    """Of a grid around the mode, `span` deviations of the Laplace approximation to each side."""
+    import torch
+
+    base = _laplace(target)
+    reach = span * base.marginal_variances.sqrt()
+    return [torch.linspace(-1, 1, cells, dtype=torch.float64) * r + m for r, m in zip(reach, base.mean, strict=True)]
+
+
+def _density(target: Any) -> dict[str, list[float]]:
+    """The log posterior on a coarse grid, for contours."""
+    import torch
+
+    points = torch.cartesian_prod(*_axes(target, SHOWN_SPAN, SHOWN_CELLS))
+    return {"x": points[:, 0].tolist(), "y": points[:, 1].tolist(), "log_density": target(points).tolist()}
 
 
 def _draws(params: Toy, target: Any, run: Run) -> "Tensor":

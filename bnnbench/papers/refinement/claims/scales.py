@@ -1,0 +1,4 @@
+"""At which scales claims are judged."""
+
+FULL = ("laptop", "paper")
+PAPER = ("paper",)

@@ -1,0 +1,104 @@
+"""What the paper's figures share: published values, a row a method, and lines over a table's column."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from bnnbench.harness import paper
+from bnnbench.harness.collect import NotRun, Results
+from bnnbench.harness.figure import PALETTE
+from bnnbench.harness.statistics import mean_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+PUBLISHED: dict[str, Any] = {
+    "marker": "D",
+    "linestyle": "none",
+    "color": PALETTE[1],
+    "markersize": 5,
+    "label": "published",
+}
+METHODS = {
+    "map": "MAP",
+    "map-matched": "MAP, target's prior",
+    "temperature": "temperature scaling",
+    "mfvi": "VB",
+    "csghmc": "CSGHMC",
+    "swag": "SWAG",
+    "ensemble": "deep ensemble",
+    "la": "LA",
+    "la-many": "LA, many draws",
+    "la-probit": "LA, multiclass probit",
+    "la-matched": "LA, target's prior",
+    "refine-1": "Refine-1",
+    "refine-5": "Refine-5",
+    "refine-10": "Refine-10",
+    "refine-15": "Refine-15",
+    "refine-30": "Refine-30",
+    "hmc-10": "HMC, 10 draws",
+    "hmc": "HMC",
+}
+
+
+def printed(experiment: str, variant: str) -> dict[str, float]:
+    """The verified published values of a variant, by metric; where a metric has several, the first."""
+    found: dict[str, float] = {}
+    for row in paper.get("refinement").published():
+        if f"refinement/{row.experiment}" == experiment and row.variant == variant and row.verified:
+            found.setdefault(row.metric, row.value)
+    return found
+
+
+def measured(results: Results, experiment: str, variant: str, metric: str) -> dict[int, float]:
+    """The metric by seed; empty where there is none."""
+    try:
+        return results.values(experiment, variant, metric)
+    except NotRun:
+        return {}
+
+
+def first_seed(table: "pd.DataFrame") -> "pd.DataFrame":
+    """The rows of the lowest seed."""
+    first: pd.DataFrame = table[table["seed"] == table["seed"].min()]
+    return first
+
+
+def rows(results: Results, experiment: str, variants: Mapping[str, str], metrics: Mapping[str, str]) -> "Canvas":
+    """A row a variant, a column a metric: points are seeds, bars the mean with its interval, diamonds published."""
+    from matplotlib.figure import Figure as Canvas
+
+    shown = {variant: label for variant, label in variants.items() if measured(results, experiment, variant, "nll")}
+    if not shown:
+        results.values(experiment, next(iter(variants)), "nll")  # raises NotRun with the reason
+    canvas = Canvas(figsize=(7.2, 0.42 * len(shown) + 1.2))
+    columns = canvas.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    for axes, (metric, label) in zip(columns, metrics.items(), strict=True):
+        for row, variant in enumerate(shown):
+            _bar(axes, row, list(measured(results, experiment, variant, metric).values()))
+            if metric in (known := printed(experiment, variant)):
+                axes.plot(known[metric], row, **PUBLISHED)
+        axes.set(xlabel=label)
+        axes.grid(axis="y", visible=False)
+    columns[0].set_yticks(range(len(shown)), list(shown.values()))
+    columns[0].invert_yaxis()
+    columns[-1].plot([], [], **PUBLISHED)
+    canvas.legend(handles=columns[-1].lines[-1:], loc="outside upper right")
+    return canvas
+
+
+def _bar(axes: "Axes", row: int, values: list[float]) -> None:
+    if not values:
+        return
+    interval = mean_interval(values)
+    spread = interval.half_width if interval.n > 1 else 0.0
+    axes.barh(row, interval.mean, xerr=spread, color=PALETTE[0], alpha=0.35, capsize=3, height=0.6)
+    axes.plot(values, [row] * len(values), "o", color=PALETTE[0], markersize=3)
+
+
+def line(axes: "Axes", table: "pd.DataFrame", over: str, color: str, label: str, style: str = "-") -> None:
+    """The mean NLL over seeds against the column `over`, and a band from the lowest seed to the highest."""
+    seeds = table.groupby([over, "seed"])["nll"].mean().unstack()
+    axes.plot(seeds.index, seeds.mean(axis=1), style, color=color, label=label)
+    axes.fill_between(seeds.index, seeds.min(axis=1), seeds.max(axis=1), color=color, alpha=0.15, linewidth=0)
