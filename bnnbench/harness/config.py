@@ -61,6 +61,9 @@ class Config(Section):
     variants: list[str] = Field([], description="names or patterns of variants; empty: all that the scale has")
     seeds: SeedList | None = Field(None, description="seeds to run; null: those of the scale")
     params: dict[str, dict[str, Any]] = Field({}, description="per experiment: parameters to override")
+    add_variants: dict[str, dict[str, dict[str, Any]]] = Field(
+        {}, description="per experiment: variants of your own by name, with the parameters that make them"
+    )
     data: DataConfig = Field(default_factory=DataConfig)
     kernels: bool | None = Field(None, description="time the kernels; null: not at smoke scale")
     results: Path = Path("results")

@@ -117,13 +117,22 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 
 
 def _check_params_known(config: Config, where: str) -> None:
-    for name in config.params:
+    for key, named in (("params", config.params), ("add_variants", config.add_variants)):
+        for name in named:
+            room, _, experiment = name.partition("/")
+            if room not in paper.names() or experiment not in paper.get(room).spec.experiments:
+                known = [f"{p}/{e}" for p in paper.names() for e in paper.get(p).spec.experiments]
+                raise UserError(f"{where}: {key}: {unknown('experiment', name, known)}")
+    for name, added in config.add_variants.items():
         room, _, experiment = name.partition("/")
-        if room not in paper.names() or experiment not in paper.get(room).spec.experiments:
-            known = [f"{p}/{e}" for p in paper.names() for e in paper.get(p).spec.experiments]
-            raise UserError(f"{where}: params: {unknown('experiment', name, known)}")
+        for variant in added:
+            if not variant or not CELL.fullmatch(variant) or "," in variant:
+                raise UserError(f"{where}: add_variants: {name}: name {variant!r} may hold only A-z 0-9 . _ = + -")
+            if variant in paper.get(room).spec.experiments[experiment].variants:
+                raise UserError(f"{where}: add_variants: {name} has a variant {variant!r} already; choose another name")
     for pattern in config.variants:
         variants = [v for p in paper.names() for e in paper.get(p).spec.experiments.values() for v in e.variants]
+        variants += [variant for added in config.add_variants.values() for variant in added]
         if "," not in pattern and not any(fnmatchcase(variant, pattern) for variant in variants):
             raise UserError(f"{where}: variants: {unknown('variant', pattern, variants)}")
     for pattern in config.experiments:
@@ -135,18 +144,15 @@ def _check_params_known(config: Config, where: str) -> None:
 def _jobs(room: Paper, name: str, config: Config, where: str, data: dict[str, Availability]) -> Iterator[Job]:
     spec = room.spec.experiments[name]
     scale = spec.scales[config.scale]
-    declared = room.declaration(name)
+    kind = room.declaration(name).params
     code = code_hash(f"{room.package}.{spec.module}")
-    override = config.params.get(f"{room.name}/{name}", {})
     seeds = config.seeds if config.seeds is not None else scale.seeds
     seed_per_job = config.scale == "paper" if scale.seed_per_job is None else scale.seed_per_job
-    for variant, values in _cells(room, name, spec, scale):
+    added = config.add_variants.get(f"{room.name}/{name}", {})
+    for variant, values in _cells(room, name, spec, scale, added):
         if not _matches(variant, config.variants):
             continue
-        merged = {**spec.params, **scale.params, **values}
-        params = parse(declared.params, merged, f"{room.name}/paper.yaml", f"{name}/{variant}: ")
-        if override:
-            params = parse(declared.params, {**merged, **override}, where, f"params.{room.name}/{name}.")
+        params = _params(kind, f"{room.name}/{name}", config, where, variant, {**spec.params, **scale.params, **values})
         needed, wished = params.datasets(), params.optional_datasets()
         for dataset in (*needed, *wished):
             if dataset not in registry.datasets():
@@ -179,12 +185,28 @@ def _jobs(room: Paper, name: str, config: Config, where: str, data: dict[str, Av
             )
 
 
-def _cells(room: Paper, name: str, spec: ExperimentSpec, scale: ScaleSpec) -> Iterator[tuple[str, dict[str, Any]]]:
+def _params(
+    kind: type[Params], experiment: str, config: Config, where: str, variant: str, values: dict[str, Any]
+) -> Params:
+    """The parameters of a variant, with those that the configuration overrides; a mistake names where it was made."""
+    room, _, name = experiment.partition("/")
+    if variant.partition(",")[0] in config.add_variants.get(experiment, {}):
+        params = parse(kind, values, where, f"add_variants.{experiment}.{variant}.")
+    else:
+        params = parse(kind, values, f"{room}/paper.yaml", f"{name}/{variant}: ")
+    override = config.params.get(experiment)
+    return parse(kind, {**values, **override}, where, f"params.{experiment}.") if override else params
+
+
+def _cells(
+    room: Paper, name: str, spec: ExperimentSpec, scale: ScaleSpec, added: dict[str, dict[str, Any]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     wanted = scale.variants if scale.variants is not None else list(spec.variants)
     for variant in [*scale.variant_params, *wanted]:
         if variant not in spec.variants:
             raise UserError(f"{room.name}/paper.yaml: {name}: {unknown('variant', variant, sorted(spec.variants))}")
-    for variant in wanted:
+    known = {**spec.variants, **added}
+    for variant in [*wanted, *added]:
         for values in itertools.product(*spec.grid.values()):
             cell = dict(zip(spec.grid, values, strict=True))
             suffix = "".join(f",{key}={value}" for key, value in cell.items())
@@ -192,7 +214,7 @@ def _cells(room: Paper, name: str, spec: ExperimentSpec, scale: ScaleSpec) -> It
                 raise UserError(
                     f"{room.name}/paper.yaml: {name}: grid value in {suffix!r} may hold only A-z 0-9 . _ + -"
                 )
-            yield f"{variant}{suffix}", {**spec.variants[variant], **scale.variant_params.get(variant, {}), **cell}
+            yield f"{variant}{suffix}", {**known[variant], **scale.variant_params.get(variant, {}), **cell}
 
 
 def _data_code(dataset: str) -> str:

@@ -222,3 +222,36 @@ def test_data_that_are_only_wished_for_skip_nothing(monkeypatch: pytest.MonkeyPa
     assert absent.key != there.key  # so that data that come later are used
     with pytest.raises(UserError, match=r"no data set 'mnits'; did you mean 'mnist'\?"):
         make(params={"toy/still": {"wished": "mnits"}})
+
+
+@pytest.mark.usefixtures("toy")
+def test_variants_of_ones_own_stand_beside_those_of_the_paper() -> None:
+    mine = {"toy/walk": {"mine": {"shift": 5.0}}}
+    before = keys()
+    jobs = make(add_variants=mine).jobs
+    assert [job.id for job in jobs][:3] == ["toy/walk/plain", "toy/walk/shifted", "toy/walk/mine"]
+    assert jobs[2].params.model_dump() == {"steps": 20, "shift": 5.0, "pause": 0.0, "fault": ""}
+    assert {job.id: job.key for job in jobs if job.id in before} == before
+    assert [job.id for job in make(add_variants=mine, variants=["mine"]).jobs] == ["toy/walk/mine"]
+
+
+@pytest.mark.usefixtures("toy")
+@pytest.mark.parametrize(
+    ("added", "message"),
+    [
+        ({"toy/wlak": {}}, r"file: add_variants: no experiment 'toy/wlak'; did you mean 'toy/walk'\?"),
+        (
+            {"toy/walk": {"plain": {}}},
+            "file: add_variants: toy/walk has a variant 'plain' already; choose another name",
+        ),
+        ({"toy/walk": {"a/b": {}}}, "file: add_variants: toy/walk: name 'a/b' may hold only"),
+        (
+            {"toy/walk": {"mine": {"shfit": 1}}},
+            r"file: no key 'add_variants.toy/walk.mine.shfit'; did you mean 'shift'\?",
+        ),
+        ({"toy/walk": {"mine": 3}}, "file: add_variants.toy/walk.mine is 3; it must hold keys with values"),
+    ],
+)
+def test_mistakes_in_variants_of_ones_own_are_named(added: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make(add_variants=added)

@@ -260,6 +260,16 @@ def test_options_are_checked_by_the_method_and_may_name_the_target(tmp_path: Pat
         fitting.fitted(small(method="laplace", options={"precisn": 3}), here, run(tmp_path))
 
 
+def test_a_net_that_does_not_fit_the_images_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"net 'convnet' takes images of 3 x 32 x 32, and fashion-mnist has 1 x 28 x 28"
+    ):
+        fmnist(small(net="convnet"), run(tmp_path))
+    table = Run(0, "cpu", tmp_path, lambda name: SimpleNamespace())
+    with pytest.raises(UserError, match="data set 'wine' is no set of images that fit in memory"):
+        fmnist(small(dataset="wine"), table)
+
+
 def test_a_method_of_another_package_is_run_and_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class NoParams(MethodParams):
         pass

@@ -39,15 +39,21 @@ class Setting:
 
 
 def network(params: TrainedNet, splits: Splits, run: Run) -> nn.Module:
-    """The net of `params`, newly initialised, on the device of the run."""
-    if params.net == "lenet":
-        net: nn.Module = networks.lenet(splits.n_classes)
+    """The net of `params`, newly initialised, on the device of the run; `UserError` where images do not fit it."""
+    shape = tuple(splits.x_train.shape[1:])
+    if params.net != "mlp" and shape != (needed := networks.SHAPES[params.net]):
+        images, takes = (" x ".join(map(str, sizes)) for sizes in (shape, needed))
+        raise UserError(
+            f"net {params.net!r} takes images of {takes}, and {params.dataset} has {images}; choose another"
+        )
+    if params.net == "mlp":
+        net: nn.Module = networks.mlp(splits.x_train[0].numel(), params.width, splits.n_classes)
+    elif params.net == "lenet":
+        net = networks.lenet(splits.n_classes)
     elif params.net == "wrn-16-4":
         net = networks.wide_resnet(splits.n_classes)
-    elif params.net == "convnet":
-        net = networks.convnet(splits.n_classes)
     else:
-        net = networks.mlp(splits.x_train[0].numel(), params.width, splits.n_classes)
+        net = networks.convnet(splits.n_classes)
     return networks.initialised(net, run.generator("init")).to(torch.device(run.device))
 
 

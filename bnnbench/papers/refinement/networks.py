@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+SHAPES = {"lenet": (1, 28, 28), "wrn-16-4": (3, 32, 32), "convnet": (3, 32, 32)}  # of the images that a net takes
+
 
 def lenet(n_classes: int = 10) -> nn.Sequential:
     """LeNet-5 on [N, 1, 28, 28] with ReLU and max-pooling, 84 features before the last layer."""

@@ -57,7 +57,7 @@ METRICS = (
 class TrainedNet(Params):
     """What is trained, on what, and how: the point estimate that all methods of the last layer start from."""
 
-    dataset: Literal["fashion-mnist", "cifar10", "cifar100"] = "fashion-mnist"
+    dataset: str = Field("fashion-mnist", description="a registered set of images that fit in memory")
     net: Literal["lenet", "wrn-16-4", "convnet", "mlp"] = "lenet"
     width: PositiveInt = Field(50, description="mlp: hidden units")
     side: PositiveInt | None = Field(None, description="pixels of a side that images are averaged down to")

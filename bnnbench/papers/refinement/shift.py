@@ -24,10 +24,9 @@ def other_data(predict: Predict, test: ClassPredictive, params: Posterior, run: 
     images, absent = others(params, run)
     for name, x in images.items():
         metrics |= evaluate.detection_metrics(test, predict(x), name)
-    averaged = [metrics.get(f"fpr95_{name}") for name in PUBLISHED_OTHERS[params.dataset]]
-    known = [value for value in averaged if value is not None]
-    if len(known) == len(averaged):
-        metrics["fpr95_mean"] = sum(known) / len(known)
+    averaged = [f"fpr95_{name}" for name in PUBLISHED_OTHERS.get(params.dataset, ())]
+    if averaged and metrics.keys() >= set(averaged):
+        metrics["fpr95_mean"] = sum(metrics[name] for name in averaged) / len(averaged)
     return Outcome(metrics, {}, absent)
 
 

@@ -11,7 +11,8 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from bnnbench.data.corruptions import corrupt
-from bnnbench.errors import DataUnavailable
+from bnnbench.data.dataset import Images
+from bnnbench.errors import DataUnavailable, UserError
 from bnnbench.harness.run import Run
 from bnnbench.papers.refinement.settings import Posterior, TrainedNet
 
@@ -37,6 +38,8 @@ class Splits:
 def splits(params: TrainedNet, run: Run) -> Splits:
     """The official test images are divided into `n_validation` (a fifth at most) and the others, always in one way."""
     data = run.data(params.dataset)
+    if not isinstance(data, Images):
+        raise UserError(f"data set {params.dataset!r} is no set of images that fit in memory; name another as dataset")
     train, test = data.splits["train"], data.splits["test"]
     order = torch.randperm(len(test), generator=torch.Generator().manual_seed(SPLIT_SEED)).numpy()
     n_validation = min(params.n_validation, len(test) // 5)

@@ -66,9 +66,15 @@ def first_seed(table: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def rows(results: Results, experiment: str, variants: Mapping[str, str], metrics: Mapping[str, str]) -> "Canvas":
-    """A row a variant, a column a metric: points are seeds, bars the mean with its interval, diamonds published."""
+    """A row a variant, a column a metric: points are seeds, bars the mean with its interval, diamonds published.
+
+    Variants that the user has added to the experiment follow those of `variants`.
+    """
     from matplotlib.figure import Figure as Canvas
 
+    own = paper.get("refinement").spec.experiments[experiment.partition("/")[2]].variants
+    added = [name for name in results.of(results.jobs, experiment)["variant"].unique() if name not in own]
+    variants = {**variants, **{name: name for name in added}}
     shown = {variant: label for variant, label in variants.items() if measured(results, experiment, variant, "nll")}
     if not shown:
         results.values(experiment, next(iter(variants)), "nll")  # raises NotRun with the reason
