@@ -89,7 +89,14 @@ TOY_FILES = {
             fault: str = ""
 
 
-        @experiment("toy/walk", params=Walk, metrics=[Metric("end", "m", True, "where it ends")])
+        METRICS = [
+            Metric("end", "m", True, "where it ends"),
+            Metric("peak", "m", True, "the farthest place", group="On the way"),
+            Metric("never", "m", True, "what is not measured"),
+        ]
+
+
+        @experiment("toy/walk", params=Walk, metrics=METRICS)
         def walk(params: Walk, run: Run) -> Outcome:
             import torch
 

@@ -34,12 +34,16 @@ class Diverged(Exception):
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that an experiment reports for each seed; `higher_is_better` is `None` where neither is."""
+    """A number that an experiment reports for each seed; `higher_is_better` is `None` where neither is.
+
+    Metrics with the same `group` have a table of their own in the report.
+    """
 
     name: str
     unit: str = ""
     higher_is_better: bool | None = None
     description: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True)

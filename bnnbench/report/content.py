@@ -124,11 +124,11 @@ def _why_uncovered(row: Published, room: Paper, studies: Sequence[Study]) -> str
     part = next((part for part in studies if part.name == row.experiment), None)
     if part is None:
         return "experiment not part of this run"
-    if row.metric not in {column.name for column in part.columns}:
+    if not row.variant:
+        return "no variant of ours"
+    if row.metric not in {metric.name for metric in room.declaration(row.experiment).metrics}:
         return "not measured by our experiment"
-    if row.variant not in {shown.variant for shown in part.rows}:
-        return "variant not part of this run" if row.variant else "no variant of ours"
-    return ""
+    return "" if row.variant in {shown.variant for shown in part.rows} else "variant not part of this run"
 
 
 def _data_line(plan: Plan, name: str) -> DataLine:

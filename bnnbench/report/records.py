@@ -75,6 +75,7 @@ class Column:
     higher_is_better: bool | None
     description: str
     has_published: bool
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Study:
-    """One experiment: variants by metrics."""
+    """One experiment: variants by metrics, of which those without any number are left out."""
 
     name: str
     title: str

@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bnnbench.harness import registry
@@ -43,23 +44,27 @@ def study(plan: Plan, room: Paper, name: str) -> Study:
     used = {job.variant: job.datasets for job in jobs}
     common = _common(list(params.values()))
     values = _values(results, jobs)
+    of = {variant: [state for state in states if state.variant == variant] for variant in variants}
     rows = tuple(
         _row(
             [job for job in jobs if job.variant == variant],
-            [state for state in states if state.variant == variant],
-            tuple(_cell(column, variant, values, published, used[variant]) for column in columns),
+            of[variant],
+            tuple(
+                _cell(column, variant, values, published, used[variant], _stands_in(of[variant])) for column in columns
+            ),
             {key: value for key, value in params[variant].items() if key not in common},
         )
         for variant in variants
     )
+    kept = [k for k in range(len(columns)) if any(row.cells[k].ours or row.cells[k].published for row in rows)]
     return Study(
         name=name,
         title=spec.title,
         source=spec.source,
         deviations=tuple(spec.deviations),
         notes=_notes(plan, f"{room.name}/{name}", states),
-        columns=columns,
-        rows=rows,
+        columns=tuple(columns[k] for k in kept),
+        rows=tuple(replace(row, cells=tuple(row.cells[k] for k in kept)) for row in rows),
         params=common,
         jobs=states,
     )
@@ -116,25 +121,39 @@ def _values(results: Results, jobs: Sequence[Job]) -> Values:
 def _columns(room: Paper, name: str, published: Sequence[Published], variants: Sequence[str]) -> tuple[Column, ...]:
     printed = {row.metric for row in published if row.variant in variants}
     return tuple(
-        Column(metric.name, metric.unit, metric.higher_is_better, metric.description, metric.name in printed)
+        Column(
+            metric.name, metric.unit, metric.higher_is_better, metric.description, metric.name in printed, metric.group
+        )
         for metric in room.declaration(name).metrics
     )
 
 
 def _cell(
-    column: Column, variant: str, values: Values, published: Sequence[Published], datasets: Sequence[str]
+    column: Column,
+    variant: str,
+    values: Values,
+    published: Sequence[Published],
+    datasets: Sequence[str],
+    stand_in: bool,
 ) -> Cell:
     seeds = values.get((variant, column.name))
     ours = mean_interval(list(seeds.values())) if seeds else None
     printed = [row for row in published if (row.variant, row.metric) == (variant, column.name)]
-    return Cell(ours, tuple(_comparand(row, ours, column.unit, datasets) for row in printed))
+    return Cell(ours, tuple(_comparand(row, ours, column.unit, datasets, stand_in) for row in printed))
 
 
-def _comparand(row: Published, ours: Interval | None, unit: str, datasets: Sequence[str]) -> Comparand:
+def _stands_in(states: Sequence[JobState]) -> bool:
+    """Whether a variant was computed on data that stand in for the published ones."""
+    return weakest(name for state in states for name in state.provenance) not in ("", "official", "copy")
+
+
+def _comparand(row: Published, ours: Interval | None, unit: str, datasets: Sequence[str], stand_in: bool) -> Comparand:
     if not row.verified:
         return Comparand(row, None, "unverified, so compared with nothing")
     if row.unit != unit:
         return Comparand(row, None, f"the units differ: ours {unit or 'none'}, published {row.unit or 'none'}")
+    if stand_in:
+        return Comparand(row, None, "ours is of stand-in data")
     if (named := _registered(row.dataset)) and named not in datasets:
         return Comparand(row, None, f"another data set: ours is {', '.join(datasets) or 'none'}")
     return Comparand(row, difference(ours, row.value) if ours else None, "")
@@ -174,7 +193,7 @@ def _notes(plan: Plan, name: str, states: Sequence[JobState]) -> tuple[str, ...]
         notes.append(ORIENTATION.format(scale=plan.config.scale))
     if overridden := plan.config.params.get(name):
         notes.append(OVERRIDDEN.format(names=", ".join(overridden)))
-    stand_ins = {state.variant: None for state in states if weakest(state.provenance) not in ("", "official", "copy")}
+    stand_ins = {state.variant: None for state in states if _stands_in([state])}
     if stand_ins:
         notes.append(STAND_IN.format(variants=", ".join(stand_ins)))
     return tuple(notes)

@@ -12,6 +12,7 @@ from bnnbench.errors import UserError
 from bnnbench.harness import paper
 from bnnbench.harness.data import Availability, record_path
 from bnnbench.harness.files import write_json
+from bnnbench.harness.result import MetricRecord
 from bnnbench.report.content import Content, gather
 from bnnbench.report.records import Row
 
@@ -209,3 +210,26 @@ def test_several_environments_are_noticed(toy: Path, tmp_path: Path) -> None:
     content = gather(plan)
     assert content.environments == ("e1", "e2")
     assert (content.first_finished, content.last_finished) == (1.8e9, 1.9e9)
+
+
+def test_metrics_without_a_number_have_no_column(toy: Path, tmp_path: Path) -> None:
+    plan = made.toy_plan(tmp_path)
+    both = [made.seed(0, {"end": 1.0, "peak": 2.0})]
+    made.finish(
+        plan, made.job(plan, "plain"), {}, seeds=both, metrics=dict.fromkeys(("end", "peak"), MetricRecord(unit="m"))
+    )
+    made.gathered(plan)
+    content = gather(plan)
+    study = content.papers[0].studies[0]
+    assert [(column.name, column.group) for column in study.columns] == [("end", ""), ("peak", "On the way")]
+    assert [cell.ours.mean if cell.ours else None for cell in row(content, "plain").cells] == [1.0, 2.0]
+    assert [cell.ours for cell in row(content, "shifted").cells] == [None, None]
+
+
+def test_numbers_of_stand_in_data_are_compared_with_nothing(toy: Path, tmp_path: Path) -> None:
+    made.published(toy, VERIFIED)
+    plan = made.toy_plan(tmp_path)
+    made.finish(plan, made.job(plan, "plain"), {0: 1.0, 1: 2.0}, datasets=[made.BUNDLED])
+    made.gathered(plan)
+    (shown,) = row(gather(plan), "plain").cells[0].published
+    assert (shown.difference, shown.why_not) == (None, "ours is of stand-in data")

@@ -7,6 +7,7 @@ import pytest
 import report_makers as made
 
 from bnnbench.harness.plan import Plan
+from bnnbench.harness.result import MetricRecord
 from bnnbench.report import page
 from bnnbench.report.content import gather
 
@@ -173,3 +174,16 @@ def test_the_same_results_give_the_same_bytes(toy: Path, tmp_path: Path) -> None
         page.write(plan, gather(plan), tmp_path / name)
     assert (tmp_path / "a" / "toy.html").read_bytes() == (tmp_path / "b" / "toy.html").read_bytes()
     assert (tmp_path / "a" / "index.html").read_bytes() == (tmp_path / "b" / "index.html").read_bytes()
+
+
+def test_a_group_of_metrics_has_a_table_of_its_own(toy: Path, tmp_path: Path) -> None:
+    plan = made.toy_plan(tmp_path / "results")
+    both = [made.seed(0, {"end": 1.25, "peak": 2.5})]
+    made.finish(
+        plan, made.job(plan, "plain"), {}, seeds=both, metrics=dict.fromkeys(("end", "peak"), MetricRecord(unit="m"))
+    )
+    made.gathered(plan)
+    first, second = pages(plan, tmp_path / "pages")["toy"].text.split("On the way", 1)
+    assert "1.25" in first
+    assert "2.5" not in first
+    assert "2.5" in second
