@@ -210,6 +210,17 @@ def _seed(declared: Experiment[Any], job: Job, run: Run, folder: Path) -> SeedRe
     return record
 
 
+def _warnings(seeds: Sequence[SeedRecord]) -> list[str]:
+    """Each warning once, with the seeds that gave it unless all did."""
+    by_text: dict[str, list[int]] = {}
+    for seed in seeds:
+        for text in dict.fromkeys(seed.warnings):
+            by_text.setdefault(text, []).append(seed.seed)
+    return [
+        text if len(of) == len(seeds) else f"seed {', '.join(map(str, of))}: {text}" for text, of in by_text.items()
+    ]
+
+
 def _sum(joules: Iterable[float | None]) -> float | None:
     known = list(joules)
     return None if None in known or not known else sum(value for value in known if value is not None)
@@ -285,6 +296,6 @@ def _compose(
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             "energy_joules": _sum(seed.energy_joules for seed in seeds),
             "finished": time.time(),
-            "warnings": [f"seed {seed.seed}: {text}" for seed in seeds for text in seed.warnings],
+            "warnings": _warnings(seeds),
         }
     )

@@ -16,6 +16,7 @@ from conftest import environment
 
 from bnnbench.errors import UserError
 from bnnbench.harness import config, execute, history, plan, result
+from bnnbench.harness.result import SeedRecord
 
 
 def make(tmp_path: Path, **values: Any) -> plan.Plan:
@@ -37,7 +38,7 @@ def test_a_result_records_every_seed(tmp_path: Path) -> None:
     assert len({seed.metrics["end"] for seed in record.seeds}) == 3
     assert record.metrics["end"].unit == "m"
     assert record.metrics["end"].higher_is_better
-    assert record.warnings == ["seed 0: it is a toy", "seed 1: it is a toy", "seed 2: it is a toy"]
+    assert record.warnings == ["it is a toy"]
     assert all((folder / table).exists() for seed in record.seeds for table in seed.tables)
     rows = list(history.read(folder / "history.jsonl"))
     assert [(row["seed"], row["step"]) for row in rows] == [(s, step) for s in range(3) for step in range(1, 21)]
@@ -240,3 +241,11 @@ def test_libraries_that_draw_from_numpys_global_stream_are_reproducible(tmp_path
     first, _ = computed(tmp_path / "a", "toy/still/default")
     second, _ = computed(tmp_path / "b", "toy/still/default")
     assert first.seeds[0].metrics == second.seeds[0].metrics
+
+
+def test_a_warning_of_some_seeds_names_them() -> None:
+    said = {0: ["a", "b"], 1: ["a"], 2: ["b", "a"]}
+    seeds = [
+        SeedRecord(seed=k, status="ok", warnings=texts, wall_seconds=1, cpu_seconds=1) for k, texts in said.items()
+    ]
+    assert execute._warnings(seeds) == ["a", "seed 0, 2: b"]
