@@ -52,7 +52,11 @@ def _run(net: WholeNet, theta: Tensor, x: Tensor) -> tuple[Tensor, list[Call]]:
     calls: list[Call] = []
 
     def record(name: str, layer: nn.Module) -> RemovableHandle:
-        return layer.register_forward_hook(lambda _, x, y: calls.append((name, layer, x[0].detach(), y)))
+        def hook(_: nn.Module, x: tuple[Tensor, ...], y: Tensor) -> Tensor:
+            calls.append((name, layer, x[0].detach(), y))
+            return y.clone()  # what follows may work in place
+
+        return layer.register_forward_hook(hook)
 
     net.module.eval()
     hooks = [record(name, part) for name, part in net.module.named_modules() if _is_plain(part)]
