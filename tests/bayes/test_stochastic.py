@@ -184,6 +184,29 @@ def test_recalibrated_batch_norms_hold_the_statistics_under_the_draw() -> None:
     assert torch.equal(net[1].running_mean, torch.zeros(3))  # type: ignore[index]
 
 
+@pytest.mark.parametrize("n", [501, 502, 1300])
+def test_recalibration_weighs_all_points_alike(n: int) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3))
+    x = torch.randn(n, 4, generator=stream())
+    x[500:] += 20  # a last part that is unlike the others
+    norm = recalibrated(WholeNet(net), flat(net.parameters()), x).module[1]  # type: ignore[index]
+    hidden = net[0](x).detach()
+    assert torch.allclose(norm.running_mean, hidden.mean(0), atol=1e-4)
+    within = torch.stack([part.var(0) * len(part) for part in hidden.tensor_split(-(-n // 500))]).sum(0) / n
+    assert torch.allclose(norm.running_var, within, rtol=1e-3)
+
+
+def test_recalibration_has_no_dropout() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 6), nn.Dropout(0.5), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3))
+    x = torch.randn(60, 4, generator=stream())
+    before = torch.get_rng_state()
+    norm = recalibrated(WholeNet(net), flat(net.parameters()), x).module[2]  # type: ignore[index]
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.allclose(norm.running_mean, net[0](x).mean(0), atol=1e-5)
+
+
 def test_swag_predicts_with_batch_norms() -> None:
     net, train = images()
     posterior = swag.fit(net, train, {"training": {"epochs": 2}, "snapshots": 3}, stream())
