@@ -49,6 +49,17 @@ def batch_loss(net: nn.Module, train: Train, rows: Tensor, generator: Generator 
     return train.likelihood.nll(net(x), train.y[rows]).mean()
 
 
+def batches(n_points: int, size: int, generator: Generator | None, device: torch.device) -> list[Tensor]:
+    """Indices of all points in a new order, `size` at a time.
+
+    One point that is left over joins the batch before it: batch norms have no variance of a single point.
+    """
+    parts = list(permutation(n_points, generator, device).split(size))
+    if size > 1 and len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
+
+
 def descend(
     module: nn.Module,
     objective: Objective,
@@ -69,18 +80,18 @@ def descend(
         first, state = restored
         module.load_state_dict(state["module"])
         optimizer.load_state_dict(state["optimizer"])
-    steps_an_epoch = -(-n_points // training.batch_size)
     for epoch in journal.steps(training.epochs, first):
         module.train()
         total = torch.zeros((), device=device)
-        for k, rows in enumerate(permutation(n_points, generator, device).split(training.batch_size)):
-            set_rate(optimizer, training, (epoch + k / steps_an_epoch) / training.epochs)
+        parts = batches(n_points, training.batch_size, generator, device)
+        for k, rows in enumerate(parts):
+            set_rate(optimizer, training, (epoch + k / len(parts)) / training.epochs)
             optimizer.zero_grad()
             loss = objective(rows)
             loss.backward()
             optimizer.step()
             total += loss.detach()
-        journal.log(epoch + 1, loss=total.item() / steps_an_epoch)
+        journal.log(epoch + 1, loss=total.item() / len(parts))
         if after_epoch is not None:
             after_epoch(epoch)
         journal.checkpoint(epoch + 1, lambda: {"module": module.state_dict(), "optimizer": optimizer.state_dict()})

@@ -1,5 +1,7 @@
 """Methods that learn from batches, on a posterior that is known exactly, and their parts."""
 
+from typing import Any
+
 import pytest
 import torch
 from problems import conjugate, stream
@@ -13,13 +15,13 @@ from bnnbench.bayes.ensemble import ensemble
 from bnnbench.bayes.flipout import FlipoutConv2d, FlipoutLayer, FlipoutLinear, flipout
 from bnnbench.bayes.map import map_estimate
 from bnnbench.bayes.members import Members
-from bnnbench.bayes.method import Train
+from bnnbench.bayes.method import Method, Train
 from bnnbench.bayes.mfvi import Independent, kl, mean_field
 from bnnbench.bayes.network import WholeNet, flat
 from bnnbench.bayes.posterior import ClassPredictive
 from bnnbench.bayes.swag import SWAGPosterior, from_snapshots, recalibrated, swag
 from bnnbench.bayes.temperature import Tempered, temperature, temperature_scaling
-from bnnbench.bayes.training import reinitialised
+from bnnbench.bayes.training import batches, reinitialised
 from bnnbench.bayes.weights import NetPosterior
 
 
@@ -247,6 +249,26 @@ def test_csghmc_takes_its_draws_at_the_end_of_cycles() -> None:
     assert posterior.predict(problem.train.x, 2).n_draws == 2
     with pytest.raises(ValidationError, match="must not exceed"):
         CSGHMCParams(epochs_per_cycle=2, draws_per_cycle=3)
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "lengths"),
+    [(12, 4, [4, 4, 4]), (10, 4, [4, 4, 2]), (9, 4, [4, 5]), (5, 4, [5]), (1, 4, [1]), (3, 1, [1, 1, 1])],
+)
+def test_no_point_is_left_alone_in_a_batch(n: int, size: int, lengths: list[int]) -> None:
+    parts = batches(n, size, stream(), torch.device("cpu"))
+    assert [len(part) for part in parts] == lengths
+    assert torch.equal(torch.cat(parts), torch.randperm(n, generator=stream()))
+
+
+@pytest.mark.parametrize("method", [map_estimate, mean_field, csghmc])
+def test_batch_norms_are_trained_on_any_number_of_points(method: Method[Any]) -> None:
+    net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3))
+    x = torch.randn(33, 4, generator=stream())
+    short = {"epochs": 1, "batch_size": 16}
+    params = {"cycles": 1, "epochs_per_cycle": 3, "batch_size": 16} if method is csghmc else {"training": short}
+    posterior = method.fit(net, Train(x, x[:, :3].argmax(1)), params, stream())
+    assert isinstance(posterior.predict(x), ClassPredictive)
 
 
 def test_members_of_an_ensemble_differ() -> None:
