@@ -39,7 +39,7 @@ class Approximation(MethodParams):
     centre: Literal["trained", "mode"] = Field(
         "trained", description="where: at the trained parameters, or at the posterior's mode under this precision"
     )
-    grid: tuple[float, ...] = Field(
+    grid: tuple[PositiveFloat, ...] = Field(
         tuple(10 ** (k / 4) for k in range(-8, 17)), description="precisions tried on validation data", min_length=1
     )
     validation_draws: PositiveInt = Field(10, description="draws for each precision tried")

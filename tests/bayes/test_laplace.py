@@ -17,7 +17,7 @@ from bnnbench.bayes.likelihood import Categorical, Gaussian
 from bnnbench.bayes.method import Train
 from bnnbench.bayes.network import LinearNet
 from bnnbench.bayes.posterior import ClassPredictive, RealPredictive
-from bnnbench.bayes.precision import evidence_adam, evidence_optimum, log_evidence
+from bnnbench.bayes.precision import by_validation, evidence_adam, evidence_optimum, log_evidence
 from bnnbench.bayes.target import Target, mode
 
 
@@ -215,11 +215,23 @@ def test_validation_chooses_the_precision_with_the_lowest_loss() -> None:
     assert chosen.distribution.precision == min(losses, key=lambda tau: losses[tau])
 
 
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), -float("inf")])
+def test_a_loss_that_is_not_finite_is_never_chosen(broken: float) -> None:
+    losses = {0.1: broken, 1.0: 3.0, 10.0: 2.0, 100.0: broken}
+    assert by_validation(lambda precision: losses[precision], tuple(losses)) == 10.0
+    with pytest.raises(ValueError, match=r"0\.1 to 100 has a finite validation loss"):
+        by_validation(lambda precision: broken, tuple(losses))
+
+
 def test_impossible_parameters_are_refused() -> None:
     with pytest.raises(ValidationError, match="last layer only"):
         LaplaceParams(scope="all", structure="kronecker")
     with pytest.raises(ValidationError, match="greater than 0"):
         LaplaceParams(precision=-1.0)
+    with pytest.raises(ValidationError, match="greater than 0"):
+        LaplaceParams(grid=(1.0, 0.0))
+    with pytest.raises(ValidationError, match="at least 1 item"):
+        LaplaceParams(grid=())
     net, train = net_and_data()
     with pytest.raises(ValueError, match="validation data"):
         laplace.fit(net, Train(train.x, train.y), {"training": None, "precision": "validation"}, stream())
