@@ -90,6 +90,6 @@ def _shares(layer: nn.Module, inputs: Tensor, gradient: Tensor) -> Iterator[tupl
 
 
 def _is_plain(module: nn.Module) -> bool:
-    if isinstance(module, nn.Conv2d):
+    if type(module) is nn.Conv2d:
         return module.groups == 1 and module.padding_mode == "zeros" and not isinstance(module.padding, str)
     return type(module) is nn.Linear

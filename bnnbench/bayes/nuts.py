@@ -137,7 +137,7 @@ def _layer(module: nn.Module) -> tuple[int, Outputs]:
     import jax
     import jax.numpy as jnp
 
-    if isinstance(module, nn.Linear):
+    if type(module) is nn.Linear:
         net = LinearNet(module.in_features, module.out_features, "none" if module.bias is None else "used")
         return net.n_params, jax_outputs(net)
     plain: dict[type[nn.Module], Callable[[Any], Any]] = {

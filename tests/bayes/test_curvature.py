@@ -112,8 +112,14 @@ def test_work_in_place_does_not_change_the_diagonal(k: int) -> None:
     assert torch.allclose(layerwise.diagonal(net, theta, x, Categorical()), expected, atol=1e-10)
 
 
+class HalvedConv(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return 0.5 * super().forward(x)
+
+
 SHARED = nn.Linear(3, 3)
 OTHERS = {
+    "own convolution": nn.Sequential(nn.Unflatten(1, (3, 1, 1)), HalvedConv(3, 4, 1), nn.Flatten(), nn.Linear(4, 3)),
     "batch norm": nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 3)),
     "shared layer": nn.Sequential(SHARED, nn.Tanh(), SHARED),
     "sequences": nn.Sequential(nn.Unflatten(1, (3, 1)), nn.Linear(1, 2), nn.Flatten(), nn.Linear(6, 3)),

@@ -1,13 +1,16 @@
 """Laplace approximations, their prior precision and their predictions, against closed forms and integrals."""
 
+from collections.abc import Callable
 from math import exp, log
 
 import pytest
 import torch
 from problems import Logistic, classes, conjugate, grid, skewed, stream
 from pydantic import ValidationError
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import weight_norm as legacy_weight_norm
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from bnnbench.bayes import last_layer
 from bnnbench.bayes.curvature import Full
@@ -15,7 +18,7 @@ from bnnbench.bayes.gaussian import LaplaceNormal
 from bnnbench.bayes.laplace import LaplaceParams, LaplacePosterior, laplace, output_covariance
 from bnnbench.bayes.likelihood import Categorical, Gaussian
 from bnnbench.bayes.method import Train
-from bnnbench.bayes.network import LinearNet
+from bnnbench.bayes.network import LinearNet, subject
 from bnnbench.bayes.posterior import ClassPredictive, RealPredictive
 from bnnbench.bayes.precision import by_validation, evidence_adam, evidence_optimum, log_evidence
 from bnnbench.bayes.target import Target, mode
@@ -241,6 +244,30 @@ def test_a_net_that_does_not_end_in_its_linear_layer_is_refused() -> None:
     net, train = net_and_data()
     with pytest.raises(ValueError, match="last linear layer"):
         laplace.fit(nn.Sequential(net, nn.Softplus()), train, {"training": None}, stream())
+
+
+class Halved(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return 0.5 * super().forward(x)
+
+
+def test_a_last_layer_that_is_not_linear_in_its_weight_is_refused() -> None:
+    _, train = net_and_data()
+    with pytest.raises(ValueError, match="last linear layer"):
+        subject(nn.Sequential(nn.Linear(2, 6), nn.Tanh(), Halved(6, 3)), "last", train.x)
+
+
+@pytest.mark.parametrize("changed", [spectral_norm, weight_norm, legacy_weight_norm, lambda layer: layer])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_last_layers_parameters_give_the_nets_outputs(
+    changed: Callable[[nn.Module], nn.Module], bias: bool
+) -> None:
+    torch.manual_seed(0)
+    _, train = net_and_data()
+    net = nn.Sequential(nn.Linear(2, 6), nn.Tanh(), changed(nn.Linear(6, 3, bias))).eval()
+    what = subject(net, "last", train.x)
+    assert what.theta.shape == (what.net.n_params,)
+    assert torch.allclose(what.net.outputs(what.theta[None], train.x)[0], net(train.x), atol=1e-6)
 
 
 def test_the_toy_is_a_net_like_any_other() -> None:

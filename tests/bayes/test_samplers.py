@@ -134,7 +134,14 @@ def test_the_density_in_jax_is_that_in_torch() -> None:
     assert torch.allclose(found - found[0], (expected - expected[0]).detach(), atol=1e-2)  # up to a constant
 
 
+class Halved(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return 0.5 * super().forward(x)
+
+
 def test_layers_that_jax_does_not_know_are_named() -> None:
+    with pytest.raises(ValueError, match="Halved"):
+        nuts.jax_outputs(WholeNet(nn.Sequential(Halved(2, 2))))
     with pytest.raises(ValueError, match="Dropout"):
         nuts.jax_outputs(WholeNet(nn.Sequential(nn.Linear(2, 2), nn.Dropout())))
 
