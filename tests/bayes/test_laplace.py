@@ -1,7 +1,9 @@
 """Laplace approximations, their prior precision and their predictions, against closed forms and integrals."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import exp, log
+from typing import Literal
 
 import pytest
 import torch
@@ -23,6 +25,8 @@ from bnnbench.bayes.posterior import ClassPredictive, RealPredictive
 from bnnbench.bayes.precision import by_validation, evidence_adam, evidence_optimum, log_evidence
 from bnnbench.bayes.target import Target, mode
 
+Bias = Literal["used", "ignored", "none"]
+
 
 def at_mode(target: Target) -> LaplaceNormal:
     """A Laplace approximation with autograd's Hessian."""
@@ -40,6 +44,25 @@ def test_mode_has_no_gradient_and_no_better_neighbour() -> None:
     neighbours = found + 0.1 * torch.randn(100, net.n_params, generator=stream(), dtype=torch.float64)
     assert (target(neighbours) < value).all()
     assert torch.allclose(mode(target, torch.zeros_like(theta)), found, atol=1e-4)  # convex: from anywhere
+
+
+@pytest.mark.parametrize("far", [0.0, 3.0])
+@pytest.mark.parametrize("bias", ["used", "ignored", "none"])
+def test_the_mode_of_a_linear_layer_in_float32_is_exact_to_a_hundredth_of_a_deviation(bias: Bias, far: float) -> None:
+    net = LinearNet(20, 5, bias)
+    x = 5 * torch.randn(5000, 20, generator=stream()).relu()
+    weights = 0.08 * torch.randn(net.n_params, generator=stream(1))
+    labels = torch.multinomial(net.outputs(weights[None], x)[0].softmax(-1), 1, generator=stream(2))[:, 0]
+    target = Target(net, x, labels, Categorical(), 1.0)
+    found = mode(target, weights + far * torch.randn(net.n_params, generator=stream(3)))
+    assert found.dtype == torch.float32
+    exact, wide = found.double(), replace(target, x=x.double())
+    for _ in range(8):  # Newton's method
+        hessian = last_layer.hessian(net, exact, wide.x, Categorical()) + torch.eye(net.n_params, dtype=torch.float64)
+        exact = exact + torch.linalg.solve(hessian, wide.gradient(exact[None])[1][0])
+    error = found.double() - exact
+    assert (error @ hessian @ error).sqrt() < 0.01
+    assert wide.gradient(found.double()[None])[1].abs().max() / 5000 < 1e-5
 
 
 def test_mean_and_covariance_of_a_nearly_normal_posterior_are_those_of_the_grid() -> None:
