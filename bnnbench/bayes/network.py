@@ -146,11 +146,17 @@ def subject(model: nn.Module, scope: Scope, x: Tensor, bias_as_published: bool =
         return Subject(net, net, flat(model.parameters()), x)
     features = Features(model)
     last, inputs = features.last, features(x)
-    bias: Literal["used", "ignored", "none"] = "none" if last.bias is None else "used"
-    linear = LinearNet(last.in_features, last.out_features, "ignored" if bias_as_published else bias)
+    bias: Literal["used", "ignored", "none"] = "ignored" if bias_as_published else "used"
+    linear = LinearNet(last.in_features, last.out_features, "none" if last.bias is None else bias)
     # Not its parameters: a layer may make its weight of others, in whatever order.
     theta = flat([last.weight] if last.bias is None else [last.weight, last.bias])
     return Subject(LastLayerNet(features, linear), linear, theta, inputs)
+
+
+def check_bias(scope: Scope, ignored: bool) -> None:
+    """Raises `ValueError` where a bias is to be ignored and it is not the last layer alone that is inferred."""
+    if ignored and scope == "all":
+        raise ValueError("ignore_bias is of the last layer only; with all layers leave it out")
 
 
 def flat(parameters: Iterable[Tensor]) -> Tensor:

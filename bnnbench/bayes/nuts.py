@@ -5,7 +5,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Generator, Tensor, nn
 
 from bnnbench.bayes.chains import ChainPosterior
@@ -15,7 +15,7 @@ from bnnbench.bayes.laplace import matched
 from bnnbench.bayes.likelihood import Categorical, Gaussian
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.network import LinearNet, Net, Scope, WholeNet, subject
+from bnnbench.bayes.network import LinearNet, Net, Scope, WholeNet, check_bias, subject
 from bnnbench.bayes.noise import normal, seed
 from bnnbench.bayes.target import Target
 from bnnbench.bayes.training import Training
@@ -42,6 +42,11 @@ class NUTSParams(MethodParams):
     whitened: bool = Field(False, description="sample in the coordinates of the full Laplace approximation; P^2 memory")
     ignore_bias: bool = Field(False, description="as published: the last layer's bias has no effect (section 5.1, 1)")
     float64: bool = Field(True, description="double precision: a sum over 60,000 points needs it")
+
+    @model_validator(mode="after")
+    def _only_the_last_layers_bias_is_ignored(self) -> "NUTSParams":
+        check_bias(self.scope, self.ignore_bias)
+        return self
 
 
 def sample(
