@@ -11,6 +11,8 @@ from torch import nn
 from bnnbench.bayes import last_layer
 from bnnbench.bayes.likelihood import Categorical
 from bnnbench.bayes.method import Train
+from bnnbench.bayes.network import flat
+from bnnbench.bayes.training import reinitialised
 from bnnbench.harness import registry
 
 pytestmark = [
@@ -50,3 +52,10 @@ def test_curvatures_are_those_of_the_cpu(structure: last_layer.Structure) -> Non
     found = last_layer.curvature(net, theta.cuda(), features.cuda(), Categorical(), structure)
     scale = expected.eigenvalues.max()
     assert (found.eigenvalues.cpu() - expected.eigenvalues).abs().max() < 1e-9 * scale
+
+
+def test_new_initial_parameters_are_those_of_the_cpu() -> None:
+    net, _ = problem("classes")
+    expected, found = (flat(reinitialised(each, stream()).parameters()) for each in (net, on_the_gpu()[0]))
+    assert found.is_cuda
+    assert torch.equal(found.cpu(), expected)

@@ -7,8 +7,9 @@ import torch
 from problems import conjugate, stream
 from pydantic import ValidationError
 from scipy.optimize import minimize_scalar
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.parametrizations import spectral_norm
 
 from bnnbench.bayes.csghmc import CSGHMCParams, csghmc
 from bnnbench.bayes.ensemble import ensemble
@@ -289,3 +290,47 @@ def test_new_initial_parameters_come_from_the_stream_alone() -> None:
     before = torch.get_rng_state()
     reinitialised(net, stream(3))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+class Scaled(nn.Module):
+    """A linear layer whose inputs are scaled by parameters of its own."""
+
+    def __init__(self, start: Tensor) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(start)
+        self.linear = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.linear(x * self.scale)
+        return out
+
+
+def test_a_parameter_that_nothing_draws_anew_is_named() -> None:
+    with pytest.raises(ValueError, match=r"parameter '0\.scale' starts alike"):
+        reinitialised(nn.Sequential(Scaled(torch.tensor([0.3, 0.1, -0.4])), nn.ReLU()), stream())
+    with pytest.raises(ValueError, match=r"'parametrizations\.weight\.original'"):
+        reinitialised(spectral_norm(nn.Linear(3, 3)), stream())
+    ones = Scaled(torch.ones(3))  # a constant on purpose, as the weight of a batch norm
+    assert torch.equal(reinitialised(ones, stream()).get_parameter("scale"), ones.scale)
+    frozen = Scaled(torch.tensor([0.3, 0.1, -0.4]))
+    frozen.scale.requires_grad_(False)
+    assert torch.equal(reinitialised(frozen, stream()).get_parameter("scale"), frozen.scale)
+
+
+class Drawn(nn.Module):
+    """Draws its parameter from a generator that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(4))
+
+    def reset_parameters(self, generator: Generator) -> None:
+        nn.init.uniform_(self.weight, -1, 1, generator=generator)
+
+
+def test_layers_that_ask_for_a_generator_get_one() -> None:
+    net = nn.Sequential(Drawn(), Drawn())
+    first, again, other = (flat(reinitialised(net, stream(seed)).parameters()) for seed in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert not torch.equal(first[:4], first[4:])
