@@ -25,7 +25,10 @@ def applies(net: WholeNet, theta: Tensor, x: Tensor) -> bool:
         return False
     _, calls = _run(net, theta, x[:1])
     flat_inputs = all(inputs.dim() == (4 if isinstance(layer, nn.Conv2d) else 2) for _, layer, inputs, _ in calls)
-    return flat_inputs and len(calls) == len(holders) == len({name for name, *_ in calls})
+    # The net's own names: a tied weight has one for two layers, and a weight made of others has none.
+    both = [(layer, _join(name, key), key) for name, layer, *_ in calls for key in ("weight", "bias")]
+    known = [name for layer, name, key in both if getattr(layer, key) is not None]
+    return flat_inputs and len(calls) == len(holders) and sorted(known) == sorted(net.shapes)
 
 
 def diagonal(net: WholeNet, theta: Tensor, x: Tensor, likelihood: Likelihood) -> Tensor:
@@ -40,7 +43,7 @@ def diagonal(net: WholeNet, theta: Tensor, x: Tensor, likelihood: Likelihood) ->
             gradients = torch.autograd.grad(outputs, ends, root[..., k], retain_graph=True)
             for (name, layer, *_), before, gradient in zip(calls, inputs, gradients, strict=True):
                 for parameter, share in _shares(layer, before, gradient):
-                    total[f"{name}.{parameter}" if name else parameter] += share
+                    total[_join(name, parameter)] += share
     return torch.cat([values.reshape(-1) for values in total.values()])
 
 
@@ -87,6 +90,10 @@ def _shares(layer: nn.Module, inputs: Tensor, gradient: Tensor) -> Iterator[tupl
         yield "weight", gradient.square().T @ inputs
     if layer.bias is not None:
         yield "bias", gradient.square().sum(0)
+
+
+def _join(layer: str, parameter: str) -> str:
+    return f"{layer}.{parameter}" if layer else parameter
 
 
 def _is_plain(module: nn.Module) -> bool:

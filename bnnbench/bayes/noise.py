@@ -37,9 +37,11 @@ def seed(generator: Generator | None) -> int:
 
 @contextmanager
 def global_stream(start: int, device: torch.device) -> Iterator[None]:
-    """Within, torch's global streams (of the CPU, and of `device`) start at a seed; afterwards they are as before."""
+    """Within, torch's global streams (of the CPU and of `device`) start at a seed; afterwards they are as before."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(start)
+        torch.default_generator.manual_seed(start)
+        if device.type == "cuda":
+            torch.cuda.manual_seed(start)
         yield
 
 

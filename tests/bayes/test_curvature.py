@@ -6,6 +6,7 @@ import pytest
 import torch
 from problems import classes, stream
 from torch import Tensor, nn
+from torch.nn.utils import weight_norm
 
 from bnnbench.bayes import ggn, last_layer, layerwise
 from bnnbench.bayes.curvature import Curvature, Full
@@ -117,8 +118,11 @@ class HalvedConv(nn.Conv2d):
         return 0.5 * super().forward(x)
 
 
-SHARED = nn.Linear(3, 3)
+SHARED, TIED = nn.Linear(3, 3), nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3))
+TIED[2].weight = TIED[0].weight
 OTHERS = {
+    "tied weights": TIED,
+    "weight norm": nn.Sequential(weight_norm(nn.Linear(3, 4)), nn.Tanh(), nn.Linear(4, 3)),
     "own convolution": nn.Sequential(nn.Unflatten(1, (3, 1, 1)), HalvedConv(3, 4, 1), nn.Flatten(), nn.Linear(4, 3)),
     "batch norm": nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 3)),
     "shared layer": nn.Sequential(SHARED, nn.Tanh(), SHARED),
