@@ -38,7 +38,7 @@ class CSGHMCParams(MethodParams):
 def csghmc(model: nn.Module, train: Train, params: CSGHMCParams, generator: Generator, journal: Journal) -> Members:
     """Draws from the end of every cycle, starting at the model's parameters."""
     net = deepcopy(model)
-    momenta = [torch.zeros_like(parameter) for parameter in net.parameters()]
+    momenta = [torch.zeros_like(parameter) for parameter in _trained(net)]
     draws: list[dict[str, Tensor]] = []
     first = 0
     if (restored := journal.restore()) is not None:
@@ -53,12 +53,17 @@ def csghmc(model: nn.Module, train: Train, params: CSGHMCParams, generator: Gene
     return Members(net.eval(), draws, train.likelihood)
 
 
+def _trained(net: nn.Module) -> list[nn.Parameter]:
+    """All parameters but frozen ones."""
+    return [parameter for parameter in net.parameters() if parameter.requires_grad]
+
+
 def _epoch(
     net: nn.Module, momenta: list[Tensor], train: Train, params: CSGHMCParams, epoch: int, generator: Generator
 ) -> float:
     """One pass over the data; returns the mean loss."""
     net.train()
-    parameters = list(net.parameters())
+    parameters = _trained(net)
     position = epoch % params.epochs_per_cycle
     noisy = position >= params.epochs_per_cycle - params.noisy_epochs
     parts = batches(len(train), params.batch_size, generator, train.x.device)

@@ -107,6 +107,77 @@ def test_flipout_replaces_linear_and_conv_layers_only() -> None:
     ]  # fmt: skip
 
 
+class Repeated(nn.Module):
+    """One layer under two names, and once more in a part of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(3, 3)
+        self.second = self.first
+        self.part = nn.Sequential(self.first, nn.Tanh())
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.part(self.second(torch.tanh(self.first(x))))
+        return out
+
+
+def test_a_layer_of_several_names_stays_one() -> None:
+    model = Repeated()
+    noisy: Any = flipout(model, 0.1, stream())
+    assert isinstance(noisy.first, FlipoutLinear)
+    assert noisy.first is noisy.second
+    assert noisy.first is noisy.part[0]
+    x = torch.randn(30, 3, generator=stream())
+    posterior = mean_field.fit(model, Train(x, x.argmax(1)), {"training": {"epochs": 2}}, stream())
+    assert isinstance(posterior, NetPosterior)
+    assert (posterior.sample(5, stream()).std(0) > 0).all()
+
+
+def test_layers_that_share_a_weight_are_refused() -> None:
+    net = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3))
+    net[2].weight = net[0].weight
+    with pytest.raises(ValueError, match="share a parameter"):
+        flipout(net, 0.1, stream())
+
+
+def test_a_layer_with_a_forward_of_its_own_stays_points() -> None:
+    class Halved(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return 0.5 * super().forward(x)
+
+    noisy = flipout(nn.Sequential(Halved(2, 2), nn.Linear(2, 2)), 0.1, stream())
+    assert [type(part) for part in noisy.children()] == [Halved, FlipoutLinear]
+
+
+def half_frozen() -> nn.Sequential:
+    """The first layer's weight is frozen, and all of the second layer."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
+    for parameter in (net[0].weight, net[2].weight, net[2].bias):
+        parameter.requires_grad_(False)
+    return net
+
+
+FITS: dict[str, tuple[Method[Any], dict[str, Any]]] = {
+    "map": (map_estimate, {"training": {"epochs": 2}}),
+    "mfvi": (mean_field, {"training": {"epochs": 2}}),
+    "csghmc": (csghmc, {"cycles": 1, "epochs_per_cycle": 3, "learning_rate": 0.01}),
+    "swag": (swag, {"training": {"epochs": 2}, "snapshots": 2, "weight_decay": 0.1}),
+}
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_frozen_parameters_stay_where_they_are(name: str) -> None:
+    net, (method, params) = half_frozen(), FITS[name]
+    x = torch.randn(40, 3, generator=stream())
+    posterior: Any = method.fit(net, Train(x, x.argmax(1)), params, stream())
+    module = posterior.net if name == "csghmc" else posterior.net.module
+    for key, value in net.named_parameters():
+        assert torch.equal(module.get_parameter(key), value) != value.requires_grad
+    spread = WholeNet(net).named(posterior.sample(5, stream()).std(0, correction=0))
+    assert (spread["2.weight"] == 0).all()
+
+
 def test_kl_is_that_of_torch() -> None:
     layer = flipout(nn.Linear(3, 2), 0.4, stream())
     assert isinstance(layer, FlipoutLayer)
