@@ -44,6 +44,9 @@ class Train:
             raise ValueError(f"{len(self.x)} inputs and {len(self.y)} targets")
         if self.y.dim() != 1:
             raise ValueError(f"targets have shape {tuple(self.y.shape)}; they must be one number a point")
+        object.__setattr__(self, "y", _targets(self.y))
+        if self.validation is not None:
+            object.__setattr__(self, "validation", (self.validation[0], _targets(self.validation[1])))
 
     def __len__(self) -> int:
         return len(self.x)
@@ -53,6 +56,11 @@ class Train:
         if self.validation is None:
             raise ValueError("this method tunes itself on validation data: give Train.validation")
         return self.validation
+
+
+def _targets(y: Tensor) -> Tensor:
+    """Class indices as torch's losses take them, whatever integers they come as."""
+    return y if y.is_floating_point() else y.long()
 
 
 P = TypeVar("P", bound=MethodParams)

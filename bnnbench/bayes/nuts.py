@@ -121,6 +121,10 @@ def jax_outputs(net: Net) -> Outputs:
         return linear
     if isinstance(net, WholeNet):
         layers = [_layer(part) for part in _flattened(net.module)]
+        if (used := sum(size for size, _ in layers)) != net.n_params:
+            raise ValueError(
+                f"the layers use {used} parameters and the net has {net.n_params}: NUTS knows no shared or unused ones"
+            )
 
         def sequential(theta: "jax.Array", x: "jax.Array") -> "jax.Array":
             for size, apply in layers:
@@ -132,7 +136,7 @@ def jax_outputs(net: Net) -> Outputs:
 
 
 def _flattened(module: nn.Module) -> list[nn.Module]:
-    if isinstance(module, nn.Sequential):
+    if type(module) is nn.Sequential:
         return [part for child in module for part in _flattened(child)]
     return [module]
 
@@ -153,6 +157,8 @@ def _layer(module: nn.Module) -> tuple[int, Outputs]:
         nn.Flatten: lambda x: x.reshape(len(x), -1),
         nn.Identity: lambda x: x,
     }
+    if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) != (1, -1):
+        raise ValueError(f"NUTS on all layers does not know {module}, only that of all dimensions of a point")
     if type(module) not in plain:
         raise ValueError(f"NUTS on all layers does not know {type(module).__name__}")
     function = plain[type(module)]

@@ -15,7 +15,7 @@ from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
 from bnnbench.bayes.network import WholeNet, evaluate, flat
 from bnnbench.bayes.noise import normal
-from bnnbench.bayes.posterior import Predictive
+from bnnbench.bayes.posterior import Predictive, asked
 from bnnbench.bayes.training import Training, batch_loss, descend
 from bnnbench.bayes.weights import DRAWS
 
@@ -69,7 +69,7 @@ class SWAGPosterior:
 
     def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> Predictive:
         """Monte Carlo over weights, 20 draws unless said otherwise."""
-        draws = self.sample(DRAWS if n_draws is None else n_draws, generator)
+        draws = self.sample(asked(n_draws, DRAWS), generator)
         if not _norms(self.net.module):
             return self.likelihood.predictive(evaluate(self.net, draws, x))
         outputs = [evaluate(recalibrated(self.net, draw, self.x_train), draw[None], x) for draw in draws]

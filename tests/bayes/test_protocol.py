@@ -295,6 +295,37 @@ def test_a_method_of_another_package_is_found_and_used(
         registry.method("bad")
 
 
+@pytest.mark.parametrize("name", ["map", "ensemble", "mfvi", "swag", "csghmc", "laplace", "hmc"])
+def test_a_prediction_of_no_draws_is_refused(name: str) -> None:
+    net, train = problem("classes")
+    posterior = registry.method(name).fit(net, train, QUICK[name], stream())
+    for n_draws in (0, -1):
+        with pytest.raises(ValueError, match=f"n_draws: {n_draws} draws predict nothing"):
+            posterior.predict(train.x, n_draws)
+
+
+def test_temperature_scaling_refuses_real_targets_before_it_trains() -> None:
+    net, train = problem("real")
+
+    class Unused(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise AssertionError("it was trained")
+
+    with pytest.raises(ValueError, match="of classes"):
+        registry.method("temperature").fit(nn.Sequential(net, Unused()), train, None, stream())
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8, torch.int16])
+@pytest.mark.parametrize("name", ["map", "laplace", "temperature"])
+def test_labels_may_be_any_integers(name: str, dtype: torch.dtype) -> None:
+    net, train = problem("classes")
+    x, y = train.held_out()
+    params = {**QUICK[name], **({"precision": "validation", "grid": (1.0, 10.0)} if name == "laplace" else {})}
+    other = Train(train.x, train.y.to(dtype), train.likelihood, (x, y.to(dtype)))
+    found, expected = (registry.method(name).fit(net, data, params, stream()) for data in (other, train))
+    assert torch.equal(numbers(found.predict(x, 2, stream())), numbers(expected.predict(x, 2, stream())))
+
+
 def test_data_of_wrong_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="3 inputs and 2 targets"):
         Train(torch.zeros(3, 1), torch.zeros(2))
