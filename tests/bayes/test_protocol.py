@@ -147,11 +147,12 @@ def fit(
     params: Mapping[str, Any],
     streams: Streams = STREAMS["of the run"],
     made: Callable[[], tuple[nn.Module, Train]] = lambda: problem("classes"),
+    kind: type[Mortal] = Mortal,
 ) -> Tensor:
     """Predictions of a method that is killed at given log calls of given attempts and started again."""
     for attempt in range(len(deaths) + 1):
         net, train = made()
-        run = Mortal(0, train.x.device.type, folder, lambda name: None, checkpoint_seconds=0)
+        run = kind(0, train.x.device.type, folder, lambda name: None, checkpoint_seconds=0)
         run.left = deaths.get(attempt, 10**9)
         try:
             posterior = registry.method(name).fit(net, train, params, streams(run), run)
@@ -227,12 +228,9 @@ class Abroad(Mortal):
 
 @pytest.mark.parametrize("death", [3, 8])
 @pytest.mark.parametrize("name", LONG)
-def test_what_is_restored_goes_to_the_device_of_the_data(
-    name: str, death: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_restored_goes_to_the_device_of_the_data(name: str, death: int, tmp_path: Path) -> None:
     whole = fit(name, tmp_path / "whole", {}, LONG[name])
-    monkeypatch.setitem(globals(), "Mortal", Abroad)
-    assert torch.equal(fit(name, tmp_path / "killed", {0: death}, LONG[name]), whole)
+    assert torch.equal(fit(name, tmp_path / "killed", {0: death}, LONG[name], kind=Abroad), whole)
 
 
 @pytest.mark.parametrize("death", [2, 5, 6])
