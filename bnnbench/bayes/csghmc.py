@@ -10,8 +10,8 @@ from torch import Generator, Tensor, nn
 from bnnbench.bayes.journal import Journal
 from bnnbench.bayes.members import Members, snapshot
 from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.noise import normal, permutation
-from bnnbench.bayes.training import batch_loss
+from bnnbench.bayes.noise import normal
+from bnnbench.bayes.training import batch_loss, batches
 
 
 class CSGHMCParams(MethodParams):
@@ -38,7 +38,7 @@ class CSGHMCParams(MethodParams):
 def csghmc(model: nn.Module, train: Train, params: CSGHMCParams, generator: Generator, journal: Journal) -> Members:
     """Draws from the end of every cycle, starting at the model's parameters."""
     net = deepcopy(model)
-    momenta = [torch.zeros_like(parameter) for parameter in net.parameters()]
+    momenta = [torch.zeros_like(parameter) for parameter in _trained(net)]
     draws: list[dict[str, Tensor]] = []
     first = 0
     if (restored := journal.restore()) is not None:
@@ -53,24 +53,29 @@ def csghmc(model: nn.Module, train: Train, params: CSGHMCParams, generator: Gene
     return Members(net.eval(), draws, train.likelihood)
 
 
+def _trained(net: nn.Module) -> list[nn.Parameter]:
+    """All parameters but frozen ones."""
+    return [parameter for parameter in net.parameters() if parameter.requires_grad]
+
+
 def _epoch(
     net: nn.Module, momenta: list[Tensor], train: Train, params: CSGHMCParams, epoch: int, generator: Generator
 ) -> float:
     """One pass over the data; returns the mean loss."""
     net.train()
-    parameters = list(net.parameters())
+    parameters = _trained(net)
     position = epoch % params.epochs_per_cycle
     noisy = position >= params.epochs_per_cycle - params.noisy_epochs
-    batches = permutation(len(train), generator, train.x.device).split(params.batch_size)
+    parts = batches(len(train), params.batch_size, generator, train.x.device)
     total = torch.zeros((), device=train.x.device)
-    for k, rows in enumerate(batches):
-        rate = params.learning_rate * 0.5 * (1 + cos(pi * (position + k / len(batches)) / params.epochs_per_cycle))
+    for k, rows in enumerate(parts):
+        rate = params.learning_rate * 0.5 * (1 + cos(pi * (position + k / len(parts)) / params.epochs_per_cycle))
         loss = batch_loss(net, train, rows, generator)
         gradients = torch.autograd.grad(loss, parameters)
         noise = sqrt(2 * rate * params.friction * params.temperature / len(train)) if noisy else 0.0
         _step(parameters, momenta, gradients, rate, noise, params, generator)
         total += loss.detach()
-    return total.item() / len(batches)
+    return total.item() / len(parts)
 
 
 @torch.no_grad()

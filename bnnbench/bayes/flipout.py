@@ -6,7 +6,6 @@ its rows and columns. Each example still sees weights from N(mean, std^2).
 
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -22,13 +21,11 @@ class FlipoutLayer(nn.Module):
         super().__init__()
         rho = torch.tensor(initial_std).expm1().log().item()
         self.generator: Generator | None = None
-        self.weight = nn.Parameter(layer.weight.detach().clone())
-        self.weight_rho = nn.Parameter(torch.full_like(layer.weight, rho))
+        self.weight, self.weight_rho = _gaussian(layer.weight, rho)
         self.bias: nn.Parameter | None = None
         self.bias_rho: nn.Parameter | None = None
         if layer.bias is not None:
-            self.bias = nn.Parameter(layer.bias.detach().clone())
-            self.bias_rho = nn.Parameter(torch.full_like(layer.bias, rho))
+            self.bias, self.bias_rho = _gaussian(layer.bias, rho)
 
     def gaussians(self) -> Iterator[tuple[nn.Parameter, Tensor]]:
         """Mean and standard deviation of each parameter, in the layer's own order (weight, bias)."""
@@ -50,6 +47,13 @@ class FlipoutLayer(nn.Module):
 
     def _signs(self, x: Tensor) -> Tensor:
         return signs((*x.shape[:2], *[1] * (x.dim() - 2)), self.generator, x)
+
+
+def _gaussian(parameter: Tensor, rho: float) -> tuple[nn.Parameter, nn.Parameter]:
+    """Mean and untransformed standard deviation; both stay as they start where the parameter is frozen."""
+    trained = parameter.requires_grad
+    mean, spread = parameter.detach().clone(), torch.full_like(parameter, rho)
+    return nn.Parameter(mean, trained), nn.Parameter(spread, trained)
 
 
 class FlipoutLinear(FlipoutLayer):
@@ -79,16 +83,34 @@ class FlipoutConv2d(FlipoutLayer):
         return functional.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
 
 
-M = TypeVar("M", bound=nn.Module)
+def flipout(model: nn.Module, initial_std: float, generator: Generator | None) -> nn.Module:
+    """A copy of `model` with its linear and 2-D convolution layers replaced; other parameters stay points.
 
-
-def flipout(model: M, initial_std: float, generator: Generator | None) -> nn.Module:
-    """A copy of `model` with every linear and 2-D convolution layer replaced; other parameters stay points."""
-    if isinstance(model, nn.Linear | nn.Conv2d):
-        layer = FlipoutLinear(model, initial_std) if isinstance(model, nn.Linear) else FlipoutConv2d(model, initial_std)
-        layer.generator = generator
-        return layer
+    So do layers that are frozen or have a forward of their own; a layer of several names stays one. `ValueError` where
+    two layers share a parameter.
+    """
     net = deepcopy(model)
-    for name, child in net.named_children():
-        setattr(net, name, flipout(child, initial_std, generator))
-    return net
+    owned = [parameter for part in net.modules() for parameter in part.parameters(recurse=False)]
+    if len(owned) > len(set(owned)):
+        raise ValueError("two layers share a parameter, which Flipout would train twice: use one layer in both places")
+    made = {part: _noisy(part, initial_std, generator) for part in net.modules() if _is_replaced(part)}
+    for name, part in list(net.named_modules(remove_duplicate=False)):
+        if name and part in made:
+            net.set_submodule(name, made[part])
+    return made.get(net, net)
+
+
+def _is_replaced(part: nn.Module) -> bool:
+    plain = type(part).forward in (nn.Linear.forward, nn.Conv2d.forward)
+    return plain and any(parameter.requires_grad for parameter in part.parameters())
+
+
+def _noisy(layer: nn.Module, initial_std: float, generator: Generator | None) -> nn.Module:
+    noisy: FlipoutLayer
+    if isinstance(layer, nn.Linear):
+        noisy = FlipoutLinear(layer, initial_std)
+    else:
+        assert isinstance(layer, nn.Conv2d)
+        noisy = FlipoutConv2d(layer, initial_std)
+    noisy.generator = generator
+    return noisy

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import exp, log, pi, sqrt
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Generator, Tensor, nn
 
 from bnnbench.bayes.chains import ChainPosterior
@@ -19,7 +19,7 @@ from bnnbench.bayes.laplace import matched
 from bnnbench.bayes.last_layer import Structure
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.network import Scope, subject
+from bnnbench.bayes.network import Scope, check_bias, subject
 from bnnbench.bayes.noise import normal, uniform
 from bnnbench.bayes.target import Target
 from bnnbench.bayes.training import Training
@@ -46,6 +46,11 @@ class HMCParams(MethodParams):
     structure: Structure = Field("full", description="of the last layer's curvature that whitens")
     sampling: Sampling = Sampling()
     ignore_bias: bool = Field(False, description="as published: the last layer's bias has no effect (section 5.1, 1)")
+
+    @model_validator(mode="after")
+    def _only_the_last_layers_bias_is_ignored(self) -> "HMCParams":
+        check_bias(self.scope, self.ignore_bias)
+        return self
 
 
 @dataclass

@@ -15,7 +15,7 @@ from bnnbench.bayes.likelihood import Categorical, Likelihood
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
 from bnnbench.bayes.network import LastLayerNet, LinearNet, Net, Scope, Subject, WholeNet, evaluate, subject
-from bnnbench.bayes.posterior import ClassPredictive, Predictive
+from bnnbench.bayes.posterior import ClassPredictive, Predictive, asked
 from bnnbench.bayes.precision import by_validation, evidence_adam, evidence_optimum
 from bnnbench.bayes.predictives import multiclass_probit, normal_draws
 from bnnbench.bayes.target import Target, mode
@@ -39,7 +39,7 @@ class Approximation(MethodParams):
     centre: Literal["trained", "mode"] = Field(
         "trained", description="where: at the trained parameters, or at the posterior's mode under this precision"
     )
-    grid: tuple[float, ...] = Field(
+    grid: tuple[PositiveFloat, ...] = Field(
         tuple(10 ** (k / 4) for k in range(-8, 17)), description="precisions tried on validation data", min_length=1
     )
     validation_draws: PositiveInt = Field(10, description="draws for each precision tried")
@@ -76,7 +76,7 @@ class LaplacePosterior(NetPosterior):
         mean, covariance = self.linearised(x)
         if self.link == "probit":
             return ClassPredictive(multiclass_probit(mean, covariance).unsqueeze(0))
-        draws = normal_draws(mean, covariance, DRAWS if n_draws is None else n_draws, generator)
+        draws = normal_draws(mean, covariance, asked(n_draws, DRAWS), generator)
         return self.likelihood.predictive(draws)
 
     @torch.no_grad()

@@ -25,7 +25,10 @@ def applies(net: WholeNet, theta: Tensor, x: Tensor) -> bool:
         return False
     _, calls = _run(net, theta, x[:1])
     flat_inputs = all(inputs.dim() == (4 if isinstance(layer, nn.Conv2d) else 2) for _, layer, inputs, _ in calls)
-    return flat_inputs and len(calls) == len(holders) == len({name for name, *_ in calls})
+    # The net's own names: a tied weight has one for two layers, and a weight made of others has none.
+    both = [(layer, _join(name, key), key) for name, layer, *_ in calls for key in ("weight", "bias")]
+    known = [name for layer, name, key in both if getattr(layer, key) is not None]
+    return flat_inputs and len(calls) == len(holders) and sorted(known) == sorted(net.shapes)
 
 
 def diagonal(net: WholeNet, theta: Tensor, x: Tensor, likelihood: Likelihood) -> Tensor:
@@ -40,7 +43,7 @@ def diagonal(net: WholeNet, theta: Tensor, x: Tensor, likelihood: Likelihood) ->
             gradients = torch.autograd.grad(outputs, ends, root[..., k], retain_graph=True)
             for (name, layer, *_), before, gradient in zip(calls, inputs, gradients, strict=True):
                 for parameter, share in _shares(layer, before, gradient):
-                    total[f"{name}.{parameter}" if name else parameter] += share
+                    total[_join(name, parameter)] += share
     return torch.cat([values.reshape(-1) for values in total.values()])
 
 
@@ -52,7 +55,11 @@ def _run(net: WholeNet, theta: Tensor, x: Tensor) -> tuple[Tensor, list[Call]]:
     calls: list[Call] = []
 
     def record(name: str, layer: nn.Module) -> RemovableHandle:
-        return layer.register_forward_hook(lambda _, x, y: calls.append((name, layer, x[0].detach(), y)))
+        def hook(_: nn.Module, x: tuple[Tensor, ...], y: Tensor) -> Tensor:
+            calls.append((name, layer, x[0].detach(), y))
+            return y.clone()  # what follows may work in place
+
+        return layer.register_forward_hook(hook)
 
     net.module.eval()
     hooks = [record(name, part) for name, part in net.module.named_modules() if _is_plain(part)]
@@ -85,7 +92,11 @@ def _shares(layer: nn.Module, inputs: Tensor, gradient: Tensor) -> Iterator[tupl
         yield "bias", gradient.square().sum(0)
 
 
+def _join(layer: str, parameter: str) -> str:
+    return f"{layer}.{parameter}" if layer else parameter
+
+
 def _is_plain(module: nn.Module) -> bool:
-    if isinstance(module, nn.Conv2d):
+    if type(module) is nn.Conv2d:
         return module.groups == 1 and module.padding_mode == "zeros" and not isinstance(module.padding, str)
     return type(module) is nn.Linear

@@ -9,7 +9,7 @@ from torch.func import functional_call
 
 from bnnbench.bayes.likelihood import Likelihood
 from bnnbench.bayes.network import EVALUATION_BATCH
-from bnnbench.bayes.posterior import Predictive
+from bnnbench.bayes.posterior import Predictive, asked
 
 States = Sequence[dict[str, Tensor]]
 
@@ -33,7 +33,7 @@ class Members:
         self.net.eval()
         outputs = [
             torch.cat([functional_call(self.net, state, (part,)) for part in x.split(EVALUATION_BATCH)])
-            for state in self._chosen(len(self.states) if n_draws is None else n_draws)
+            for state in self._chosen(n_draws)
         ]
         return self.likelihood.predictive(torch.stack(outputs))
 
@@ -43,7 +43,7 @@ class Members:
         vectors = [torch.cat([state[name].reshape(-1) for name in names]) for state in self._chosen(n_draws)]
         return torch.stack(vectors)
 
-    def _chosen(self, n_draws: int) -> States:
+    def _chosen(self, n_draws: int | None) -> States:
         size = len(self.states)
-        n_draws = min(n_draws, size)
+        n_draws = min(asked(n_draws, size), size)
         return [self.states[k * size // n_draws] for k in range(n_draws)]

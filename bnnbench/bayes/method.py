@@ -13,8 +13,9 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 from torch import Generator, Tensor, nn
 
-from bnnbench.bayes.journal import SILENT, Journal
+from bnnbench.bayes.journal import SILENT, Journal, Resumable
 from bnnbench.bayes.likelihood import Categorical, Likelihood
+from bnnbench.bayes.noise import global_stream, seed
 from bnnbench.bayes.posterior import Posterior
 
 
@@ -43,6 +44,9 @@ class Train:
             raise ValueError(f"{len(self.x)} inputs and {len(self.y)} targets")
         if self.y.dim() != 1:
             raise ValueError(f"targets have shape {tuple(self.y.shape)}; they must be one number a point")
+        object.__setattr__(self, "y", _targets(self.y))
+        if self.validation is not None:
+            object.__setattr__(self, "validation", (self.validation[0], _targets(self.validation[1])))
 
     def __len__(self) -> int:
         return len(self.x)
@@ -52,6 +56,11 @@ class Train:
         if self.validation is None:
             raise ValueError("this method tunes itself on validation data: give Train.validation")
         return self.validation
+
+
+def _targets(y: Tensor) -> Tensor:
+    """Class indices as torch's losses take them, whatever integers they come as."""
+    return y if y.is_floating_point() else y.long()
 
 
 P = TypeVar("P", bound=MethodParams)
@@ -76,12 +85,16 @@ class Method(Generic[P]):
         """The posterior of `model`'s parameters given `train`; `model` itself is left as it was.
 
         `model` maps [N, ...] to outputs [N, C]. `params` may be a mapping, which is validated. Everything random comes
-        from `generator`. Raises `pydantic.ValidationError` for parameters that are wrong.
+        from `generator`, also what draws from torch's global stream, as dropout does; a fit that `journal` continues
+        goes on with the same numbers. Raises `pydantic.ValidationError` for parameters that are wrong.
         """
         if not isinstance(params, self.params):
             params = self.params.model_validate({} if params is None else params)
         generator = Generator().manual_seed(0) if generator is None else generator
-        return self.function(model, train, params, generator, journal)
+        device = train.x.device
+        # Of a copy: nets without dropout get the same numbers with and without it.
+        with global_stream(seed(generator.clone_state()), device):
+            return self.function(model, train, params, generator, Resumable(journal, generator, device))
 
 
 def method(

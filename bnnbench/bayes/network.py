@@ -1,6 +1,6 @@
 """Nets as functions of one flat parameter vector: the last linear layer, a whole net, or a last layer in its net."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -94,7 +94,7 @@ class Features:
 
     @torch.no_grad()
     def __call__(self, x: Tensor, batch: int = EVALUATION_BATCH) -> Tensor:
-        """Features [N, d] of x [N, ...]; raises `ValueError` where the last linear layer is not the end of the net."""
+        """Features [N, d] of x [N, ...]; raises `ValueError` where the net does not end with x W^T + b of the layer."""
         seen: list[Tensor] = []
         hook = self.last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
         try:
@@ -102,10 +102,10 @@ class Features:
             outputs = [self.module(part) for part in x.split(batch)]
         finally:
             hook.remove()
-        features = torch.cat(seen)
-        if len(seen) != len(outputs) or not torch.allclose(self.last(seen[-1]), outputs[-1]):
-            raise ValueError("the net's outputs are not those of its last linear layer")
-        return features
+        weight, bias = self.last.weight, self.last.bias
+        if len(seen) != len(outputs) or not torch.allclose(functional.linear(seen[-1], weight, bias), outputs[-1]):
+            raise ValueError("the net's outputs are not those of its last linear layer; take scope 'all'")
+        return torch.cat(seen)
 
 
 @dataclass(frozen=True)
@@ -145,13 +145,21 @@ def subject(model: nn.Module, scope: Scope, x: Tensor, bias_as_published: bool =
         net = WholeNet(model)
         return Subject(net, net, flat(model.parameters()), x)
     features = Features(model)
-    last = features.last
-    bias: Literal["used", "ignored", "none"] = "none" if last.bias is None else "used"
-    linear = LinearNet(last.in_features, last.out_features, "ignored" if bias_as_published else bias)
-    return Subject(LastLayerNet(features, linear), linear, flat(last.parameters()), features(x))
+    last, inputs = features.last, features(x)
+    bias: Literal["used", "ignored", "none"] = "ignored" if bias_as_published else "used"
+    linear = LinearNet(last.in_features, last.out_features, "none" if last.bias is None else bias)
+    # Not its parameters: a layer may make its weight of others, in whatever order.
+    theta = flat([last.weight] if last.bias is None else [last.weight, last.bias])
+    return Subject(LastLayerNet(features, linear), linear, theta, inputs)
 
 
-def flat(parameters: Iterator[nn.Parameter]) -> Tensor:
+def check_bias(scope: Scope, ignored: bool) -> None:
+    """Raises `ValueError` where a bias is to be ignored and it is not the last layer alone that is inferred."""
+    if ignored and scope == "all":
+        raise ValueError("ignore_bias is of the last layer only; with all layers leave it out")
+
+
+def flat(parameters: Iterable[Tensor]) -> Tensor:
     """A copy of the parameters as one vector."""
     return torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
 

@@ -3,7 +3,8 @@
 Numbers are drawn on the generator's device and then moved, so a stream on the CPU gives a GPU the same numbers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Generator, Tensor
@@ -32,6 +33,16 @@ def permutation(n: int, generator: Generator | None, device: torch.device) -> Te
 def seed(generator: Generator | None) -> int:
     """A seed for a stream of another library."""
     return int(torch.randint(2**31 - 1, (), generator=generator, device=_home(generator)))
+
+
+@contextmanager
+def global_stream(start: int, device: torch.device) -> Iterator[None]:
+    """Within, torch's global streams (of the CPU and of `device`) start at a seed; afterwards they are as before."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(start)
+        if device.type == "cuda":
+            torch.cuda.manual_seed(start)
+        yield
 
 
 def _home(generator: Generator | None) -> torch.device:

@@ -5,7 +5,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Generator, Tensor, nn
 
 from bnnbench.bayes.chains import ChainPosterior
@@ -15,7 +15,7 @@ from bnnbench.bayes.laplace import matched
 from bnnbench.bayes.likelihood import Categorical, Gaussian
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.network import LinearNet, Net, Scope, WholeNet, subject
+from bnnbench.bayes.network import LinearNet, Net, Scope, WholeNet, check_bias, subject
 from bnnbench.bayes.noise import normal, seed
 from bnnbench.bayes.target import Target
 from bnnbench.bayes.training import Training
@@ -42,6 +42,11 @@ class NUTSParams(MethodParams):
     whitened: bool = Field(False, description="sample in the coordinates of the full Laplace approximation; P^2 memory")
     ignore_bias: bool = Field(False, description="as published: the last layer's bias has no effect (section 5.1, 1)")
     float64: bool = Field(True, description="double precision: a sum over 60,000 points needs it")
+
+    @model_validator(mode="after")
+    def _only_the_last_layers_bias_is_ignored(self) -> "NUTSParams":
+        check_bias(self.scope, self.ignore_bias)
+        return self
 
 
 def sample(
@@ -116,6 +121,10 @@ def jax_outputs(net: Net) -> Outputs:
         return linear
     if isinstance(net, WholeNet):
         layers = [_layer(part) for part in _flattened(net.module)]
+        if (used := sum(size for size, _ in layers)) != net.n_params:
+            raise ValueError(
+                f"the layers use {used} parameters and the net has {net.n_params}: NUTS knows no shared or unused ones"
+            )
 
         def sequential(theta: "jax.Array", x: "jax.Array") -> "jax.Array":
             for size, apply in layers:
@@ -127,7 +136,7 @@ def jax_outputs(net: Net) -> Outputs:
 
 
 def _flattened(module: nn.Module) -> list[nn.Module]:
-    if isinstance(module, nn.Sequential):
+    if type(module) is nn.Sequential:
         return [part for child in module for part in _flattened(child)]
     return [module]
 
@@ -137,7 +146,7 @@ def _layer(module: nn.Module) -> tuple[int, Outputs]:
     import jax
     import jax.numpy as jnp
 
-    if isinstance(module, nn.Linear):
+    if type(module) is nn.Linear:
         net = LinearNet(module.in_features, module.out_features, "none" if module.bias is None else "used")
         return net.n_params, jax_outputs(net)
     plain: dict[type[nn.Module], Callable[[Any], Any]] = {
@@ -148,6 +157,8 @@ def _layer(module: nn.Module) -> tuple[int, Outputs]:
         nn.Flatten: lambda x: x.reshape(len(x), -1),
         nn.Identity: lambda x: x,
     }
+    if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) != (1, -1):
+        raise ValueError(f"NUTS on all layers does not know {module}, only that of all dimensions of a point")
     if type(module) not in plain:
         raise ValueError(f"NUTS on all layers does not know {type(module).__name__}")
     function = plain[type(module)]

@@ -63,6 +63,13 @@ class RealPredictive:
 Predictive = ClassPredictive | RealPredictive
 
 
+def asked(n_draws: int | None, default: int) -> int:
+    """How many draws a prediction is to have; raises `ValueError` for fewer than one."""
+    if n_draws is not None and n_draws < 1:
+        raise ValueError(f"n_draws: {n_draws} draws predict nothing; ask for 1 or more")
+    return default if n_draws is None else n_draws
+
+
 class Posterior(Protocol):
     """A distribution over functions, asked for predictions at inputs."""
 

@@ -1,7 +1,7 @@
 """The prior precision of a Laplace approximation: by marginal likelihood, by validation, or given."""
 
 from collections.abc import Callable, Sequence
-from math import exp, log
+from math import exp, isfinite, log
 
 import torch
 from scipy.optimize import brentq
@@ -54,5 +54,14 @@ def evidence_adam(mean: Tensor, eigenvalues: Tensor, steps: int = 100, rate: flo
 
 
 def by_validation(loss: Callable[[float], float], grid: Sequence[float]) -> float:
-    """The precision of `grid` with the lowest validation loss; the first of them where several are equal."""
-    return min(grid, key=loss)
+    """The precision of `grid` with the lowest validation loss; the first of them where several are equal.
+
+    A loss that is not finite is worse than any other; `ValueError` where all are so.
+    """
+    losses = {precision: loss(precision) for precision in grid}
+    finite = [precision for precision in grid if isfinite(losses[precision])]
+    if not finite:
+        raise ValueError(
+            f"no precision from {min(grid):g} to {max(grid):g} has a finite validation loss; widen the grid"
+        )
+    return min(finite, key=losses.__getitem__)

@@ -7,7 +7,7 @@ from math import log, pi
 from typing import Literal
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Generator, Tensor, nn
 
 from bnnbench.bayes.flows import Kind, RadialFlow, flow
@@ -16,7 +16,7 @@ from bnnbench.bayes.journal import Journal, Stages, State
 from bnnbench.bayes.laplace import Approximation, approximate
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.network import subject
+from bnnbench.bayes.network import check_bias, subject
 from bnnbench.bayes.noise import normal, permutation
 from bnnbench.bayes.subspace import Subspace, subspace
 from bnnbench.bayes.target import Target
@@ -43,6 +43,11 @@ class RefineParams(MethodParams):
     ignore_bias: bool = Field(False, description="as published: the last layer's bias has no effect (section 5.1, 1)")
     subspace: PositiveInt | None = Field(None, description="refine only so many coordinates, those of largest variance")
     zero_rest: bool = Field(False, description="as published: weights outside the subspace are 0, not their MAP")
+
+    @model_validator(mode="after")
+    def _only_the_last_layers_bias_is_ignored(self) -> "RefineParams":
+        check_bias(self.laplace.scope, self.ignore_bias)
+        return self
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,12 @@ class DenseNormal:
 
 
 def subspace(base: Affine, size: int) -> tuple[Tensor, DenseNormal]:
-    """The `size` coordinates of largest variance under `base` (in their order), and their marginal distribution."""
+    """The `size` coordinates of largest variance under `base` (in their order), and their marginal distribution.
+
+    `ValueError` where there are not so many.
+    """
+    if size > len(base.mean):
+        raise ValueError(f"subspace: {size} coordinates of {len(base.mean)} parameters; ask for fewer")
     chosen = base.marginal_variances.topk(size).indices.sort().values
     rows = base.rows(chosen)
     return chosen, DenseNormal(base.mean[chosen], torch.linalg.cholesky(rows @ rows.T))

@@ -15,7 +15,7 @@ from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
 from bnnbench.bayes.network import WholeNet, evaluate, flat
 from bnnbench.bayes.noise import normal
-from bnnbench.bayes.posterior import Predictive
+from bnnbench.bayes.posterior import Predictive, asked
 from bnnbench.bayes.training import Training, batch_loss, descend
 from bnnbench.bayes.weights import DRAWS
 
@@ -69,9 +69,8 @@ class SWAGPosterior:
 
     def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> Predictive:
         """Monte Carlo over weights, 20 draws unless said otherwise."""
-        draws = self.sample(DRAWS if n_draws is None else n_draws, generator)
-        norms = [part for part in self.net.module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
-        if not norms:
+        draws = self.sample(asked(n_draws, DRAWS), generator)
+        if not _norms(self.net.module):
             return self.likelihood.predictive(evaluate(self.net, draws, x))
         outputs = [evaluate(recalibrated(self.net, draw, self.x_train), draw[None], x) for draw in draws]
         return self.likelihood.predictive(torch.cat(outputs))
@@ -79,15 +78,26 @@ class SWAGPosterior:
 
 @torch.no_grad()
 def recalibrated(net: WholeNet, theta: Tensor, x: Tensor, batch: int = 500) -> WholeNet:
-    """A copy of `net` whose batch norms hold the average statistics of batches of x under parameters theta [P]."""
-    module = deepcopy(net.module).train()
-    for part in module.modules():
-        if isinstance(part, nn.modules.batchnorm._BatchNorm):
-            part.reset_running_stats()
-            part.momentum = None  # a cumulative average
-    for rows in x.split(batch):
+    """A copy of `net` whose batch norms hold the average statistics of x under parameters theta [P].
+
+    Inputs x [N, ...] go through in parts of nearly equal size, at most `batch`, each weighted by its size.
+    """
+    module = deepcopy(net.module).eval()
+    norms = _norms(module)
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.train()  # alone: dropout would draw
+    seen = 0
+    for rows in x.tensor_split(-(-len(x) // batch)):
+        seen += len(rows)
+        for norm in norms:
+            norm.momentum = len(rows) / seen
         functional_call(module, net.named(theta), (rows,))
     return WholeNet(module.eval())
+
+
+def _norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
 
 
 class Path(nn.Module):

@@ -8,6 +8,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from bnnbench.bayes.journal import Journal
+from bnnbench.bayes.likelihood import Categorical
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
 from bnnbench.bayes.network import EVALUATION_BATCH
@@ -61,6 +62,8 @@ def temperature_scaling(
     model: nn.Module, train: Train, params: TemperatureParams, generator: Generator, journal: Journal
 ) -> Tempered:
     """A point estimate whose temperature is fitted to the validation data."""
+    if not isinstance(train.likelihood, Categorical):
+        raise ValueError("temperature scaling is of classes; for real targets take 'map'")
     x, y = train.held_out()
     net = trained(model, train, params.training, generator, journal)
     with torch.no_grad():

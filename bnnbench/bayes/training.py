@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from inspect import signature
 from math import cos, pi
 from typing import Literal
 
@@ -11,7 +12,7 @@ from torch import Generator, Tensor, nn
 
 from bnnbench.bayes.journal import Journal
 from bnnbench.bayes.method import MethodParams, Train
-from bnnbench.bayes.noise import permutation, seed
+from bnnbench.bayes.noise import global_stream, permutation, seed
 
 
 class Training(MethodParams):
@@ -49,6 +50,17 @@ def batch_loss(net: nn.Module, train: Train, rows: Tensor, generator: Generator 
     return train.likelihood.nll(net(x), train.y[rows]).mean()
 
 
+def batches(n_points: int, size: int, generator: Generator | None, device: torch.device) -> list[Tensor]:
+    """Indices of all points in a new order, `size` at a time.
+
+    One point that is left over joins the batch before it: batch norms have no variance of a single point.
+    """
+    parts = list(permutation(n_points, generator, device).split(size))
+    if size > 1 and len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
+
+
 def descend(
     module: nn.Module,
     objective: Objective,
@@ -69,18 +81,18 @@ def descend(
         first, state = restored
         module.load_state_dict(state["module"])
         optimizer.load_state_dict(state["optimizer"])
-    steps_an_epoch = -(-n_points // training.batch_size)
     for epoch in journal.steps(training.epochs, first):
         module.train()
         total = torch.zeros((), device=device)
-        for k, rows in enumerate(permutation(n_points, generator, device).split(training.batch_size)):
-            set_rate(optimizer, training, (epoch + k / steps_an_epoch) / training.epochs)
+        parts = batches(n_points, training.batch_size, generator, device)
+        for k, rows in enumerate(parts):
+            set_rate(optimizer, training, (epoch + k / len(parts)) / training.epochs)
             optimizer.zero_grad()
             loss = objective(rows)
             loss.backward()
             optimizer.step()
             total += loss.detach()
-        journal.log(epoch + 1, loss=total.item() / steps_an_epoch)
+        journal.log(epoch + 1, loss=total.item() / len(parts))
         if after_epoch is not None:
             after_epoch(epoch)
         journal.checkpoint(epoch + 1, lambda: {"module": module.state_dict(), "optimizer": optimizer.state_dict()})
@@ -103,12 +115,25 @@ def set_rate(optimizer: torch.optim.Optimizer, training: Training, progress: flo
 
 
 def reinitialised(model: nn.Module, generator: Generator | None) -> nn.Module:
-    """A copy of `model` with new initial parameters: its `reset_parameters`, or that of each of its parts."""
-    net = deepcopy(model)
-    with torch.random.fork_rng({part.device for part in net.parameters() if part.is_cuda}):
-        torch.manual_seed(seed(generator))
-        own = getattr(net, "reset_parameters", None)
-        for part in [net] if own is not None else net.modules():
+    """A copy of `model` with new initial parameters: its `reset_parameters`, or that of each of its parts.
+
+    They are drawn on the CPU, so that devices agree. `ValueError` for a parameter that nothing draws anew.
+    """
+    cpu, device = torch.device("cpu"), next(model.parameters()).device
+    net = deepcopy(model).to(cpu)
+    with global_stream(seed(generator), cpu):
+        for part in [net] if hasattr(net, "reset_parameters") else net.modules():
             if (reset := getattr(part, "reset_parameters", None)) is not None:
-                reset()
-    return net
+                asks = "generator" in signature(reset).parameters
+                reset(**{"generator": torch.default_generator} if asks else {})
+    _check_new(net, model)
+    return net.to(device)
+
+
+def _check_new(net: nn.Module, model: nn.Module) -> None:
+    """Raises `ValueError` where a part that cannot reset itself kept a parameter; a constant is meant to be one."""
+    for place, part in net.named_modules():
+        for name, new in part.named_parameters(place, recurse=False):
+            kept = new.requires_grad and torch.equal(new, model.get_parameter(name).to(new))
+            if kept and not hasattr(part, "reset_parameters") and (new != new.reshape(-1)[:1]).any():
+                raise ValueError(f"parameter {name!r} starts alike in all nets: give its module reset_parameters()")

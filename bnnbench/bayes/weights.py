@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from bnnbench.bayes.likelihood import Likelihood
 from bnnbench.bayes.network import Net, evaluate
-from bnnbench.bayes.posterior import Predictive
+from bnnbench.bayes.posterior import Predictive, asked
 
 DRAWS = 20  # what the refinement paper averages over (section 2.6)
 
@@ -34,9 +34,9 @@ class NetPosterior:
 
     def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> Predictive:
         """Monte Carlo over weights: 20 draws unless said otherwise, or every stored one."""
-        if n_draws is None:
-            n_draws = len(self.distribution.draws) if isinstance(self.distribution, Stored) else DRAWS
-        return self.likelihood.predictive(evaluate(self.net, self.sample(n_draws, generator), x))
+        usual = len(self.distribution.draws) if isinstance(self.distribution, Stored) else DRAWS
+        theta = self.sample(asked(n_draws, usual), generator)
+        return self.likelihood.predictive(evaluate(self.net, theta, x))
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,12 @@ class Method(Protocol):
 
 def methods() -> dict[str, EntryPoint]:
     """Entry points of inference methods, not yet imported."""
-    return {point.name: point for point in _points(METHODS)}
+    found: dict[str, EntryPoint] = {}
+    for point in _points(METHODS):
+        if point.name in found and found[point.name].value != point.value:
+            raise UserError(f"method {point.name!r} is registered by {found[point.name].value} and by {point.value}")
+        found[point.name] = point
+    return found
 
 
 def method(name: str) -> Method:

@@ -48,7 +48,7 @@ def mmd2_biased(x: Tensor, y: Tensor, gamma: float) -> float:
     x, y = _pair(x, y, gamma)
     xx, yy, xy = (_kernel_sum(a, b, gamma) for a, b in ((x, x), (y, y), (x, y)))
     m, n = len(x), len(y)
-    return xx / m**2 + yy / n**2 - 2 * xy / (m * n)
+    return max(0.0, xx / m**2 + yy / n**2 - 2 * xy / (m * n))  # it is 0 for equal sets, up to rounding
 
 
 def mmd2_published(x: Tensor, y: Tensor) -> float:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from problems import classes, stream
 from torch import Tensor, nn
+from torch.nn.utils import weight_norm
 
 from bnnbench.bayes import ggn, last_layer, layerwise
 from bnnbench.bayes.curvature import Curvature, Full
@@ -80,8 +81,49 @@ def test_the_diagonal_by_layers_is_that_of_the_jacobians() -> None:
     assert torch.allclose(ggn.curvature(net, theta, x, Categorical(), "diagonal").eigenvalues, expected, atol=1e-9)
 
 
-SHARED = nn.Linear(3, 3)
+class Residual(nn.Module):
+    """Works in place on the outputs of a layer, also across a shortcut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x)
+        h += x
+        out: Tensor = self.last(torch.relu_(h))
+        return out
+
+
+def in_place() -> list[nn.Module]:
+    torch.manual_seed(0)
+    layers = [nn.Linear(3, 6), nn.ReLU(inplace=True), nn.Linear(6, 5), nn.ReLU(inplace=True), nn.Linear(5, 3)]
+    return [nn.Sequential(*layers), Residual()]
+
+
+@pytest.mark.parametrize("k", [0, 1], ids=["activation", "residual"])
+def test_work_in_place_does_not_change_the_diagonal(k: int) -> None:
+    module = in_place()[k].double()
+    net, theta = WholeNet(module), flat(module.parameters())
+    x = torch.randn(40, 3, generator=stream(), dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian(lambda t: net.outputs(t[None], x)[0], theta)
+    second = Categorical().hessian(net.outputs(theta[None], x)[0])
+    expected = torch.einsum("ncp,nck,nkp->p", jacobian, second, jacobian)
+    assert layerwise.applies(net, theta, x)
+    assert torch.allclose(layerwise.diagonal(net, theta, x, Categorical()), expected, atol=1e-10)
+
+
+class HalvedConv(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return 0.5 * super().forward(x)
+
+
+SHARED, TIED = nn.Linear(3, 3), nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3))
+TIED[2].weight = TIED[0].weight
 OTHERS = {
+    "tied weights": TIED,
+    "weight norm": nn.Sequential(weight_norm(nn.Linear(3, 4)), nn.Tanh(), nn.Linear(4, 3)),
+    "own convolution": nn.Sequential(nn.Unflatten(1, (3, 1, 1)), HalvedConv(3, 4, 1), nn.Flatten(), nn.Linear(4, 3)),
     "batch norm": nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 3)),
     "shared layer": nn.Sequential(SHARED, nn.Tanh(), SHARED),
     "sequences": nn.Sequential(nn.Unflatten(1, (3, 1)), nn.Linear(1, 2), nn.Flatten(), nn.Linear(6, 3)),

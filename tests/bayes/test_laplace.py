@@ -1,13 +1,18 @@
 """Laplace approximations, their prior precision and their predictions, against closed forms and integrals."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from math import exp, log
+from typing import Literal
 
 import pytest
 import torch
 from problems import Logistic, classes, conjugate, grid, skewed, stream
 from pydantic import ValidationError
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import weight_norm as legacy_weight_norm
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from bnnbench.bayes import last_layer
 from bnnbench.bayes.curvature import Full
@@ -15,10 +20,12 @@ from bnnbench.bayes.gaussian import LaplaceNormal
 from bnnbench.bayes.laplace import LaplaceParams, LaplacePosterior, laplace, output_covariance
 from bnnbench.bayes.likelihood import Categorical, Gaussian
 from bnnbench.bayes.method import Train
-from bnnbench.bayes.network import LinearNet
+from bnnbench.bayes.network import LinearNet, subject
 from bnnbench.bayes.posterior import ClassPredictive, RealPredictive
-from bnnbench.bayes.precision import evidence_adam, evidence_optimum, log_evidence
+from bnnbench.bayes.precision import by_validation, evidence_adam, evidence_optimum, log_evidence
 from bnnbench.bayes.target import Target, mode
+
+Bias = Literal["used", "ignored", "none"]
 
 
 def at_mode(target: Target) -> LaplaceNormal:
@@ -37,6 +44,25 @@ def test_mode_has_no_gradient_and_no_better_neighbour() -> None:
     neighbours = found + 0.1 * torch.randn(100, net.n_params, generator=stream(), dtype=torch.float64)
     assert (target(neighbours) < value).all()
     assert torch.allclose(mode(target, torch.zeros_like(theta)), found, atol=1e-4)  # convex: from anywhere
+
+
+@pytest.mark.parametrize("far", [0.0, 3.0])
+@pytest.mark.parametrize("bias", ["used", "ignored", "none"])
+def test_the_mode_of_a_linear_layer_in_float32_is_exact_to_a_hundredth_of_a_deviation(bias: Bias, far: float) -> None:
+    net = LinearNet(20, 5, bias)
+    x = 5 * torch.randn(5000, 20, generator=stream()).relu()
+    weights = 0.08 * torch.randn(net.n_params, generator=stream(1))
+    labels = torch.multinomial(net.outputs(weights[None], x)[0].softmax(-1), 1, generator=stream(2))[:, 0]
+    target = Target(net, x, labels, Categorical(), 1.0)
+    found = mode(target, weights + far * torch.randn(net.n_params, generator=stream(3)))
+    assert found.dtype == torch.float32
+    exact, wide = found.double(), replace(target, x=x.double())
+    for _ in range(8):  # Newton's method
+        hessian = last_layer.hessian(net, exact, wide.x, Categorical()) + torch.eye(net.n_params, dtype=torch.float64)
+        exact = exact + torch.linalg.solve(hessian, wide.gradient(exact[None])[1][0])
+    error = found.double() - exact
+    assert (error @ hessian @ error).sqrt() < 0.01
+    assert wide.gradient(found.double()[None])[1].abs().max() / 5000 < 1e-5
 
 
 def test_mean_and_covariance_of_a_nearly_normal_posterior_are_those_of_the_grid() -> None:
@@ -215,11 +241,23 @@ def test_validation_chooses_the_precision_with_the_lowest_loss() -> None:
     assert chosen.distribution.precision == min(losses, key=lambda tau: losses[tau])
 
 
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), -float("inf")])
+def test_a_loss_that_is_not_finite_is_never_chosen(broken: float) -> None:
+    losses = {0.1: broken, 1.0: 3.0, 10.0: 2.0, 100.0: broken}
+    assert by_validation(lambda precision: losses[precision], tuple(losses)) == 10.0
+    with pytest.raises(ValueError, match=r"0\.1 to 100 has a finite validation loss"):
+        by_validation(lambda precision: broken, tuple(losses))
+
+
 def test_impossible_parameters_are_refused() -> None:
     with pytest.raises(ValidationError, match="last layer only"):
         LaplaceParams(scope="all", structure="kronecker")
     with pytest.raises(ValidationError, match="greater than 0"):
         LaplaceParams(precision=-1.0)
+    with pytest.raises(ValidationError, match="greater than 0"):
+        LaplaceParams(grid=(1.0, 0.0))
+    with pytest.raises(ValidationError, match="at least 1 item"):
+        LaplaceParams(grid=())
     net, train = net_and_data()
     with pytest.raises(ValueError, match="validation data"):
         laplace.fit(net, Train(train.x, train.y), {"training": None, "precision": "validation"}, stream())
@@ -229,6 +267,30 @@ def test_a_net_that_does_not_end_in_its_linear_layer_is_refused() -> None:
     net, train = net_and_data()
     with pytest.raises(ValueError, match="last linear layer"):
         laplace.fit(nn.Sequential(net, nn.Softplus()), train, {"training": None}, stream())
+
+
+class Halved(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return 0.5 * super().forward(x)
+
+
+def test_a_last_layer_that_is_not_linear_in_its_weight_is_refused() -> None:
+    _, train = net_and_data()
+    with pytest.raises(ValueError, match="last linear layer"):
+        subject(nn.Sequential(nn.Linear(2, 6), nn.Tanh(), Halved(6, 3)), "last", train.x)
+
+
+@pytest.mark.parametrize("changed", [spectral_norm, weight_norm, legacy_weight_norm, lambda layer: layer])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_last_layers_parameters_give_the_nets_outputs(
+    changed: Callable[[nn.Module], nn.Module], bias: bool
+) -> None:
+    torch.manual_seed(0)
+    _, train = net_and_data()
+    net = nn.Sequential(nn.Linear(2, 6), nn.Tanh(), changed(nn.Linear(6, 3, bias))).eval()
+    what = subject(net, "last", train.x)
+    assert what.theta.shape == (what.net.n_params,)
+    assert torch.allclose(what.net.outputs(what.theta[None], train.x)[0], net(train.x), atol=1e-6)
 
 
 def test_the_toy_is_a_net_like_any_other() -> None:

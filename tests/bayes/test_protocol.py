@@ -1,7 +1,8 @@
 """Every registered method on classes and on real targets: repeatable, continued after a kill, open to others."""
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import torch
 from conftest import forget_registered
 from problems import stream
 from pydantic import BaseModel, ValidationError
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
+from bnnbench.bayes.journal import moved
 from bnnbench.bayes.likelihood import Categorical, Gaussian
 from bnnbench.bayes.method import Train
 from bnnbench.bayes.posterior import ClassPredictive, RealPredictive
@@ -88,6 +90,25 @@ def test_parameters_are_described_and_strict(name: str) -> None:
         params.model_validate({"no_such_parameter": 1})
 
 
+SHORT = {"training": None, "ignore_bias": True}
+
+
+@pytest.mark.parametrize("name", ["hmc", "nuts", "refine"])
+def test_a_last_layer_without_a_bias_has_none_to_ignore(name: str) -> None:
+    _, train = problem("classes")
+    net = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 3, bias=False))
+    posterior: Any = registry.method(name).fit(net, train, {**QUICK[name], **SHORT}, stream())
+    assert posterior.sample(2, stream()).shape == (2, 15)
+    assert torch.isfinite(numbers(posterior.predict(train.x, 2, stream()))).all()
+
+
+@pytest.mark.parametrize("name", ["hmc", "nuts", "refine"])
+def test_the_bias_of_all_layers_cannot_be_ignored(name: str) -> None:
+    scope = {"laplace": {"scope": "all", "structure": "diagonal"}} if name == "refine" else {"scope": "all"}
+    with pytest.raises(ValidationError, match="of the last layer only"):
+        registry.method(name).params.model_validate({**SHORT, **scope})
+
+
 class Killed(Exception):
     """Stands for a signal."""
 
@@ -104,21 +125,44 @@ class Mortal(Run):
             raise Killed
 
 
-def fit(name: str, folder: Path, deaths: Mapping[int, int], params: Mapping[str, Any]) -> Tensor:
+Streams = Callable[[Run], Generator | None]
+STREAMS: dict[str, Streams] = {
+    "of the run": lambda run: run.generator("fit"),
+    "of its own": lambda run: stream(3),
+    "none": lambda run: None,
+}
+
+
+def with_dropout(global_seed: int) -> tuple[nn.Module, Train]:
+    _, train = problem("classes")
+    net = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5), nn.Dropout(0.5), nn.Linear(5, 3))
+    torch.manual_seed(global_seed)
+    return net, train
+
+
+def fit(
+    name: str,
+    folder: Path,
+    deaths: Mapping[int, int],
+    params: Mapping[str, Any],
+    streams: Streams = STREAMS["of the run"],
+    made: Callable[[], tuple[nn.Module, Train]] = lambda: problem("classes"),
+    kind: type[Mortal] = Mortal,
+) -> Tensor:
     """Predictions of a method that is killed at given log calls of given attempts and started again."""
-    net, train = problem("classes")
     for attempt in range(len(deaths) + 1):
-        run = Mortal(0, "cpu", folder, lambda name: None, checkpoint_seconds=0)
+        net, train = made()
+        run = kind(0, train.x.device.type, folder, lambda name: None, checkpoint_seconds=0)
         run.left = deaths.get(attempt, 10**9)
         try:
-            posterior = registry.method(name).fit(net, train, params, run.generator("fit"), run)
+            posterior = registry.method(name).fit(net, train, params, streams(run), run)
             return numbers(posterior.predict(train.x, 4, stream()))
         except Killed:
             continue
     raise AssertionError("it never ended")
 
 
-LONG = {name: QUICK[name] for name in ("map", "ensemble", "mfvi", "swag", "csghmc", "refine", "hmc")}
+LONG = {name: params for name, params in QUICK.items() if name != "nuts"}
 
 
 @pytest.mark.parametrize("deaths", [{0: 2}, {0: 4, 1: 1}, {0: 5}])
@@ -126,6 +170,67 @@ LONG = {name: QUICK[name] for name in ("map", "ensemble", "mfvi", "swag", "csghm
 def test_a_killed_fit_continues_to_the_same_bits(name: str, deaths: dict[int, int], tmp_path: Path) -> None:
     whole = fit(name, tmp_path / "whole", {}, LONG[name])
     assert torch.equal(fit(name, tmp_path / "killed", deaths, LONG[name]), whole)
+
+
+@pytest.mark.parametrize("streams", STREAMS)
+@pytest.mark.parametrize("name", LONG)
+def test_a_killed_fit_continues_with_any_stream(name: str, streams: str, tmp_path: Path) -> None:
+    whole = fit(name, tmp_path / "whole", {}, LONG[name], STREAMS[streams])
+    assert torch.equal(fit(name, tmp_path / "killed", {0: 3}, LONG[name], STREAMS[streams]), whole)
+
+
+@pytest.mark.parametrize("name", ["map", "ensemble", "mfvi", "swag", "csghmc"])
+def test_dropout_draws_from_the_stream_of_the_fit(name: str, tmp_path: Path) -> None:
+    found = []
+    for k, deaths in enumerate([{}, {}, {0: 2}, {0: 4}]):
+        made = partial(with_dropout, global_seed=k)
+        found.append(fit(name, tmp_path / str(k), deaths, LONG[name], STREAMS["of its own"], made))
+        assert torch.equal(torch.get_rng_state(), torch.manual_seed(k).get_state())  # left as it was
+    assert all(torch.equal(other, found[0]) for other in found[1:])
+
+
+class Elsewhere(Tensor):
+    """A tensor on another device: it can be moved, and nothing else."""
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func not in (Tensor.to, Tensor.cpu):
+            raise RuntimeError(f"{func} of a tensor on another device")
+        with torch._C.DisableTorchFunctionSubclass():
+            return args[0].clone().as_subclass(Tensor)
+
+
+def test_moved_states_keep_their_containers() -> None:
+    state = nn.BatchNorm1d(2).state_dict()
+    found = moved({"a": [state, (torch.ones(2), 3, "b", None)]}, torch.device("meta"))
+    assert found["a"][0].keys() == state.keys()
+    assert found["a"][0]._metadata == state._metadata  # type: ignore[attr-defined]
+    assert found["a"][1][1:] == (3, "b", None)
+    assert all(tensor.is_meta for tensor in (*found["a"][0].values(), found["a"][1][0]))
+    assert not any(tensor.is_meta for tensor in state.values())
+
+
+def elsewhere(tree: Any) -> Any:
+    if isinstance(tree, Tensor):
+        return tree.as_subclass(Elsewhere)
+    if isinstance(tree, dict):
+        return {key: elsewhere(value) for key, value in tree.items()}
+    return [elsewhere(value) for value in tree] if isinstance(tree, list | tuple) else tree
+
+
+class Abroad(Mortal):
+    """A run whose checkpoints are read on another device than that of the fit."""
+
+    def restore(self) -> tuple[int, Mapping[str, Any]] | None:
+        restored = super().restore()
+        return None if restored is None else (restored[0], elsewhere(restored[1]))
+
+
+@pytest.mark.parametrize("death", [3, 8])
+@pytest.mark.parametrize("name", LONG)
+def test_what_is_restored_goes_to_the_device_of_the_data(name: str, death: int, tmp_path: Path) -> None:
+    whole = fit(name, tmp_path / "whole", {}, LONG[name])
+    assert torch.equal(fit(name, tmp_path / "killed", {0: death}, LONG[name], kind=Abroad), whole)
 
 
 @pytest.mark.parametrize("death", [2, 5, 6])
@@ -186,6 +291,37 @@ def test_a_method_of_another_package_is_found_and_used(
     assert predictive.probs.shape == (40, 3)
     with pytest.raises(UserError, match="holds no method"):
         registry.method("bad")
+
+
+@pytest.mark.parametrize("name", ["map", "ensemble", "mfvi", "swag", "csghmc", "laplace", "hmc"])
+def test_a_prediction_of_no_draws_is_refused(name: str) -> None:
+    net, train = problem("classes")
+    posterior = registry.method(name).fit(net, train, QUICK[name], stream())
+    for n_draws in (0, -1):
+        with pytest.raises(ValueError, match=f"n_draws: {n_draws} draws predict nothing"):
+            posterior.predict(train.x, n_draws)
+
+
+def test_temperature_scaling_refuses_real_targets_before_it_trains() -> None:
+    net, train = problem("real")
+
+    class Unused(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise AssertionError("it was trained")
+
+    with pytest.raises(ValueError, match="of classes"):
+        registry.method("temperature").fit(nn.Sequential(net, Unused()), train, None, stream())
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8, torch.int16])
+@pytest.mark.parametrize("name", ["map", "laplace", "temperature"])
+def test_labels_may_be_any_integers(name: str, dtype: torch.dtype) -> None:
+    net, train = problem("classes")
+    x, y = train.held_out()
+    params = {**QUICK[name], **({"precision": "validation", "grid": (1.0, 10.0)} if name == "laplace" else {})}
+    other = Train(train.x, train.y.to(dtype), train.likelihood, (x, y.to(dtype)))
+    found, expected = (registry.method(name).fit(net, data, params, stream()) for data in (other, train))
+    assert torch.equal(numbers(found.predict(x, 2, stream())), numbers(expected.predict(x, 2, stream())))
 
 
 def test_data_of_wrong_shapes_are_refused() -> None:

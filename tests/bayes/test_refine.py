@@ -153,6 +153,12 @@ def test_a_subspace_is_the_marginal_of_the_largest_variances() -> None:
     assert torch.allclose(marginal.pull(marginal.push(e)), e)
 
 
+def test_a_subspace_larger_than_the_parameters_is_refused() -> None:
+    net, train = images()
+    with pytest.raises(ValueError, match="28 coordinates of 27 parameters"):
+        refine.fit(net, train, {**QUICK, "training": None, "subspace": 28}, stream())
+
+
 def test_a_standard_base_is_its_own_noise() -> None:
     base = Standard(torch.zeros(3))
     assert base.log_det == 0

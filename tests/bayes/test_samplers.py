@@ -134,9 +134,24 @@ def test_the_density_in_jax_is_that_in_torch() -> None:
     assert torch.allclose(found - found[0], (expected - expected[0]).detach(), atol=1e-2)  # up to a constant
 
 
+class Halved(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return 0.5 * super().forward(x)
+
+
 def test_layers_that_jax_does_not_know_are_named() -> None:
+    with pytest.raises(ValueError, match="Halved"):
+        nuts.jax_outputs(WholeNet(nn.Sequential(Halved(2, 2))))
     with pytest.raises(ValueError, match="Dropout"):
         nuts.jax_outputs(WholeNet(nn.Sequential(nn.Linear(2, 2), nn.Dropout())))
+
+
+def test_nets_whose_layers_jax_would_misread_are_refused() -> None:
+    repeated = nn.Linear(3, 3)
+    with pytest.raises(ValueError, match="the layers use 24 parameters and the net has 12"):
+        nuts.jax_outputs(WholeNet(nn.Sequential(repeated, nn.Tanh(), repeated)))
+    with pytest.raises(ValueError, match=r"Flatten\(start_dim=1, end_dim=2\)"):
+        nuts.jax_outputs(WholeNet(nn.Sequential(nn.Flatten(1, 2), nn.Linear(4, 5))))
 
 
 def test_published_nuts_and_whitened_hmc_agree_on_a_last_layer() -> None:

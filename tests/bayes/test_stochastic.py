@@ -1,25 +1,28 @@
 """Methods that learn from batches, on a posterior that is known exactly, and their parts."""
 
+from typing import Any
+
 import pytest
 import torch
 from problems import conjugate, stream
 from pydantic import ValidationError
 from scipy.optimize import minimize_scalar
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.parametrizations import spectral_norm
 
 from bnnbench.bayes.csghmc import CSGHMCParams, csghmc
 from bnnbench.bayes.ensemble import ensemble
 from bnnbench.bayes.flipout import FlipoutConv2d, FlipoutLayer, FlipoutLinear, flipout
 from bnnbench.bayes.map import map_estimate
 from bnnbench.bayes.members import Members
-from bnnbench.bayes.method import Train
+from bnnbench.bayes.method import Method, Train
 from bnnbench.bayes.mfvi import Independent, kl, mean_field
 from bnnbench.bayes.network import WholeNet, flat
 from bnnbench.bayes.posterior import ClassPredictive
 from bnnbench.bayes.swag import SWAGPosterior, from_snapshots, recalibrated, swag
 from bnnbench.bayes.temperature import Tempered, temperature, temperature_scaling
-from bnnbench.bayes.training import reinitialised
+from bnnbench.bayes.training import batches, reinitialised
 from bnnbench.bayes.weights import NetPosterior
 
 
@@ -104,6 +107,77 @@ def test_flipout_replaces_linear_and_conv_layers_only() -> None:
     ]  # fmt: skip
 
 
+class Repeated(nn.Module):
+    """One layer under two names, and once more in a part of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(3, 3)
+        self.second = self.first
+        self.part = nn.Sequential(self.first, nn.Tanh())
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.part(self.second(torch.tanh(self.first(x))))
+        return out
+
+
+def test_a_layer_of_several_names_stays_one() -> None:
+    model = Repeated()
+    noisy: Any = flipout(model, 0.1, stream())
+    assert isinstance(noisy.first, FlipoutLinear)
+    assert noisy.first is noisy.second
+    assert noisy.first is noisy.part[0]
+    x = torch.randn(30, 3, generator=stream())
+    posterior = mean_field.fit(model, Train(x, x.argmax(1)), {"training": {"epochs": 2}}, stream())
+    assert isinstance(posterior, NetPosterior)
+    assert (posterior.sample(5, stream()).std(0) > 0).all()
+
+
+def test_layers_that_share_a_weight_are_refused() -> None:
+    net = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3))
+    net[2].weight = net[0].weight
+    with pytest.raises(ValueError, match="share a parameter"):
+        flipout(net, 0.1, stream())
+
+
+def test_a_layer_with_a_forward_of_its_own_stays_points() -> None:
+    class Halved(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return 0.5 * super().forward(x)
+
+    noisy = flipout(nn.Sequential(Halved(2, 2), nn.Linear(2, 2)), 0.1, stream())
+    assert [type(part) for part in noisy.children()] == [Halved, FlipoutLinear]
+
+
+def half_frozen() -> nn.Sequential:
+    """The first layer's weight is frozen, and all of the second layer."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
+    for parameter in (net[0].weight, net[2].weight, net[2].bias):
+        parameter.requires_grad_(False)
+    return net
+
+
+FITS: dict[str, tuple[Method[Any], dict[str, Any]]] = {
+    "map": (map_estimate, {"training": {"epochs": 2}}),
+    "mfvi": (mean_field, {"training": {"epochs": 2}}),
+    "csghmc": (csghmc, {"cycles": 1, "epochs_per_cycle": 3, "learning_rate": 0.01}),
+    "swag": (swag, {"training": {"epochs": 2}, "snapshots": 2, "weight_decay": 0.1}),
+}
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_frozen_parameters_stay_where_they_are(name: str) -> None:
+    net, (method, params) = half_frozen(), FITS[name]
+    x = torch.randn(40, 3, generator=stream())
+    posterior: Any = method.fit(net, Train(x, x.argmax(1)), params, stream())
+    module = posterior.net if name == "csghmc" else posterior.net.module
+    for key, value in net.named_parameters():
+        assert torch.equal(module.get_parameter(key), value) != value.requires_grad
+    spread = WholeNet(net).named(posterior.sample(5, stream()).std(0, correction=0))
+    assert (spread["2.weight"] == 0).all()
+
+
 def test_kl_is_that_of_torch() -> None:
     layer = flipout(nn.Linear(3, 2), 0.4, stream())
     assert isinstance(layer, FlipoutLayer)
@@ -184,6 +258,29 @@ def test_recalibrated_batch_norms_hold_the_statistics_under_the_draw() -> None:
     assert torch.equal(net[1].running_mean, torch.zeros(3))  # type: ignore[index]
 
 
+@pytest.mark.parametrize("n", [501, 502, 1300])
+def test_recalibration_weighs_all_points_alike(n: int) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3))
+    x = torch.randn(n, 4, generator=stream())
+    x[500:] += 20  # a last part that is unlike the others
+    norm = recalibrated(WholeNet(net), flat(net.parameters()), x).module[1]  # type: ignore[index]
+    hidden = net[0](x).detach()
+    assert torch.allclose(norm.running_mean, hidden.mean(0), atol=1e-4)
+    within = torch.stack([part.var(0) * len(part) for part in hidden.tensor_split(-(-n // 500))]).sum(0) / n
+    assert torch.allclose(norm.running_var, within, rtol=1e-3)
+
+
+def test_recalibration_has_no_dropout() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 6), nn.Dropout(0.5), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3))
+    x = torch.randn(60, 4, generator=stream())
+    before = torch.get_rng_state()
+    norm = recalibrated(WholeNet(net), flat(net.parameters()), x).module[2]  # type: ignore[index]
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.allclose(norm.running_mean, net[0](x).mean(0), atol=1e-5)
+
+
 def test_swag_predicts_with_batch_norms() -> None:
     net, train = images()
     posterior = swag.fit(net, train, {"training": {"epochs": 2}, "snapshots": 3}, stream())
@@ -226,6 +323,26 @@ def test_csghmc_takes_its_draws_at_the_end_of_cycles() -> None:
         CSGHMCParams(epochs_per_cycle=2, draws_per_cycle=3)
 
 
+@pytest.mark.parametrize(
+    ("n", "size", "lengths"),
+    [(12, 4, [4, 4, 4]), (10, 4, [4, 4, 2]), (9, 4, [4, 5]), (5, 4, [5]), (1, 4, [1]), (3, 1, [1, 1, 1])],
+)
+def test_no_point_is_left_alone_in_a_batch(n: int, size: int, lengths: list[int]) -> None:
+    parts = batches(n, size, stream(), torch.device("cpu"))
+    assert [len(part) for part in parts] == lengths
+    assert torch.equal(torch.cat(parts), torch.randperm(n, generator=stream()))
+
+
+@pytest.mark.parametrize("method", [map_estimate, mean_field, csghmc])
+def test_batch_norms_are_trained_on_any_number_of_points(method: Method[Any]) -> None:
+    net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3))
+    x = torch.randn(33, 4, generator=stream())
+    short = {"epochs": 1, "batch_size": 16}
+    params = {"cycles": 1, "epochs_per_cycle": 3, "batch_size": 16} if method is csghmc else {"training": short}
+    posterior = method.fit(net, Train(x, x[:, :3].argmax(1)), params, stream())
+    assert isinstance(posterior.predict(x), ClassPredictive)
+
+
 def test_members_of_an_ensemble_differ() -> None:
     net, train = images()
     posterior = ensemble.fit(net, train, {"members": 3, "training": {"epochs": 2}}, stream())
@@ -244,3 +361,47 @@ def test_new_initial_parameters_come_from_the_stream_alone() -> None:
     before = torch.get_rng_state()
     reinitialised(net, stream(3))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+class Scaled(nn.Module):
+    """A linear layer whose inputs are scaled by parameters of its own."""
+
+    def __init__(self, start: Tensor) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(start)
+        self.linear = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.linear(x * self.scale)
+        return out
+
+
+def test_a_parameter_that_nothing_draws_anew_is_named() -> None:
+    with pytest.raises(ValueError, match=r"parameter '0\.scale' starts alike"):
+        reinitialised(nn.Sequential(Scaled(torch.tensor([0.3, 0.1, -0.4])), nn.ReLU()), stream())
+    with pytest.raises(ValueError, match=r"'parametrizations\.weight\.original'"):
+        reinitialised(spectral_norm(nn.Linear(3, 3)), stream())
+    ones = Scaled(torch.ones(3))  # a constant on purpose, as the weight of a batch norm
+    assert torch.equal(reinitialised(ones, stream()).get_parameter("scale"), ones.scale)
+    frozen = Scaled(torch.tensor([0.3, 0.1, -0.4]))
+    frozen.scale.requires_grad_(False)
+    assert torch.equal(reinitialised(frozen, stream()).get_parameter("scale"), frozen.scale)
+
+
+class Drawn(nn.Module):
+    """Draws its parameter from a generator that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(4))
+
+    def reset_parameters(self, generator: Generator) -> None:
+        nn.init.uniform_(self.weight, -1, 1, generator=generator)
+
+
+def test_layers_that_ask_for_a_generator_get_one() -> None:
+    net = nn.Sequential(Drawn(), Drawn())
+    first, again, other = (flat(reinitialised(net, stream(seed)).parameters()) for seed in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert not torch.equal(first[:4], first[4:])

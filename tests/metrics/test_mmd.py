@@ -96,6 +96,12 @@ def test_symmetric_and_zero_or_floor_at_equality(distance: Pair) -> None:
     assert mmd2_unbiased(x, x.clone(), 0.1) == pytest.approx(-2 * (1 - kernel_mean(x, 0.1)) / 9)
 
 
+def test_rounding_does_not_take_the_biased_distance_below_zero() -> None:
+    for seed in range(50):
+        x = normals(9, 4, seed)
+        assert 0.0 <= mmd2_biased(x, x.flip(0), 0.1) < 1e-14
+
+
 def test_copies_of_a_point_against_a_far_cloud() -> None:
     copies, cloud = torch.zeros(30, 6), 1e3 + normals(40, 6, 0)
     assert mmd2_biased(copies, cloud, 0.1) == pytest.approx(1 + rbf_kernel(cloud.numpy(), gamma=0.1).mean())
