@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, get_args
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from bnnbench.harness.experiment import Metric, Params
 
@@ -15,6 +15,7 @@ PUBLISHED_OTHERS = {
     "cifar10": ("svhn", "lsun", "cifar100"),
     "cifar100": ("svhn", "lsun", "cifar10"),
 }
+AWAY, CORRUPTED = "Other data", "Corrupted test images"
 
 METRICS = (
     Metric("accuracy", "%", True, description="of the mean of softmax over draws"),
@@ -31,23 +32,26 @@ METRICS = (
     Metric("prior_precision", "", description="of a Laplace approximation"),
     Metric("rhat", "", False, description="mean split R-hat over the parameters of the sampled chains"),
     Metric("fit_seconds", "s", False, description="time of the fit, without training the net"),
-    Metric("fpr95_mean", "%", False, "mean false positives over the three other data sets of the published table"),
+    Metric("fpr95_mean", "%", False, "mean over the three other data sets of the published table", AWAY),
     *(
-        Metric(f"{kind}_{other}", "%", better, description=f"{text}, {other} as the other data")
+        Metric(f"{kind}_{other}", "%", better, f"{text}, {other} as the other data", AWAY)
         for other in get_args(Other)
         for kind, better, text in (
             ("fpr95", False, "false positives at 95 % true positives by the largest probability"),
             ("auroc", True, "area under the ROC curve by the largest probability"),
         )
     ),
-    *(Metric(f"nll_rotated_{angle}", "nats", False, f"of images turned by {angle} degrees") for angle in ANGLES),
     *(
-        Metric(f"nll_cifar10c_{severity}", "nats", False, f"on CIFAR-10-C's own files, severity {severity}")
+        Metric(f"nll_rotated_{angle}", "nats", False, f"of images turned by {angle} degrees", "Rotated test images")
+        for angle in ANGLES
+    ),
+    *(
+        Metric(f"nll_cifar10c_{severity}", "nats", False, f"on CIFAR-10-C's own files, severity {severity}", CORRUPTED)
         for severity in (0, *get_args(Severity))
     ),
     *(
         Metric(
-            f"nll_corrupted_{severity}", "nats", False, f"of images that our own transforms corrupt, {severity} of 5"
+            f"nll_corrupted_{severity}", "nats", False, f"by our own transforms, severity {severity} of 5", CORRUPTED
         )
         for severity in get_args(Severity)
     ),
@@ -106,6 +110,12 @@ class Posterior(TrainedNet):
         (), description="of corruptions of test images, by our own transforms and by CIFAR-10-C's files where present"
     )
     n_corrupted: PositiveInt = Field(2000, description="the first test images are corrupted, by each kind")
+
+    @model_validator(mode="after")
+    def _only_the_last_layers_bias_is_ignored(self) -> "Posterior":
+        if self.ignore_bias and self.scope != "last":
+            raise ValueError("ignore_bias is of the last layer; set scope: last, or leave it out")
+        return self
 
     def datasets(self) -> tuple[str, ...]:
         """The data that the net is trained on."""
