@@ -154,7 +154,7 @@ def _sentence(model: type[BaseModel], error: Any, prefix: str) -> str:
     path = [
         str(part) for part in error["loc"] if not str(part).startswith(("list[", "literal[", "function-", "constr"))
     ]
-    name = prefix + ".".join(path)
+    name = (prefix + ".".join(path)).rstrip(".: ")  # a mistake in how keys go together has no path
     value = error["input"]
     explain: dict[str, Callable[[], str]] = {
         "extra_forbidden": lambda: _unknown_key(model, path, prefix),

@@ -89,8 +89,9 @@ def rows(results: Results, experiment: str, variants: Mapping[str, str], metrics
         axes.grid(axis="y", visible=False)
     columns[0].set_yticks(range(len(shown)), list(shown.values()))
     columns[0].invert_yaxis()
-    columns[-1].plot([], [], **PUBLISHED)
-    canvas.legend(handles=columns[-1].lines[-1:], loc="outside upper right")
+    if any(metrics.keys() & printed(experiment, variant).keys() for variant in shown):
+        columns[-1].plot([], [], **PUBLISHED)
+        canvas.legend(handles=columns[-1].lines[-1:], loc="outside upper right")
     return canvas
 
 

@@ -149,7 +149,7 @@ def marginals(results: Results) -> "Canvas":
     for line_of_panels, (name, table), color in zip(panels, tables.items(), PALETTE, strict=False):
         spread = results.interval(CIFAR10, name, "weight_std").mean
         for axes, weight in zip(line_of_panels, weights, strict=True):
-            axes.hist(table[table["weight"] == weight]["value"], bins=30, density=True, color=color)
+            axes.hist(table[table["weight"] == weight]["value"], bins=20, density=True, color=color)
             axes.set(yticks=[])
         line_of_panels[0].set_ylabel(f"{METHODS[name]}\n{spread:.3f}", rotation=0, ha="right", va="center")
     for axes, weight in zip(panels[-1], weights, strict=True):
@@ -202,6 +202,7 @@ def _lengths(results: Results, experiment: str) -> "Canvas":
             marks = {n: value for n, value in known.items() if value is not None}
             axes.plot(list(marks), list(marks.values()), **{**PUBLISHED, "color": color, "label": "_", "mfc": "none"})
         axes.set(xlabel="layers of the flow", ylabel=label, ylim=(0, None))
+    canvas.axes[0].plot([], [], **{**PUBLISHED, "color": "#000000", "mfc": "none"})
     canvas.axes[0].legend()
     return canvas
 

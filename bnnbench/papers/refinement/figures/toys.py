@@ -79,6 +79,8 @@ def toy(results: Results) -> "Canvas":
         draws, density = (first_seed(results.table(TOY, name, table)) for table in ("draws", "density"))
         axes.plot(draws["x"], draws["y"], ".", color=color, alpha=0.5, markersize=2)
         _contours(axes, density)
+        likely = density[density["log_density"] > density["log_density"].max() - 10]
+        axes.set(xlim=(likely["x"].min(), likely["x"].max()), ylim=(likely["y"].min(), likely["y"].max()))
         axes.set(title=f"{label}\nMMD$^2$ {results.interval(TOY, name, 'mmd').mean:.4f}", xlabel="weight 1")
     panels[0].set(ylabel="weight 2")
     return canvas
