@@ -7,6 +7,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Generator, Tensor
 
+ENTRIES = 2**22  # numbers that are taken at once: ten thousand draws at all test points would fill the memory
+
 
 @dataclass(frozen=True)
 class ClassPredictive:
@@ -22,7 +24,9 @@ class ClassPredictive:
     @property
     def log_probs(self) -> Tensor:
         """Logarithm of the mean softmax over draws [N, C]."""
-        return torch.logsumexp(self.logits.log_softmax(-1), dim=0) - log(self.n_draws)
+        points = max(1, ENTRIES // (self.n_draws * self.logits.shape[2]))
+        parts = [torch.logsumexp(part.log_softmax(-1), dim=0) for part in self.logits.split(points, dim=1)]
+        return torch.cat(parts) - log(self.n_draws)
 
     @property
     def probs(self) -> Tensor:

@@ -133,7 +133,8 @@ def _compute(
         if team.size > 1:
             (folder / "failure.json").unlink(missing_ok=True)  # of an earlier attempt: the first failure counts
             used = {name: _describe(plan, name) for name in job.datasets}  # downloaded once, before all read
-        waiting = team.share(tuple(seed for seed, record in finished.items() if record is None))
+        order = _from(job.seeds, plan.jobs.index(job))
+        waiting = team.share(tuple(seed for seed in order if finished[seed] is None))
         for seed in waiting:
             shelf = Shelf(plan.config.folder() / "shared", job.basis, job.identities)
             run = Run(seed, job.device, folder, _loader(plan, used), progress, checkpoint_seconds, team, shelf)
@@ -141,6 +142,12 @@ def _compute(
         seeds = [record for record in finished.values() if record is not None]
         records = [used[name] if name in used else _describe(plan, name) for name in job.datasets]
         return _compose(plan, job, seeds, records, captured=captured, metrics=declared.metrics, processes=team.size)
+
+
+def _from(seeds: tuple[int, ...], start: int) -> tuple[int, ...]:
+    """The seeds in turn from the one at `start`: jobs side by side do not wait for the same shared net."""
+    start %= len(seeds)
+    return seeds[start:] + seeds[:start]
 
 
 def _prepare(job: Job) -> None:

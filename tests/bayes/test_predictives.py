@@ -65,3 +65,12 @@ def test_mixture_of_normals() -> None:
     mean, std = predictive.moments
     assert mean.item() == pytest.approx(draws.mean().item(), abs=0.02)
     assert std.item() == pytest.approx(draws.std().item(), abs=0.02)
+
+
+def test_points_taken_in_parts_have_the_same_probabilities(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = torch.randn(7, 11, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = logits.softmax(-1).mean(0)
+    for entries in (1, 50, 2**22):
+        monkeypatch.setattr("bnnbench.bayes.posterior.ENTRIES", entries)
+        assert torch.allclose(ClassPredictive(logits).probs, expected, rtol=1e-12)
+    assert ClassPredictive(logits[:, :0]).probs.shape == (0, 3)

@@ -249,3 +249,15 @@ def test_a_warning_of_some_seeds_names_them() -> None:
         SeedRecord(seed=k, status="ok", warnings=texts, wall_seconds=1, cpu_seconds=1) for k, texts in said.items()
     ]
     assert execute._warnings(seeds) == ["a", "seed 0, 2: b"]
+
+
+@pytest.mark.usefixtures("toy")
+def test_neighbouring_jobs_begin_at_different_seeds(tmp_path: Path) -> None:
+    made = make(tmp_path)
+    begun = {}
+    for name in ("toy/walk/plain", "toy/walk/shifted"):
+        record = execute.execute(made, made.job(name))
+        rows = list(history.read(made.folder(made.job(name)) / "history.jsonl"))
+        begun[name] = list(dict.fromkeys(row["seed"] for row in rows))
+        assert [seed.seed for seed in record.seeds] == [0, 1, 2]
+    assert begun == {"toy/walk/plain": [0, 1, 2], "toy/walk/shifted": [1, 2, 0]}
