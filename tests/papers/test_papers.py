@@ -86,8 +86,10 @@ def test_experiments_are_planned_without_torch(name: str) -> None:
     heavy = {"torch", "numpy", "pandas", "scipy", "sklearn", "matplotlib", "jax", "mlflow"}
     room = paper.get(name)
     modules = [spec.module for spec in room.spec.experiments.values()] + ["claims", "figures"]
-    for module in modules:
-        path = room.folder.joinpath(*module.split(".")).with_suffix(".py")
+    places = [room.folder.joinpath(*module.split(".")) for module in modules]
+    for path in [
+        file for place in places for file in (place.glob("*.py") if place.is_dir() else [place.with_suffix(".py")])
+    ]:
         for node in ast.parse(path.read_text()).body:
             names: list[Any] = []
             if isinstance(node, ast.Import):

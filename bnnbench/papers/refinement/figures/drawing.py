@@ -30,6 +30,7 @@ METHODS = {
     "ensemble": "deep ensemble",
     "la": "LA",
     "la-many": "LA, many draws",
+    "la-diagonal": "LA, diagonal",
     "la-probit": "LA, multiclass probit",
     "la-matched": "LA, target's prior",
     "refine-1": "Refine-1",

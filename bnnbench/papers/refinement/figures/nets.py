@@ -138,7 +138,7 @@ def marginals(results: Results) -> "Canvas":
     """A row a method, a column a weight."""
     from matplotlib.figure import Figure as Canvas
 
-    names = ("la", "la-matched", "refine-5", "refine-10", "refine-15", "refine-30", "hmc")
+    names = ("la", "la-diagonal", "la-matched", "refine-5", "refine-10", "refine-15", "refine-30", "hmc")
     shown = [name for name in names if measured(results, CIFAR10, name, "weight_std")]
     if not shown:
         results.values(CIFAR10, "la", "weight_std")  # raises NotRun with the reason
