@@ -15,6 +15,7 @@ FMNIST, CIFAR10, CIFAR100 = "refinement/fmnist", "refinement/cifar10", "refineme
 MISMATCH, LAYERS = "refinement/prior-mismatch", "refinement/all-layer"
 LENGTH, CIFAR_LENGTH = "refinement/flow-length", "refinement/cifar10-flow-length"
 SHIFTED = ("map", "la", "refine-1", "refine-5", "refine-10", "refine-30", "hmc")
+LENGTHS = (1, 5, 10, 20)
 QUALITY = {"nll": "NLL (nats)", "ece_published": "calibration error (%)", "mmd_published": "squared MMD to HMC"}
 CONTROL = {
     "la-published": "LA as published",
@@ -186,19 +187,23 @@ def flow_length_cifar10(results: Results) -> "Canvas":
 def _lengths(results: Results, experiment: str) -> "Canvas":
     from matplotlib.figure import Figure as Canvas
 
+    if not any(
+        measured(results, experiment, f"{base}-{n}", "nll") for base in ("laplace", "standard") for n in LENGTHS
+    ):
+        results.values(experiment, "laplace-1", "nll")  # raises NotRun with the reason
     canvas = Canvas(figsize=(7.2, 3.2))
     for axes, metric, label in zip(
         canvas.subplots(1, 2), ("nll", "fit_seconds"), ("NLL (nats)", "time of the fit (s)"), strict=True
     ):
         for base, name, color in (("laplace", "Laplace", PALETTE[0]), ("standard", "N(0, I)", PALETTE[2])):
-            lengths = [n for n in (1, 5, 10, 20) if measured(results, experiment, f"{base}-{n}", metric)]
+            lengths = [n for n in LENGTHS if measured(results, experiment, f"{base}-{n}", metric)]
             if not lengths:
-                results.values(experiment, f"{base}-1", metric)  # raises NotRun with the reason
+                continue
             found = [results.interval(experiment, f"{base}-{n}", metric) for n in lengths]
             spread = [interval.half_width if interval.n > 1 else 0.0 for interval in found]
             means = [interval.mean for interval in found]
             axes.errorbar(lengths, means, yerr=spread, marker="o", color=color, capsize=3, label=name)
-            known = {n: printed(experiment, f"{base}-{n}").get(metric) for n in (1, 5, 10, 20)}
+            known = {n: printed(experiment, f"{base}-{n}").get(metric) for n in LENGTHS}
             marks = {n: value for n, value in known.items() if value is not None}
             axes.plot(list(marks), list(marks.values()), **{**PUBLISHED, "color": color, "label": "_", "mfc": "none"})
         axes.set(xlabel="layers of the flow", ylabel=label, ylim=(0, None))
