@@ -62,17 +62,23 @@ class LaplaceParams(Approximation):
 
 @dataclass(frozen=True)
 class LaplacePosterior(NetPosterior):
-    """A normal distribution over parameters, with three ways to predict."""
+    """A normal distribution over parameters, with several ways to predict; by the link "mean" it is its mean alone."""
 
     distribution: LaplaceNormal
     link: Link = "weights"
+
+    def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
+        """Draws of the parameters [n_draws, P]; by the link "mean" it is one."""
+        if self.link == "mean":
+            return self.distribution.mean.unsqueeze(0)
+        return super().sample(n_draws, generator)
 
     def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> Predictive:
         """Draws of outputs, 20 unless said otherwise; the links "probit" and "mean" give one draw."""
         if self.link == "weights":
             return super().predict(x, n_draws, generator)
         if self.link == "mean":
-            return self.likelihood.predictive(evaluate(self.net, self.distribution.mean.unsqueeze(0), x))
+            return self.likelihood.predictive(evaluate(self.net, self.sample(1), x))
         mean, covariance = self.linearised(x)
         if self.link == "probit":
             return ClassPredictive(multiclass_probit(mean, covariance).unsqueeze(0))

@@ -164,7 +164,7 @@ def test_data_that_are_not_there_or_no_others_are_left_out_and_named(tmp_path: P
     assert not found
     assert absent == [
         "mnist is left out: on this machine the net was trained on the same data set",
-        "kmnist is left out: kmnist is not on this machine; get it",
+        "kmnist is left out: kmnist is not on this machine",
     ]
     outcome = fmnist(small(method="map", others=["mnist", "kmnist"]), given(tmp_path, mnist=images()))
     assert outcome.warnings == absent
@@ -309,4 +309,7 @@ def test_the_kept_marginals_are_draws_of_the_posterior(tmp_path: Path) -> None:
     draws = {k: [v for w, v in zip(table["weight"], table["value"], strict=True) if w == k] for k in table["weight"]}
     assert {len(values) for values in draws.values()} == {16}
     assert 0 < outcome.metrics["weight_std"] < 1.1 / np.sqrt(20)
+    point = fmnist(small(method="laplace", options={"precision": 20.0, "link": "mean"}), run(tmp_path)).metrics
+    assert point["mmd"] > outcome.metrics["mmd"]  # the mean alone is no cloud of draws
+    assert "weight_std" not in point
     assert "weight_std" not in fmnist(small(method="map"), run(tmp_path)).metrics

@@ -53,7 +53,7 @@ def corruptions(predict: Predict, data: Splits, params: Posterior, run: Run) -> 
         try:
             sources["cifar10c"] = _official(run.data("cifar10-c"), data, params)
         except DataUnavailable as error:
-            absent.append(f"only our own transforms corrupt images: {error}")
+            absent.append(f"only our own transforms corrupt images: {str(error).partition(';')[0]}")
     for source, images in sources.items():
         for kind, severity, x in images:
             for name, value in (("source", source), ("kind", kind), ("severity", severity)):

@@ -66,7 +66,7 @@ def others(params: Posterior, run: Run) -> tuple[dict[str, Tensor], list[str]]:
         try:
             split = run.data(name).splits["test"]
         except DataUnavailable as error:
-            absent.append(f"{name} is left out: {error}")
+            absent.append(f"{name} is left out: {str(error).partition(';')[0]}")
             continue
         if hasattr(split, "x") and np.array_equal(split.x, own):
             absent.append(f"{name} is left out: on this machine the net was trained on the same data set")
