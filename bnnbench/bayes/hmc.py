@@ -97,9 +97,10 @@ def point(target: Target, base: Affine, z: Tensor) -> Point:
     """The posterior at theta = mean + R z, as a density of z (up to a constant)."""
     z = z.detach().requires_grad_()
     with torch.enable_grad():
-        value = target(base.push(z))
-    (gradient,) = torch.autograd.grad(value.sum(), z)
-    return Point(z.detach(), value.detach(), gradient)
+        theta = base.push(z)
+    value, slope = target.gradient(theta)
+    (gradient,) = torch.autograd.grad(theta, z, slope)
+    return Point(z.detach(), value, gradient)
 
 
 def sample(

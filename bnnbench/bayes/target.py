@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bnnbench.bayes.gaussian import LaplaceNormal
 from bnnbench.bayes.last_layer import kronecker
-from bnnbench.bayes.likelihood import Likelihood
+from bnnbench.bayes.likelihood import Categorical, Likelihood
 from bnnbench.bayes.network import LinearNet, Net
 
 
@@ -37,12 +37,31 @@ class Target:
         return self.log_likelihood(theta) + self.log_prior(theta)
 
     def gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Value [S] and gradient [S, P] at theta [S, P]."""
-        theta = theta.detach().requires_grad_()
+        """Value [S] and gradient [S, P] at theta [S, P]; in closed form for classes on a linear layer."""
+        theta = theta.detach()
+        if isinstance(self.net, LinearNet) and isinstance(self.likelihood, Categorical):
+            value, gradient = self._softmax_gradient(self.net, theta)
+            return value + self.log_prior(theta), gradient - self.precision * theta
+        theta.requires_grad_()
         with torch.enable_grad():
             value = self(theta)
         (gradient,) = torch.autograd.grad(value.sum(), theta)
         return value.detach(), gradient
+
+    def _softmax_gradient(self, net: LinearNet, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the log-likelihood, in half the time of autograd: (onehot - p)^T [features, 1] for every draw."""
+        logits = net.outputs(theta, self.x).transpose(0, 1)  # [N, S, C], as it lies in memory
+        y = self.y[:, None, None].expand(*logits.shape[:2], 1)
+        log_sum = logits.logsumexp(-1, keepdim=True)
+        value = (logits.gather(-1, y) - log_sum).sum(0).squeeze(-1)
+        onehot = self.y[:, None, None] == torch.arange(net.n_outputs, device=self.y.device)
+        residual = (logits - log_sum).exp_().neg_().add_(onehot)
+        gradient = torch.zeros_like(theta)
+        n_weights = net.n_outputs * net.n_features
+        gradient[:, :n_weights] = (residual.flatten(1).T @ self.x).view(len(theta), n_weights)
+        if net.bias == "used":
+            gradient[:, n_weights:] = residual.sum(0)
+        return value, gradient
 
     def at(self, precision: float) -> "Target":
         """The same data under another prior precision."""

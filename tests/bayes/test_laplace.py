@@ -35,6 +35,18 @@ def at_mode(target: Target) -> LaplaceNormal:
     return LaplaceNormal(centre, Full.of(hessian), target.precision)
 
 
+@pytest.mark.parametrize("bias", ["used", "ignored", "none"])
+def test_the_closed_gradient_is_that_of_autograd(bias: Literal["used", "ignored", "none"]) -> None:
+    _, _, features, labels = classes(60, 5, 4)
+    target = Target(LinearNet(5, 4, bias), features, labels, Categorical(), 3.0)
+    theta = torch.randn(3, target.net.n_params, generator=stream(5), dtype=torch.float64)
+    value, gradient = target.gradient(theta)
+    theta.requires_grad_()
+    expected = target(theta)
+    assert torch.allclose(value, expected, rtol=1e-12)
+    assert torch.allclose(gradient, torch.autograd.grad(expected.sum(), theta)[0], rtol=1e-11, atol=1e-11)
+
+
 def test_mode_has_no_gradient_and_no_better_neighbour() -> None:
     net, theta, features, labels = classes(200, 5, 4)
     target = Target(net, features, labels, Categorical(), 3.0)
