@@ -21,7 +21,6 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 
     def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1, scale: bool = True) -> None:
         super().__init__(features, eps, momentum)
-        self.new_weight = momentum
         if not scale:
             self.register_parameter("weight", None)
 
@@ -52,13 +51,17 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        """Moves the running statistics, with the unbiased variance of `count` values as PyTorch does."""
+        """Moves the running statistics as PyTorch does: by `momentum`, or where it is None to the mean of all batches.
+
+        The variance is the unbiased one of `count` values.
+        """
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         self.num_batches_tracked.add_(1)
-        self.running_mean.lerp_(mean, self.new_weight)
-        self.running_var.lerp_(variance * (count / (count - 1)), self.new_weight)
+        weight = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, weight)
+        self.running_var.lerp_(variance * (count / (count - 1)), weight)
 
 
 class _Normalise(Function):

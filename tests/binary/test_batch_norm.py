@@ -57,6 +57,18 @@ def test_it_is_batch_norm(shape: tuple[int, ...], scale: bool) -> None:
         assert torch.allclose(a, b, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("momentum", [0.4, None])
+def test_its_momentum_can_be_changed_afterwards(momentum: float | None) -> None:
+    """As recalibration of running statistics does; None is the mean over batches."""
+    ours, theirs = BatchNorm(5).double(), nn.BatchNorm1d(5).double()
+    for norm in (ours, theirs):
+        norm.momentum = momentum
+        for step in range(3):
+            norm(batch((12, 5), step)[0])
+    for a, b in zip(ours.buffers(), theirs.buffers(), strict=True):
+        assert torch.allclose(a, b, rtol=1e-12)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_parts_of_two_processes_are_one_batch(shape: tuple[int, ...], tmp_path: Path) -> None:
     """Interleaved parts, since a part alone has another mean than the batch."""

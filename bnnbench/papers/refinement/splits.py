@@ -59,9 +59,11 @@ def _images(x: Any, params: TrainedNet, run: Run) -> Tensor:
 
 def others(params: Posterior, run: Run) -> tuple[dict[str, Tensor], list[str]]:
     """Test images of data sets that the net was not trained on, made as large as its own, and why some are left out."""
-    own = run.data(params.dataset).splits["test"].x
     found: dict[str, Tensor] = {}
     absent: list[str] = []
+    if not params.others:
+        return found, absent
+    own = run.data(params.dataset).splits["test"].x
     for name in params.others:
         try:
             split = run.data(name).splits["test"]

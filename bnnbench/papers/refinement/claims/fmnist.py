@@ -107,7 +107,7 @@ def laplace_base_needs_shorter_flows(results: Results) -> Evidence:
 )
 def longer_flows_cost_more(results: Results) -> Evidence:
     """Wall time of the fit; other jobs run beside it."""
-    pairs = ((5, 1), (20, 5))
+    pairs = ((5, 1), (10, 5), (20, 10))
     return all_of(
         *(
             more_than(

@@ -68,6 +68,7 @@ class Blobs(Params):
     spread: PositiveFloat = Field(0.5, description="standard deviation of a cluster")
     width: PositiveInt = Field(20, description="units of the two hidden tanh layers")
     epochs: PositiveInt = 500
+    precision: PositiveFloat | None = Field(None, description="of the prior; null: by marginal likelihood")
     draws: PositiveInt = 1000
     cells: PositiveInt = Field(60, description="of a side of the map")
 
@@ -78,6 +79,7 @@ class Blobs(Params):
     metrics=[
         Metric("confidence_draws", "%", description="mean largest probability at the data, linearised draws"),
         Metric("confidence_probit", "%", description="the same by the multiclass probit approximation"),
+        Metric("confidence_weights", "%", description="the same by draws of weights"),
     ],
 )
 def mpa_toy(params: Blobs, run: Run) -> Outcome:
@@ -92,12 +94,13 @@ def mpa_toy(params: Blobs, run: Run) -> Outcome:
     x = 2 * torch.stack([angle.cos(), angle.sin()], 1) + params.spread * torch.randn(
         params.n_points, 2, generator=generator
     )
-    posterior = _laplace(_net((2, params.width, params.width, 3), run), Train(x, y), params.epochs, run)
+    net = _net((2, params.width, params.width, 3), run)
+    posterior = _laplace(net, Train(x, y), params.epochs, run, params.precision or "evidence")
     axis = torch.linspace(-6, 6, params.cells)
     places = torch.cartesian_prod(axis, axis)
     confidences: dict[str, Any] = {}
     table = {"x": places[:, 0].tolist(), "y": places[:, 1].tolist()}
-    for name, link in (("draws", "linearised"), ("probit", "probit")):
+    for name, link in (("draws", "linearised"), ("probit", "probit"), ("weights", "weights")):
         method = posterior.with_link(link)
         stream = run.generator(name)
         confidences[f"confidence_{name}"] = 100 * _confidence(method, x, params, stream).mean().item()
@@ -122,8 +125,10 @@ def _net(sizes: tuple[int, ...], run: Run) -> "nn.Module":
     return initialised(nn.Sequential(*layers[:-1]), run.generator("init"))
 
 
-def _laplace(net: "nn.Module", train: Any, epochs: int, run: Run) -> Any:
+def _laplace(net: "nn.Module", train: Any, epochs: int, run: Run, precision: float | str = "evidence") -> Any:
     from bnnbench.bayes.laplace import laplace
 
     training = {"epochs": epochs, "learning_rate": 1e-2, "batch_size": len(train)}
-    return laplace.fit(net, train, {"training": training, "scope": "all"}, run.generator("laplace"), run)
+    return laplace.fit(
+        net, train, {"training": training, "scope": "all", "precision": precision}, run.generator("laplace"), run
+    )
