@@ -1,7 +1,7 @@
 """A sentence of a paper as a test over results, with a verdict that is a pure function of both."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import floor, isinf, log10
 from typing import Any, Literal
 
@@ -55,6 +55,8 @@ def judge(claim: Claim, results: Results) -> dict[str, Any]:
             evidence = Evidence("not run", str(missing))
         except Exception as error:  # a fault of one claim must not take the others' verdicts with it
             evidence = Evidence("not run", f"the test of this claim failed: {type(error).__name__}: {error}")
+    if evidence.verdict != "not run" and (notes := results.stand_ins()):
+        evidence = replace(evidence, text=f"{evidence.text}; on stand-in data: {'; '.join(notes)}")
     about = {"name": claim.name, "statement": claim.statement, "source": claim.source}
     return {**about, "experiments": list(claim.experiments), **asdict(evidence)}
 

@@ -279,6 +279,11 @@ class Results:
             raise NotRun(f"{experiment}/{variant}: {self._why_not(experiment, variant, name)}")
         return pd.concat(parts, ignore_index=True)
 
+    def stand_ins(self) -> list[str]:
+        """What stood in for data sets that were not there, a line each."""
+        used = [json.loads(datasets) for datasets in self.jobs["datasets"].dropna()]
+        return sorted({data["note"] for job in used for data in job if data["provenance"] == "bundled"})
+
     def _planned(self, experiment: str, variant: str) -> int:
         return int(self.of(self.jobs, experiment, variant)["seeds"].sum())
 

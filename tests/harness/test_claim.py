@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnnbench.harness import collect, config, execute, plan, registry
+from bnnbench.harness import collect, config, execute, plan, registry, result
 from bnnbench.harness.claim import Claim, Evidence, all_of, at_least, at_most, judge, more_than
 from bnnbench.harness.collect import NotRun, Results
+from bnnbench.harness.config import SCALES
+from bnnbench.harness.result import DataRecord
 from bnnbench.harness.statistics import Interval, mean_interval
 
 bounds = st.floats(-10, 10)
@@ -144,3 +146,18 @@ def test_the_tidy_table_has_one_row_a_metric_and_seed(results: plan.Plan) -> Non
     assert list(table.columns) == list(collect.TABLES["results"])
     assert len(table) == 3 + 3 + 1
     assert table.groupby(["job", "seed", "metric"]).size().eq(1).all()
+
+
+def test_a_verdict_on_stand_in_data_says_so(results: plan.Plan) -> None:
+    job = next(job for job in results.jobs if job.id == "toy/walk/plain")
+    record = result.read(results.folder(job) / "result.json")
+    data = DataRecord(
+        name="shoes", provenance="bundled", identity="bundled:x", checksum="a" * 64, note="digits instead"
+    )
+    tested = Claim("far", "", "", ("toy/walk",), SCALES, lambda found: at_least("x", mean_interval([1.0, 1.1]), 0.0))
+    assert "stand-in" not in judge(tested, Results.load(results, ["toy/walk"]))["text"]
+    result.write(results.folder(job) / "result.json", record.model_copy(update={"datasets": [data]}))
+    collect.collect(results, "toy/walk")
+    found = judge(tested, Results.load(results, ["toy/walk"]))
+    assert found["verdict"] == "reproduced"
+    assert found["text"].endswith("; on stand-in data: digits instead")
