@@ -44,4 +44,4 @@ ui: setup ## open the MLflow UI, following running jobs
 	bnnbench ui --config $(CONFIG)
 
 clean: ## remove results (not results/recorded) and the tracking database
-	rm -rf results/smoke results/laptop results/paper results/.workflow.lock results/.tracking.lock mlflow.db mlruns .snakemake
+	rm -rf results/smoke results/laptop results/paper results/.workflow.lock results/.tracking.lock mlflow.db .mlflow.db.lock mlruns .snakemake

@@ -20,4 +20,10 @@ rule all:
     input:
         REPORT,
         TRACKED,
-        list(RESULTS.values()),  # named, so that one that is missing is computed even where later files are there
+        # Everything is named, so that what is missing is made even where later files are there.
+        list(RESULTS.values()),
+        collected(EXPERIMENTS),
+        [f"{FOLDER}/claims/{paper}.json" for paper in PAPERS],
+        [path for paper in PAPERS for path in drawn(paper)],
+        [f"{FOLDER}/report/{paper}.html" for paper in PAPERS],
+        f"{FOLDER}/results.parquet",

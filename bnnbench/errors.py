@@ -15,3 +15,7 @@ class DataError(UserError):
 
 class DataUnavailable(DataError):
     """A data set that cannot be had here; the message ends with the command that would fetch it."""
+
+
+class ResultWarning(UserWarning):
+    """Something that a reader of a result should know: a search that ended at a bound, chains that did not mix."""

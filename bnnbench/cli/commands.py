@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,6 +36,9 @@ DEFAULT_CONFIG = str(configuration.DEFAULT_PATH)
 
 def main() -> None:
     """Runs the command; a `UserError` becomes one line on stderr and exit status 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that lacks a letter must not end a job
+            stream.reconfigure(errors="replace")
     try:
         app()
     except UserError as error:
@@ -58,7 +62,8 @@ def _config(config: str, scale: str | None) -> configuration.Config:
 def _show(*renderables: Any) -> None:
     from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    width = None if sys.stdout.isatty() else 120
+    console = Console(width=width, highlight=False, markup=False, emoji=False)  # a folder may be called [old]
     for renderable in renderables:
         console.print(renderable)
 
@@ -128,6 +133,8 @@ def run(
         return
     with show(chosen.id, len(chosen.seeds)) as progress:
         record = execute(plan, chosen, progress, checkpoint_seconds)
+    for text in record.warnings:
+        print(f"{chosen.id}: warning: {text}", file=sys.stderr)
     reason = f": {record.reason}" if record.reason else ""
     print(f"{chosen.id}: {record.status}{reason} ({plan.result(chosen)})")
 
@@ -140,12 +147,17 @@ def track(
     stamp: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Bring results, and the curves of running jobs, into MLflow; as often as you like."""
-    from bnnbench.harness import files, tracking
+    from bnnbench.harness import files, tracking, tracking_store
 
     done = tracking.track(_plan(config, scale), papers or None)
+    for text in done.mended:
+        print(f"bnnbench: {text}", file=sys.stderr)
+    counts = f"{done.created} runs created, {done.updated} updated, {done.unchanged} unchanged"
+    print(f"{tracking_store.uri()}: {counts}")
+    if done.failed:
+        raise UserError(f"{len(done.failed)} jobs could not be tracked: {'; '.join(done.failed)}")
     if stamp is not None:
         files.write_json(stamp, vars(done))
-    print(f"{tracking.uri()}: {done.created} runs created, {done.updated} updated, {done.unchanged} unchanged")
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from bnnbench.harness.run import Progress
@@ -20,7 +20,7 @@ class _Lines:
         self.first: tuple[int, int, float] | None = None
 
     def waiting(self) -> None:
-        print(f"{self.job}: waiting for another process that holds this job or the GPU", flush=True)
+        _say(f"{self.job}: waiting for another process that holds this job or the GPU")
 
     def step(self, seed: int, done: int, total: int, values: Mapping[str, float]) -> None:
         now = time.monotonic()
@@ -29,7 +29,7 @@ class _Lines:
         if done < total and now - self.last < LOG_SECONDS:
             return
         self.last = now
-        print(f"{self.job} seed {seed}: {done}/{total}{self._left(done, total, now)} {_numbers(values)}", flush=True)
+        _say(f"{self.job} seed {seed}: {done}/{total}{self._left(done, total, now)} {_numbers(values)}")
 
     def _left(self, done: int, total: int, now: float) -> str:
         """The time that the rest of the seed takes at its mean speed so far."""
@@ -37,6 +37,11 @@ class _Lines:
             return ""
         seconds = (total - done) * (now - self.first[2]) / (done - self.first[1])
         return f" ({timedelta(seconds=round(seconds))} left)"
+
+
+def _say(text: str) -> None:
+    with suppress(OSError, ValueError):  # a pipe that was closed or a full disk behind it must not end a job
+        print(text, flush=True)
 
 
 @contextmanager
@@ -49,8 +54,9 @@ def show(job: str, n_seeds: int) -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(*columns, TextColumn("{task.fields[values]}"), console=Console(stderr=True)) as bars:
+    job_name, values = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[values]}", markup=False)
+    columns = (job_name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), values)
+    with Bars(*columns, console=Console(stderr=True)) as bars:
         yield _Bar(bars, job, n_seeds)
 
 

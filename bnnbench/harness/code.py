@@ -8,6 +8,7 @@ derivation of seeds and the version of the protocol below. Another minor version
 
 import ast
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,20 +19,36 @@ PROTOCOL = "1"  # raise it when the machinery changes in a way that changes numb
 MACHINERY = "bnnbench.harness"
 
 
-def code_hash(module: str) -> str:
-    """Hex digest of `module` and all that it imports within its package and bnnbench."""
+def code_hash(module: str, optional: bool = False) -> str:
+    """Hex digest of `module` (a package: with all its modules) and all that it imports within its package and bnnbench.
+
+    One that is `optional` and not there has the digest "".
+    """
     if _source(module) is None:
+        if optional:
+            return ""
         raise UserError(f"module {module}: its source cannot be found, so changes in it could not be noticed")
     roots = {module.partition(".")[0], "bnnbench"}
     digest = hashlib.blake2b(PROTOCOL.encode(), digest_size=16)
-    for name in sorted(_closure(module, frozenset(roots)) | {f"{MACHINERY}.seeds"}):
+    for name in sorted(_closure([module, *_within(module)], frozenset(roots)) | {f"{MACHINERY}.seeds"}):
         digest.update(f"\0{name}\0{_normalised(name)}".encode())
     return digest.hexdigest()
 
 
-def _closure(module: str, roots: frozenset[str]) -> set[str]:
+def _within(package: str) -> list[str]:
+    """The modules below a package."""
+    path = _source(package)
+    if path is None or path.name != "__init__.py":
+        return []
+    below = [
+        found.relative_to(path.parent).with_suffix("").parts for found in path.parent.rglob("*.py") if found != path
+    ]
+    return [".".join([package, *parts]).removesuffix(".__init__") for parts in sorted(below)]
+
+
+def _closure(modules: Sequence[str], roots: frozenset[str]) -> set[str]:
     seen: set[str] = set()
-    waiting = [module]
+    waiting = list(modules)
     while waiting:
         name = waiting.pop()
         if name in seen or name.startswith(MACHINERY):

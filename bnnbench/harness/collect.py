@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from bnnbench.errors import UserError
 from bnnbench.harness import history, result
-from bnnbench.harness.files import produce_atomic
+from bnnbench.harness.execute import RUNNING
+from bnnbench.harness.files import is_locked, produce_atomic
+from bnnbench.harness.history import History
 from bnnbench.harness.plan import Job, Plan
 from bnnbench.harness.result import Result
 from bnnbench.harness.statistics import Interval, mean_interval
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 IDENTITY = {"paper": "string", "experiment": "string", "variant": "string", "scale": "string", "job": "string"}
 TABLES: dict[str, dict[str, str]] = {
@@ -66,12 +69,13 @@ def folder(plan: Plan, experiment: str) -> Path:
 def collect(plan: Plan, experiment: str) -> None:
     """Writes the tables of one experiment from the results of its jobs."""
     jobs = [job for job in plan.jobs if f"{job.paper}/{job.experiment}" == experiment]
-    found = [(job, *read(plan, job)) for job in jobs]
-    rows: dict[str, list[dict[str, Any]]] = {
-        "results": [row for job, record, _ in found if record for row in _metric_rows(job, record)],
-        "jobs": [_job_row(job, record, reason) for job, record, reason in found],
-        "history": [row for job, record, _ in found if record and record.seeds for row in _history_rows(plan, job)],
-    }
+    rows: dict[str, list[dict[str, Any]]] = {"results": [], "jobs": [], "history": []}
+    for job in jobs:
+        record, reason = read(plan, job)
+        curves = history.read(plan.folder(job) / "history.jsonl") if record and record.seeds else History(())
+        rows["jobs"].append(_job_row(job, record, reason, _lost_curves(plan, job, record, curves) if record else []))
+        rows["history"] += _history_rows(job, curves)
+        rows["results"] += _metric_rows(job, record) if record else ()
     for name, content in rows.items():
         write_table(folder(plan, experiment) / f"{name}.parquet", name, content)
 
@@ -86,7 +90,7 @@ def join(plan: Plan, more: list[dict[str, Any]]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    parts = [pq.read_table(folder(plan, experiment) / "results.parquet") for experiment in experiments(plan)]
+    parts = [arrow_table(folder(plan, experiment) / "results.parquet", "results") for experiment in experiments(plan)]
     parts.append(pa.Table.from_pylist(more, schema=_schema("results")))
     path = plan.config.folder() / "results.parquet"
     produce_atomic(path, lambda partial: pq.write_table(pa.concat_tables(parts), partial))
@@ -97,12 +101,14 @@ def read(plan: Plan, job: Job) -> tuple[Result | None, str]:
     path = plan.result(job)
     if path.exists():
         try:
-            return result.read(path), ""
+            return result.read_of(job, path), ""
         except UserError as error:
             return None, f"missing: {error}"
     failure = read_failure(plan, job)
     if failure is not None:
         return None, f"failed: {failure}"
+    if is_locked(plan.folder(job) / ".lock"):
+        return None, "missing: it is being computed now"
     if any(path.parent.parent.glob("*/result.json")):
         return None, "missing: computed with other parameters, code or data only; run the workflow"
     return None, "missing: not computed yet"
@@ -110,24 +116,29 @@ def read(plan: Plan, job: Job) -> tuple[Result | None, str]:
 
 def read_failure(plan: Plan, job: Job) -> str | None:
     """Why the last attempt at this very job failed, if it did."""
-    path = plan.folder(job) / "failure.json"
+    folder = plan.folder(job)
+    path = folder / "failure.json"
     try:
-        return str(json.loads(path.read_text())["reason"]) if path.exists() else None
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        return f"{path} cannot be read ({error})"
+        if path.exists():
+            return str(json.loads(path.read_text(encoding="utf-8"))["reason"])
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
+        return f"{path} cannot be read ({error}); run the job again"
+    if (folder / RUNNING).exists() and not is_locked(folder / ".lock"):
+        return "it was killed, perhaps because memory ran out; run it again, and it goes on from its checkpoint"
+    return None
 
 
-def set_aside_damaged(plan: Plan) -> list[Path]:
-    """Renames records that cannot be read, so that the workflow computes them again; returns what was renamed."""
-    moved = []
-    for job in plan.jobs:
-        path = plan.result(job)
-        try:
-            if path.exists():
-                result.read(path)
-        except UserError:
-            moved.append(path.replace(path.with_suffix(".damaged")))
-    return moved
+def arrow_table(path: Path, name: str) -> "pa.Table":
+    """A collected table; `UserError` where it is not there, damaged or another table."""
+    import pyarrow.parquet as pq
+
+    try:
+        found = pq.read_table(path)
+    except Exception as error:  # pyarrow fails in many ways on a damaged file
+        raise UserError(f"{path}: damaged ({str(error).splitlines()[0]:.80}); delete it and run: snakemake") from error
+    if missing := sorted(set(TABLES[name]) - set(found.column_names)):
+        raise UserError(f"{path}: lacks the columns {', '.join(missing)}; delete it and run: snakemake")
+    return found
 
 
 def write_table(path: Path, name: str, rows: list[dict[str, Any]]) -> None:
@@ -173,7 +184,7 @@ def _metric_rows(job: Job, record: Result) -> Iterator[dict[str, Any]]:
             }
 
 
-def _job_row(job: Job, record: Result | None, reason: str) -> dict[str, Any]:
+def _job_row(job: Job, record: Result | None, reason: str, warnings: list[str]) -> dict[str, Any]:
     if record is None:
         status, _, text = reason.partition(": ")
         return {**_identity(job), "key": job.key, "status": status, "reason": text, "seeds": len(job.seeds)}
@@ -188,15 +199,34 @@ def _job_row(job: Job, record: Result | None, reason: str) -> dict[str, Any]:
         "peak_memory_mb": record.peak_memory_mb,
         "energy_joules": record.energy_joules,
         "finished": record.finished,
-        "warnings": json.dumps(record.warnings),
+        "warnings": json.dumps([*record.warnings, *warnings]),
     }
 
 
-def _history_rows(plan: Plan, job: Job) -> Iterator[dict[str, Any]]:
-    for row in history.read(plan.folder(job) / "history.jsonl"):
-        for name, value in row.items():
-            if name not in ("seed", "step", "time"):
-                yield {**_identity(job), "seed": row["seed"], "step": row["step"], "name": name, "value": value}
+def _history_rows(job: Job, curves: History) -> Iterator[dict[str, Any]]:
+    for row in curves.rows:
+        for name, value in history.curves(row):
+            yield {**_identity(job), "seed": row["seed"], "step": row["step"], "name": name, "value": value}
+
+
+def _lost_curves(plan: Plan, job: Job, record: Result, curves: History) -> list[str]:
+    """A warning where curves are not as the job left them."""
+    if record.curve_rows is None or (len(curves.rows) == record.curve_rows and not curves.damage):
+        return []
+    return [
+        f"of {record.curve_rows} rows of its curves {len(curves.rows)} can be read; to have them again, delete"
+        f" {plan.folder(job)} and run the job"
+    ]
+
+
+def _left_table(path: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path)
+    except Exception as error:  # pyarrow fails in many ways on a damaged file
+        again = path.parent.parent.parent
+        raise NotRun(f"{path}: damaged; delete {again} to have the job computed again") from error
 
 
 @dataclass(frozen=True)
@@ -217,10 +247,9 @@ class Results:
         places = [folder(plan, experiment) for experiment in experiments]
         frames = {}
         for name, columns in TABLES.items():
-            parts = [
-                pd.read_parquet(place / f"{name}.parquet") for place in places if (place / f"{name}.parquet").exists()
-            ]
-            parts = [part for part in parts if len(part)]
+            paths = [place / f"{name}.parquet" for place in places]
+            read = [arrow_table(path, name).to_pandas() for path in paths if path.exists()]
+            parts = [part for part in read if len(part)]
             frames[name] = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(columns))
         return cls(plan.config.scale, frames["results"], frames["jobs"], frames["history"], plan.config.folder())
 
@@ -271,7 +300,7 @@ class Results:
 
         jobs = self.of(self.jobs, experiment, variant)
         parts = [
-            pd.read_parquet(path).assign(seed=int(path.parent.name.removeprefix("seed-")))
+            _left_table(path).assign(seed=int(path.parent.name.removeprefix("seed-")))
             for job, key in zip(jobs["job"], jobs["key"], strict=True)
             for path in sorted((self.folder / job / key / "tables").glob(f"seed-*/{name}.parquet"))
         ]

@@ -3,43 +3,65 @@
 import difflib
 import json
 import os
-from collections.abc import Callable, Mapping
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator
 
 from bnnbench.errors import UserError
+from bnnbench.harness import strict_yaml
 
 Scale = Literal["smoke", "laptop", "paper"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
 DEFAULT_PATH = Path("config/config.yaml")
 
 
-def _no_repeats(seeds: list[int]) -> list[int]:
-    if repeated := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
-        raise ValueError(f"seed {repeated[0]} is listed more than once; every seed must be different")
-    return seeds
+T = TypeVar("T", int, str)
+
+
+def _no_repeats(values: list[T]) -> list[T]:
+    if repeated := sorted({value for value in values if values.count(value) > 1}):
+        raise ValueError(f"{repeated[0]} is listed more than once; each must be different")
+    return values
+
+
+def _expanded(path: Path) -> Path:
+    """A path with `~` replaced; `~name` of nobody is a mistake, and so is what would be taken for an option."""
+    if str(path).startswith("-") or any(ord(character) < 32 for character in str(path)):
+        raise ValueError(f"{str(path)!r} cannot be the name of a folder here; begin it with ./ or choose another name")
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{str(path)!r}: there is no such home directory; give the path in full") from None
+
+
+def _no_pattern(path: Path) -> Path:
+    if re.search(r"[{}]", str(path)):
+        raise ValueError(f"{str(path)!r} holds braces, which Snakemake takes for a pattern; choose another folder")
+    return path
 
 
 Seed = Annotated[int, Strict(), Field(ge=0, le=2**63 - 1)]
 SeedList = Annotated[list[Seed], Field(min_length=1), AfterValidator(_no_repeats)]
+Folder = Annotated[Path, AfterValidator(_expanded)]
 
 
 class Section(BaseModel):
     """A mapping in a YAML file; an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataConfig(Section):
     """Where data sets may come from; `null` leaves the choice to the scale."""
 
-    dir: Path | None = Field(
+    dir: Folder | None = Field(
         None, validate_default=True, description="your own folder of data sets; $BNNBENCH_DATA where null"
     )
-    cache: Path | None = Field(None, description="downloads; ~/.cache/bnnbench where null")
+    cache: Folder | None = Field(None, description="downloads; ~/.cache/bnnbench where null")
     download: bool | None = Field(None, description="fetch from the official address; null: at paper scale only")
     bundled: bool | None = Field(None, description="use stand-ins of installed packages; null: not at paper scale")
 
@@ -48,15 +70,15 @@ class DataConfig(Section):
     def _from_environment(cls, given: Path | None) -> Path | None:
         # Resolved once, so that a job on another machine sees what the plan saw.
         named = os.environ.get("BNNBENCH_DATA")
-        chosen = given or (Path(named) if named else None)
-        return chosen.expanduser().absolute() if chosen else None
+        chosen = given or (_expanded(Path(named)) if named else None)
+        return chosen.absolute() if chosen else None
 
 
 class Config(Section):
     """The configuration of a reproduction."""
 
     scale: Scale = "laptop"
-    papers: Annotated[list[str], Field(min_length=1)] | Literal["all"] = "all"
+    papers: Annotated[list[str], Field(min_length=1), AfterValidator(_no_repeats)] | Literal["all"] = "all"
     experiments: list[str] = Field([], description="names or patterns (`binarized/*`); empty: all of the papers")
     variants: list[str] = Field([], description="names or patterns of variants; empty: all that the scale has")
     seeds: SeedList | None = Field(None, description="seeds to run; null: those of the scale")
@@ -66,21 +88,20 @@ class Config(Section):
     )
     data: DataConfig = Field(default_factory=DataConfig)
     kernels: bool | None = Field(None, description="time the kernels; null: not at smoke scale")
-    results: Path = Path("results")
+    results: Annotated[Folder, AfterValidator(_no_pattern)] = Path("results")
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def folder(self) -> Path:
         """The results of this scale."""
-        return self.results.expanduser() / self.scale
+        return self.results / self.scale
 
     def times_kernels(self) -> bool:
         """Whether the workflow times the kernels."""
         return self.scale != "smoke" if self.kernels is None else self.kernels
 
     def cache_dir(self) -> Path:
-        """Where downloads are kept."""
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        return (self.data.cache or Path(home) / "bnnbench").expanduser()
+        """Where downloads are kept: as configured, else $XDG_CACHE_HOME or ~/.cache; in /tmp without a home."""
+        return self.data.cache or _user_cache() / "bnnbench"
 
     def may_download(self) -> bool:
         """Whether data sets may be fetched from their official addresses."""
@@ -89,6 +110,15 @@ class Config(Section):
     def may_use_bundled(self) -> bool:
         """Whether stand-ins that ship inside installed packages may be used."""
         return self.scale != "paper" if self.data.bundled is None else self.data.bundled
+
+
+def _user_cache() -> Path:
+    if named := os.environ.get("XDG_CACHE_HOME"):
+        return Path(named)
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:  # neither $HOME nor an account
+        return Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
 
 
 def load(source: str = str(DEFAULT_PATH), changes: Mapping[str, Any] | None = None) -> Config:
@@ -110,6 +140,30 @@ def load(source: str = str(DEFAULT_PATH), changes: Mapping[str, Any] | None = No
     return validate({**values, **(changes or {})}, name(source))
 
 
+def load_for_workflow(files: Iterable[Path], words: Iterable[str], where: str) -> Config:
+    """The configuration of a workflow: its files, each changing what it names, then `key=value` of the command line.
+
+    Snakemake reads them too, but takes the last of a key that is given twice, `010` for 8, and every list on the
+    command line for a list of texts.
+    """
+    values: dict[str, Any] = {}
+    for path in files:
+        values = merged(values, read_yaml(path))
+    for word in words:
+        key, _, text = word.partition("=")
+        values = merged(values, {key: strict_yaml.load(text, f"--config {key}")})
+    return validate(values, where)
+
+
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with `changes`; where both hold a mapping, its keys are merged in the same way."""
+    found = dict(values)
+    for key, change in changes.items():
+        old = found.get(key)
+        found[key] = merged(old, change) if isinstance(old, Mapping) and isinstance(change, Mapping) else change
+    return found
+
+
 def name(source: str) -> str:
     """What errors call a configuration."""
     return "the workflow's configuration" if source.startswith("{") else source
@@ -118,13 +172,12 @@ def name(source: str) -> str:
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping; anything else is one line that says where."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark else ""
-        raise UserError(f"{path}: not valid YAML{where}: {getattr(error, 'problem', error)}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 (byte {error.start}); save it in that encoding") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+    values = strict_yaml.load(text, str(path))
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -140,14 +193,37 @@ def validate(values: Mapping[str, Any], where: str) -> Config:
 M = TypeVar("M", bound=BaseModel)
 
 
-def parse(model: type[M], values: Mapping[str, Any], where: str, prefix: str = "") -> M:
-    """`values` as a `model`; the first mistake becomes one line: where, which key, what is possible."""
+def parse(model: type[M], values: Mapping[str, Any], where: str, prefix: str = "", texts: bool = False) -> M:
+    """`values` as a `model`; the first mistake becomes one line: where, which key, what is possible.
+
+    With `texts` all values are texts, as in a CSV file, and numbers are read from them.
+    """
     try:
-        return model.model_validate(dict(values))
+        if texts:
+            return model.model_validate_strings(dict(values))
+        found = model.model_validate(dict(values))
+        for key, given, kind in _misread(dict(values), found):
+            raise UserError(f"{where}: {prefix}{key} is {given!r}, where {kind} belongs")
+        return found
     except ValidationError as error:
         # An unknown key comes first: it often explains the missing one.
         first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
         raise UserError(f"{where}: {_sentence(model, first, prefix)}") from None
+
+
+def _misread(given: Any, read: Any, key: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Texts taken for numbers, truth values for numbers and numbers for truth values: pydantic is lenient there."""
+    if isinstance(given, Mapping) and isinstance(read, BaseModel | Mapping):
+        parts = read if isinstance(read, Mapping) else dict(read)
+        for name, value in given.items():
+            yield from _misread(value, parts.get(name), f"{key}.{name}" if key else str(name))
+    elif isinstance(given, list | tuple) and isinstance(read, list | tuple):
+        for k, (value, part) in enumerate(zip(given, read, strict=False)):
+            yield from _misread(value, part, f"{key}.{k}")
+    elif isinstance(read, bool) and not isinstance(given, bool):
+        yield key, given, "true or false"
+    elif isinstance(read, int | float) and not isinstance(read, bool) and isinstance(given, str | bool):
+        yield key, given, "a number"
 
 
 def _sentence(model: type[BaseModel], error: Any, prefix: str) -> str:
@@ -164,6 +240,7 @@ def _sentence(model: type[BaseModel], error: Any, prefix: str) -> str:
         "list_type": lambda: f"{name} is {value!r}; it must be a list: [{value}]",
         "dict_type": lambda: f"{name} is {value!r}; it must hold keys with values",
         "too_short": lambda: f"{name} is empty; name at least one",
+        "recursion_loop": lambda: f"{name} contains itself",
     }
     other = f"{name} is {value!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
     return explain[error["type"]]() if error["type"] in explain else other

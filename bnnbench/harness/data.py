@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from bnnbench.errors import DataError, DataUnavailable, UserError
 from bnnbench.harness import files
 from bnnbench.harness.config import Config, parse, read_yaml
-from bnnbench.harness.result import DataRecord
+from bnnbench.harness.result import DataRecord, VerifiedData
 
 
 class Source(Protocol):
@@ -105,11 +105,18 @@ def obtain(dataset: Dataset, config: Config, progress: bool = False) -> Source:
     return dataset.fetch(places(config), progress)
 
 
-def record(dataset: Dataset, config: Config, progress: bool = False) -> DataRecord:
+def fingerprint(source: Source) -> str:
+    """What the files of a source look like without being read; empty where a data set of another package has none."""
+    return str(getattr(source, "fingerprint", ""))
+
+
+def record(dataset: Dataset, config: Config, progress: bool = False) -> VerifiedData:
     """Obtains and verifies `dataset`: every byte is read and checked."""
     source = obtain(dataset, config, progress)
+    seen = fingerprint(source)
     checksum = dataset.verify(source)
-    return DataRecord(
+    return VerifiedData(
+        fingerprint=seen,
         name=dataset.name,
         provenance=source.provenance,
         identity=source.identity,
@@ -124,19 +131,24 @@ def record_path(config: Config, name: str, identity: str) -> Path:
     return config.folder() / "datasets" / f"{name}-{digest}.json"
 
 
-def write_record(path: Path, value: DataRecord) -> None:
+def write_record(path: Path, value: VerifiedData) -> None:
     """Writes the record of a verified data set."""
     files.write_json(path, value.model_dump())
 
 
 def read_record(config: Config, dataset: Dataset, source: Source) -> DataRecord:
-    """The record of `source` that the workflow made, or a fresh one where there is none for this very source."""
-    path = record_path(config, dataset.name, source.identity)
-    if path.exists():
-        try:
-            known = parse(DataRecord, read_yaml(path), str(path))
-        except UserError:
-            known = None
-        if known is not None and known.identity == source.identity:
-            return known
-    return record(dataset, config)
+    """The record of `source` that the workflow made, or a fresh one where there is none for these very files."""
+    known = known_record(config, dataset.name, source.identity)
+    if known is None or known.fingerprint != fingerprint(source):
+        known = record(dataset, config)
+    return DataRecord.model_validate(known.model_dump(exclude={"fingerprint"}))
+
+
+def known_record(config: Config, name: str, identity: str) -> VerifiedData | None:
+    """The record that the workflow made of the data set `name`; `None` where there is none that can be read."""
+    path = record_path(config, name, identity)
+    try:
+        known = parse(VerifiedData, read_yaml(path), str(path))
+    except UserError:
+        return None
+    return known if known.identity == identity else None

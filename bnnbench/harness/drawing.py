@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bnnbench.errors import UserError
-from bnnbench.harness import paper, registry
+from bnnbench.harness import paper
 from bnnbench.harness.collect import Results
 from bnnbench.harness.config import unknown
 from bnnbench.harness.figure import Figure, render
@@ -11,8 +11,8 @@ from bnnbench.harness.plan import Plan
 
 
 def figures(name: str) -> dict[str, Figure]:
-    """The figures that the paper `name` declares, by name."""
-    return {figure.name: figure for figure in registry.members(f"{paper.get(name).package}.figures", Figure)}
+    """The figures that the paper `name` declares, by name and in the order of its experiments."""
+    return {figure.name: figure for figure in paper.get(name).declared("figures", Figure)}
 
 
 def path(plan: Plan, paper_name: str, figure: str) -> Path:

@@ -4,27 +4,21 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, entry_points, requires, version
 from pathlib import Path
 from typing import Any
 
 import bnnbench
+from bnnbench.errors import UserError
 from bnnbench.harness.config import read_yaml
 from bnnbench.harness.device import visible_gpus
 from bnnbench.harness.files import write_json
+from bnnbench.harness.registry import DATASETS, METHODS, PAPERS
 
-PACKAGES = (
-    "torch",
-    "numpy",
-    "scipy",
-    "pandas",
-    "snakemake",
-    "mlflow",
-    "scikit-learn",
-    "cupy-cuda13x",
-    "pytest-benchmark",
-)
+BESIDES = ("jaxlib", "llvmlite", "cupy-cuda12x", "pytest-benchmark", "laplace-torch", "pyro-ppl")
+"""Packages that matter to numbers and timings besides those that bnnbench asks for."""
 
 
 def capture() -> dict[str, Any]:
@@ -40,7 +34,7 @@ def capture() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "gpus": _gpus(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": {name: found for name in _packages() if (found := _version(name))},
     }
     digest = hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=6).hexdigest()
     return {"id": digest, **content}
@@ -56,9 +50,11 @@ def note(folder: Path) -> str:
 
 
 def noted(folder: Path, identifier: str) -> dict[str, Any]:
-    """The environment that was kept under `identifier`; empty where it was not."""
-    path = _path(folder, identifier)
-    return read_yaml(path) if path.exists() else {}
+    """The environment that was kept under `identifier`; empty where it was not, or where the file is damaged."""
+    try:
+        return read_yaml(_path(folder, identifier))
+    except UserError:
+        return {}
 
 
 def _path(folder: Path, identifier: str) -> Path:
@@ -77,10 +73,18 @@ def git_state() -> dict[str, Any]:
 
 def _output(*command: str) -> str | None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(command, capture_output=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return done.stdout.decode(errors="replace").strip()
+
+
+def _packages() -> list[str]:
+    """What bnnbench asks for, what is listed besides, and the packages that registered papers, methods or data sets."""
+    asked = [re.split(r"[^A-Za-z0-9._-]", line)[0] for line in requires("bnnbench") or () if "extra ==" not in line]
+    points = [point for group in (PAPERS, METHODS, DATASETS) for point in entry_points(group=group)]
+    others = [point.dist.name for point in points if point.dist is not None]
+    return sorted({*asked, *BESIDES, *others} - {"bnnbench"})
 
 
 def _version(package: str) -> str | None:

@@ -3,27 +3,31 @@
 import json
 import math
 import os
-import random
 import resource
 import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from bnnbench.errors import UserError
-from bnnbench.harness import data, device, environment, paper, processes, registry, result
+from bnnbench.harness import data, device, environment, history, paper, processes, registry, result
+from bnnbench.harness.caught import result_warnings
 from bnnbench.harness.experiment import Diverged, Experiment, Metric, Outcome
-from bnnbench.harness.files import locked, produce_atomic, write_json
+from bnnbench.harness.files import is_file, locked, produce_atomic, write_json
 from bnnbench.harness.plan import Job, Plan
 from bnnbench.harness.processes import ALONE, Team
-from bnnbench.harness.result import DataRecord, MetricRecord, Result, SeedRecord
-from bnnbench.harness.run import CHECKPOINT_SECONDS, Progress, Run, Shelf
-from bnnbench.harness.seeds import derive
+from bnnbench.harness.result import DataRecord, MetricRecord, Record, Result, SeedRecord
+from bnnbench.harness.run import CHECKPOINT_SECONDS, Progress, Run, Shelf, seed_global_streams
+from bnnbench.harness.values import check_name, columns, number
+
+RUNNING = "running.json"
+"""There while a job computes: one that is left without its lock was killed."""
 
 
 def execute(
@@ -37,26 +41,40 @@ def execute(
     """
     team = ALONE if job.skip else processes.team()
     folder, path = plan.folder(job), plan.result(job)
-    with _together(job, team, progress), locked(folder / ".lock", progress.waiting if progress else None):
-        current = _readable(path)
+    on_wait = progress.waiting if progress else None
+    with _together(job, team, progress), locked(folder / ".lock", on_wait) as lock:
+        current = _readable(job, path)
         if current is not None:
+            _forget_attempt(folder)
             team.share(())
             return current
+        check = partial(_check_place, folder, lock)
         if job.skip:
             captured = environment.note(plan.config.folder())
             done = _compose(plan, job, [], [], captured=captured, status="skipped", reason=job.skip)
         else:
             try:
                 with processes.named_losses():
-                    done = _compute(plan, job, folder, progress, checkpoint_seconds, team)
+                    done = _compute(plan, job, folder, progress, checkpoint_seconds, team, check)
             except Exception as error:
                 _note_failure(folder, error, team)
                 raise
-        (folder / "failure.json").unlink(missing_ok=True)
-        result.write(path, done)
-        for partial in folder.parent.glob("*/partial"):  # of this job, and of earlier ones that were given up
-            shutil.rmtree(partial, ignore_errors=True)
+        check()
+        done = result.write(path, done)
+        _forget_attempt(folder)
+        shutil.rmtree(folder / "partial", ignore_errors=True)
         return done
+
+
+def _check_place(folder: Path, lock: int) -> None:
+    """Raises `UserError` where the folder that holds this job's lock is no longer there: half a result is none."""
+    if not is_file(folder / ".lock", lock):
+        raise UserError(f"{folder}: was moved or deleted while its job ran; run the job again")
+
+
+def _forget_attempt(folder: Path) -> None:
+    for name in ("failure.json", RUNNING):
+        (folder / name).unlink(missing_ok=True)
 
 
 def accompany(plan: Plan, job: Job) -> None:
@@ -82,9 +100,9 @@ def _compute_along(plan: Plan, job: Job, folder: Path, team: Team) -> None:
     declared = paper.get(job.paper).declaration(job.experiment)
     seeds: tuple[int, ...] = team.share(())
     for seed in seeds:
-        _seed_global_streams(seed)
-        run = Run(seed, job.device, folder, _loader(plan), team=team)
-        with suppress(Diverged):  # so does the leader, which records it
+        seed_global_streams(seed)
+        run = Run(seed, job.device, folder, _loader(plan, job), team=team)
+        with suppress(Diverged), registry.only_methods(job.params.methods()):  # so does the leader, which records it
             declared(job.params, run)
 
 
@@ -100,9 +118,9 @@ def _together(job: Job, team: Team, progress: Progress | None = None) -> Iterato
         yield
 
 
-def _readable(path: Path) -> Result | None:
+def _readable(job: Job, path: Path) -> Result | None:
     try:
-        return result.read(path) if path.exists() else None
+        return result.read_of(job, path) if path.exists() else None
     except UserError:
         return None
 
@@ -110,38 +128,60 @@ def _readable(path: Path) -> Result | None:
 def _note_failure(folder: Path, error: Exception, team: Team = ALONE) -> None:
     """The reason for people. In a team the first failure counts: the others follow from it."""
     path = folder / "failure.json"
-    if team.size > 1 and path.exists():
+    if not folder.exists() or (team.size > 1 and path.exists()):
         return
     where = "" if team.size == 1 else f"process {team.rank + 1} of {team.size}: "
     name = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-    reason = f"{where}{name}{error}".splitlines()[0]
-    with suppress(UserError):  # the disk may be what is wrong
+    reason = (f"{where}{name}{error}".splitlines() or [type(error).__name__])[0]
+    with suppress(UserError, OSError):  # the disk may be what is wrong
         write_json(path, {"reason": reason, "traceback": traceback.format_exc()})
+        (folder / RUNNING).unlink(missing_ok=True)
 
 
 def _compute(
-    plan: Plan, job: Job, folder: Path, progress: Progress | None, checkpoint_seconds: float, team: Team
+    plan: Plan,
+    job: Job,
+    folder: Path,
+    progress: Progress | None,
+    checkpoint_seconds: float,
+    team: Team,
+    check: Callable[[], None],
 ) -> Result:
     with ExitStack() as stack:
         if job.device == "cuda" and team.size == 1:
             stack.enter_context(device.gpu(progress.waiting if progress else None))
+        _forget_attempt(folder)  # in a team the first failure counts, so an earlier one must not be there
+        write_json(folder / RUNNING, {"started": time.time()})
         _prepare(job)
         captured = environment.note(plan.config.folder())  # now: the code may change while the job runs
         declared = paper.get(job.paper).declaration(job.experiment)
         used: dict[str, DataRecord] = {}
-        finished = {seed: _seed_record(folder, seed) for seed in job.seeds}
+        kept = {seed: _seed_record(folder, job, seed) for seed in job.seeds}
         if team.size > 1:
-            (folder / "failure.json").unlink(missing_ok=True)  # of an earlier attempt: the first failure counts
             used = {name: _describe(plan, name) for name in job.datasets}  # downloaded once, before all read
         order = _from(job.seeds, plan.jobs.index(job))
-        waiting = team.share(tuple(seed for seed in order if finished[seed] is None))
-        for seed in waiting:
+        for seed in team.share(tuple(seed for seed in order if kept[seed] is None)):
             shelf = Shelf(plan.config.folder() / "shared", job.basis, job.identities)
-            run = Run(seed, job.device, folder, _loader(plan, used), progress, checkpoint_seconds, team, shelf)
-            finished[seed] = _seed(declared, job, run, folder)
-        seeds = [record for record in finished.values() if record is not None]
+            load = _loader(plan, job, used)
+            run = Run(seed, job.device, folder, load, progress, checkpoint_seconds, team, shelf, check)
+            kept[seed] = _seed(declared, job, run, folder)
+        finished = [record for record in kept.values() if record is not None]
+        check()
+        rows = len(history.read(folder / "history.jsonl").rows)
+        if rows != sum(record.curve_rows for record in finished):
+            raise UserError(f"{folder / 'history.jsonl'}: lost rows while its job ran; run the job again")
         records = [used[name] if name in used else _describe(plan, name) for name in job.datasets]
-        return _compose(plan, job, seeds, records, captured=captured, metrics=declared.metrics, processes=team.size)
+        seeds = [record.seed for record in finished]
+        return _compose(
+            plan,
+            job,
+            seeds,
+            records,
+            captured=captured,
+            metrics=declared.metrics,
+            processes=team.size,
+            curve_rows=rows,
+        )
 
 
 def _from(seeds: tuple[int, ...], start: int) -> tuple[int, ...]:
@@ -165,11 +205,19 @@ def _prepare(job: Job) -> None:
         )
 
 
-def _loader(plan: Plan, used: dict[str, DataRecord] | None = None) -> Callable[[str], Any]:
-    """What `Run.data` calls; `used` collects the records of what was read."""
+def _loader(plan: Plan, job: Job, used: dict[str, DataRecord] | None = None) -> Callable[[str], Any]:
+    """What `Run.data` calls; `used` collects the records of what was read.
+
+    Only what the parameters declare is read: other data would be neither in the job's key nor in its record.
+    """
 
     def load(name: str) -> Any:
         dataset = registry.dataset(name)
+        if name not in (*job.params.datasets(), *job.params.optional_datasets()):
+            raise UserError(
+                f"{job.id}: reads data set {name!r}, which its parameters do not declare; let their"
+                " `datasets()` name it"
+            )
         source = data.obtain(dataset, plan.config)
         loaded = dataset.load(source)
         if used is not None and name not in used:
@@ -184,37 +232,53 @@ def _describe(plan: Plan, name: str) -> DataRecord:
     return data.read_record(plan.config, dataset, data.obtain(dataset, plan.config))
 
 
-def _seed(declared: Experiment[Any], job: Job, run: Run, folder: Path) -> SeedRecord:
-    _seed_global_streams(run.seed)
-    run.forget()
-    try:
-        outcome = declared(job.params, run)
-        for name, value in outcome.metrics.items():
-            if not math.isfinite(value):
-                raise Diverged(f"{name} is {value} at the end")
-    except Diverged as diverged:
-        outcome, status, reason = Outcome({}), "diverged", str(diverged)
-    else:
-        status, reason = "ok", ""
-    tables = [_write_table(folder, run.seed, name, columns) for name, columns in outcome.tables.items()]
+def _seed(declared: Experiment[Any], job: Job, run: Run, folder: Path) -> "Kept":
+    seed_global_streams(run.seed)
+    with result_warnings() as said:
+        try:
+            with registry.only_methods(job.params.methods()):
+                outcome = declared(job.params, run)
+            metrics = {name: number(value, f"metric {name!r}") for name, value in outcome.metrics.items()}
+            for name, value in metrics.items():
+                if not math.isfinite(value):
+                    raise Diverged(f"{name} is {value} at the end")
+        except Diverged as diverged:
+            outcome, metrics, status, reason = Outcome({}), {}, "diverged", str(diverged)
+        else:
+            status, reason = "ok", ""
+    tables = [_write_table(folder, run.seed, name, table) for name, table in outcome.tables.items()]
     wall, cpu, joules = run.spent()
     record = SeedRecord.model_validate(
         {
             "seed": run.seed,
             "status": status,
             "reason": reason,
-            "metrics": {name: float(value) for name, value in outcome.metrics.items()},
+            "metrics": metrics,
             "tables": tables,
-            "warnings": list(outcome.warnings),
+            "warnings": [*outcome.warnings, *(text for text in said if text not in outcome.warnings)],
             "wall_seconds": wall,
             "cpu_seconds": cpu,
             "energy_joules": joules,
             "resumed": run.resumed,
         }
     )
-    write_json(_seed_path(folder, run.seed), record.model_dump())
-    run.discard_checkpoint()
-    return record
+    kept = Kept(key=job.key, seed=record, curve_rows=_curve_rows(folder, run.seed))
+    write_json(_seed_path(folder, run.seed), {**kept.model_dump(), "digest": result.digest(kept)})
+    run.discard_checkpoints()
+    return kept
+
+
+class Kept(Record):
+    """A seed that is finished while others of its job are not."""
+
+    key: str
+    seed: SeedRecord
+    curve_rows: int
+    digest: str = ""
+
+
+def _curve_rows(folder: Path, seed: int) -> int:
+    return sum(row["seed"] == seed for row in history.read(folder / "history.jsonl").rows)
 
 
 def _warnings(seeds: Sequence[SeedRecord]) -> list[str]:
@@ -233,34 +297,33 @@ def _sum(joules: Iterable[float | None]) -> float | None:
     return None if None in known or not known else sum(value for value in known if value is not None)
 
 
-def _seed_global_streams(seed: int) -> None:
-    """Dropout and the like draw from torch's global stream; libraries may draw from Python's and NumPy's."""
-    import numpy as np
-    import torch
-
-    np.random.seed(derive(seed, "numpy") % 2**32)  # noqa: NPY002  (the legacy stream is what libraries draw from)
-    random.seed(derive(seed, "python"))
-    torch.manual_seed(derive(seed, "torch"))
-
-
 def _seed_path(folder: Path, seed: int) -> Path:
     return folder / "partial" / f"seed-{seed}.json"
 
 
-def _seed_record(folder: Path, seed: int) -> SeedRecord | None:
-    """What a killed run of this job had already finished."""
+def _seed_record(folder: Path, job: Job, seed: int) -> Kept | None:
+    """What a killed run of this very job had already finished, with all its curves and tables."""
     try:
-        return SeedRecord.model_validate(json.loads(_seed_path(folder, seed).read_text()))
+        kept = Kept.model_validate(json.loads(_seed_path(folder, seed).read_text()))
     except (OSError, ValueError, ValidationError):
         return None
+    whole = kept.digest == result.digest(kept) and (kept.key, kept.seed.seed) == (job.key, seed)
+    tables = all((folder / table).is_file() for table in kept.seed.tables)
+    return kept if whole and tables and kept.curve_rows == _curve_rows(folder, seed) else None
 
 
-def _write_table(folder: Path, seed: int, name: str, columns: Mapping[str, Sequence[Any]]) -> str:
+def _write_table(folder: Path, seed: int, name: str, table: Mapping[str, Sequence[Any]]) -> str:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    check_name(name, "table")
+    content = columns(table, name)
+    try:
+        arrow = pa.table(content)
+    except pa.ArrowException as error:
+        raise ValueError(f"table {name!r}: a column mixes kinds: {str(error).splitlines()[0]}") from error
     path = Path("tables") / f"seed-{seed}" / f"{name}.parquet"
-    produce_atomic(folder / path, lambda partial: pq.write_table(pa.table(dict(columns)), partial))
+    produce_atomic(folder / path, lambda partial: pq.write_table(arrow, partial))
     return str(path)
 
 
@@ -275,6 +338,7 @@ def _compose(
     status: str = "",
     reason: str = "",
     processes: int = 1,
+    curve_rows: int | None = None,
 ) -> Result:
     diverged = [seed for seed in seeds if seed.status == "diverged"]
     return Result.model_validate(
@@ -304,5 +368,6 @@ def _compose(
             "energy_joules": _sum(seed.energy_joules for seed in seeds),
             "finished": time.time(),
             "warnings": _warnings(seeds),
+            "curve_rows": curve_rows,
         }
     )

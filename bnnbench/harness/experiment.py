@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from bnnbench.harness.values import check_name
+
 if TYPE_CHECKING:
     from bnnbench.harness.run import Run
 
@@ -44,6 +46,9 @@ class Metric:
     higher_is_better: bool | None = None
     description: str = ""
     group: str = ""
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "metric")
 
 
 @dataclass(frozen=True)

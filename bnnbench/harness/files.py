@@ -59,6 +59,14 @@ def produce_atomic(path: Path, produce: Callable[[Path], None]) -> None:
             partial.unlink(missing_ok=True)
 
 
+def set_aside(path: Path) -> Path:
+    """Renames what is no good to `NAME.damaged`, or with a number behind it, and returns its new place."""
+    taken = 0
+    while (place := path.with_name(f"{path.name}.damaged{f'-{taken}' if taken else ''}")).exists():
+        taken += 1
+    return path.replace(place)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as JSON, atomically; NaN and infinity are refused, since JSON has none."""
     write_atomic(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
@@ -70,26 +78,53 @@ def acquire(path: Path, on_wait: Callable[[], None] | None = None, wait: bool = 
     The kernel frees the lock when the process ends, however it ends. `on_wait` is called once before waiting for
     another holder; with `wait=False` a held lock raises `BlockingIOError` instead.
     """
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    while True:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                os.close(handle)
+                raise
+            if on_wait is not None:
+                on_wait()
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if is_file(path, handle):
+            return handle
+        os.close(handle)  # the file was removed or replaced while we waited: this lock keeps nobody out
+
+
+def is_file(path: Path, handle: int) -> bool:
+    """Whether `path` is still the file that the descriptor `handle` is open on."""
+    try:
+        there, held = path.stat(), os.fstat(handle)
+    except OSError:
+        return False
+    return (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock on `path`; nothing is made or changed."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        if not wait:
-            os.close(handle)
-            raise
-        if on_wait is not None:
-            on_wait()
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    return handle
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 @contextmanager
-def locked(path: Path, on_wait: Callable[[], None] | None = None, wait: bool = True) -> Iterator[None]:
-    """Holds the lock that `acquire` takes."""
+def locked(path: Path, on_wait: Callable[[], None] | None = None, wait: bool = True) -> Iterator[int]:
+    """Holds the lock that `acquire` takes, and gives its descriptor."""
     handle = acquire(path, on_wait, wait)
     try:
-        yield
+        yield handle
     finally:
         os.close(handle)

@@ -1,4 +1,4 @@
-"""The curves of a job, `history.jsonl`: one line a seed and step, appended while the job runs.
+"""The curves of a job, `history.jsonl`: one line a seed, stage and step, appended while the job runs.
 
 A job killed in the middle of a line leaves a torn last line: readers pass over it, and the job cuts it off when
 it goes on from its checkpoint.
@@ -6,42 +6,82 @@ it goes on from its checkpoint.
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from bnnbench.errors import UserError
-from bnnbench.harness.files import write_atomic, writing
+from bnnbench.harness.files import set_aside, write_atomic, writing
 
 Row = dict[str, Any]
+RESERVED = ("seed", "stage", "step", "time")
+"""What a row holds besides the curves."""
 
 
-def read(path: Path) -> Iterator[Row]:
-    """The whole rows of a history; none where there is no file."""
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            if not line.endswith("\n"):
-                return
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise UserError(
-                    f"{path}: damaged ({error}); delete its folder to have the job computed again"
-                ) from error
+@dataclass(frozen=True)
+class History:
+    """The rows of a file that can be read, and what is wrong with it (empty: nothing)."""
+
+    rows: tuple[Row, ...]
+    damage: str = ""
+
+
+def read(path: Path) -> History:
+    """The whole rows of a history; none where there is no file. Damaged rows are left out and named."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return History(())
+    except OSError as error:
+        return History((), f"{path}: cannot be read: {error.strerror or error}")
+    found = [_parsed(line) for line in content.split(b"\n")[:-1]]  # what follows the last newline is torn
+    damaged = [k for k, row in enumerate(found, start=1) if row is None]
+    damage = f"{path}: {len(damaged)} damaged rows, the first in line {damaged[0]}" if damaged else ""
+    return History(tuple(row for row in found if row is not None), damage)
+
+
+def curves(row: Row) -> Iterator[tuple[str, float]]:
+    """Name and value of each curve of a row."""
+    for name, value in row.items():
+        if name not in RESERVED:
+            yield name, value
 
 
 def append(path: Path, row: Row) -> None:
-    """Adds one row in a single write."""
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    """Adds one row in a single write; the folder must be there."""
     with writing(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row, allow_nan=False) + "\n")
 
 
-def rewind(path: Path, seed: int, step: int | None) -> None:
-    """Forgets what `seed` logged after `step` (everything with `None`): those steps are computed again."""
-    if not path.exists():
-        return
-    kept = [row for row in read(path) if row["seed"] != seed or (step is not None and row["step"] <= step)]
-    write_atomic(path, "".join(json.dumps(row) + "\n" for row in kept))
+def rewind(path: Path, seed: int, stage: str, step: int | None) -> None:
+    """Forgets what a stage of `seed` logged after `step`, or everything with `None`: it is computed again."""
+    before = read(path)
+    if path.is_dir():
+        set_aside(path)
+    kept = [row for row in before.rows if not is_of(row, seed, stage) or (step is not None and row["step"] <= step)]
+    if path.exists():
+        write_atomic(path, "".join(json.dumps(row) + "\n" for row in kept))
+
+
+def is_of(row: Row, seed: int, stage: str) -> bool:
+    """Whether a row is of this seed and stage."""
+    return bool(row["seed"] == seed and row.get("stage", "") == stage)
+
+
+def _parsed(line: bytes) -> Row | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) and _is_row(row) else None
+
+
+def _is_row(row: Row) -> bool:
+    if (
+        type(row.get("seed")) is not int
+        or type(row.get("step")) is not int
+        or not isinstance(row.get("stage", ""), str)
+    ):
+        return False
+    numbers: list[Any] = [row.get("time"), *(value for _, value in curves(row))]
+    return all(type(value) in (int, float) and isfinite(value) for value in numbers)

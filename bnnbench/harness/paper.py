@@ -4,6 +4,8 @@ import csv
 import re
 from dataclasses import dataclass
 from functools import cache
+from io import StringIO
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,13 @@ from bnnbench.errors import UserError
 from bnnbench.harness import registry
 from bnnbench.harness.config import Scale, Section, SeedList, parse, read_yaml, unknown
 from bnnbench.harness.experiment import Experiment
+from bnnbench.harness.registry import NAME, NAME_RULE, N
 
 RULES = frozenset(
     ["all", "claims", "collect", "dataset", "experiment", "figure", "kernels", "page", "report", "table", "track"]
 )
-NAME = re.compile(r"[a-z0-9][a-z0-9._=+-]*")
+FOLDERS = frozenset(["collected", "datasets", "environments", "figures", "logs", "shared"])
+PAPER = re.compile(r"[a-z][a-z0-9_-]{0,49}")
 
 
 class Resources(Section):
@@ -93,6 +97,11 @@ class Paper:
         """The `@experiment` object behind `experiment`."""
         return _declaration(self.name, experiment, f"{self.package}.{self.spec.experiments[experiment].module}")
 
+    def declared(self, part: str, kind: type[N]) -> list[N]:
+        """What the paper declares in its module or package `part`, "claims" or "figures", which need not be there."""
+        names = [f"{self.name}/{experiment}" for experiment in self.spec.experiments]
+        return registry.declared(f"{self.package}.{part}", kind, names)
+
     def published(self) -> list[Published]:
         """The numbers that the paper prints, from `published.csv`."""
         return _published(self.folder / "published.csv")
@@ -105,12 +114,16 @@ def get(name: str) -> Paper:
     if name not in folders:
         raise UserError(unknown("paper", name, sorted(folders)))
     package, folder = folders[name]
-    if name in RULES:
-        raise UserError(f"paper {name!r}: this name is a rule of the workflow; register it under another one")
+    if name in RULES | FOLDERS:
+        raise UserError(
+            f"paper {name!r}: the workflow has a rule or a folder of this name; register it under another one"
+        )
+    if not PAPER.fullmatch(name):
+        raise UserError(f"paper {name!r}: the name must begin with a-z and may hold only a-z, 0-9, _ and -; change it")
     spec = parse(PaperSpec, read_yaml(folder / "paper.yaml"), f"{name}/paper.yaml")
     for key in (*spec.experiments, *(v for e in spec.experiments.values() for v in e.variants)):
         if not NAME.fullmatch(key):
-            raise UserError(f"{name}/paper.yaml: name {key!r} may hold only a-z, 0-9 and . _ = + -")
+            raise UserError(f"{name}/paper.yaml: name {key!r}: {NAME_RULE}")
     return Paper(name, package, folder, spec)
 
 
@@ -131,6 +144,34 @@ def _declaration(paper: str, experiment: str, module: str) -> Experiment[Any]:
 def _published(path: Path) -> list[Published]:
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [{key: value for key, value in row.items() if value != ""} for row in csv.DictReader(file)]
-    return [parse(Published, row, f"{path.parent.name}/{path.name} row {i}") for i, row in enumerate(rows, start=2)]
+    where = f"{path.parent.name}/{path.name}"
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if "\0" in text:
+            raise UserError(f"{where}: holds a NUL character; save it as plain text")
+        reader = csv.reader(StringIO(text, newline=""), skipinitialspace=True, strict=True)
+        lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+        header, *rows = [(line, row) for line, row in lines if any(row)] or [(1, [])]
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where}: not UTF-8 (byte {error.start}); save it in that encoding") from error
+    except (OSError, csv.Error) as error:
+        raise UserError(f"{where}: cannot be read as CSV: {error}") from error
+    _check_header(header[1], where)
+    return [_published_row(dict(zip_longest(header[1], row)), f"{where} row {line}") for line, row in rows]
+
+
+def _check_header(header: list[str], where: str) -> None:
+    if len(header) == 1 and (other := next((mark for mark in ";\t|" if mark in header[0]), None)):
+        raise UserError(f"{where}: its columns are separated by {other!r}; save it with commas")
+    for column in header:
+        if column not in Published.model_fields:
+            raise UserError(f"{where}: {unknown('column', column, list(Published.model_fields))}")
+    for column, field in Published.model_fields.items():
+        if header and field.is_required() and column not in header:
+            raise UserError(f"{where}: column {column!r} is missing")
+
+
+def _published_row(row: dict[str | None, str | None], where: str) -> Published:
+    if None in row or None in row.values():
+        raise UserError(f"{where}: has another number of cells than the header; quote a cell that holds a comma")
+    return parse(Published, {str(key): value for key, value in row.items() if value != ""}, where, texts=True)

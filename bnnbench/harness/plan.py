@@ -13,12 +13,15 @@ from typing import Any
 from bnnbench.errors import UserError
 from bnnbench.harness import device, paper, registry
 from bnnbench.harness.code import code_hash
-from bnnbench.harness.config import Config, parse, unknown
+from bnnbench.harness.config import Config, merged, parse, unknown
 from bnnbench.harness.data import Availability, availability
 from bnnbench.harness.experiment import Params
 from bnnbench.harness.paper import ExperimentSpec, Paper, Resources, ScaleSpec
+from bnnbench.harness.registry import NAME_RULE
 
 CELL = re.compile(r"[A-Za-z0-9._=+,-]*")  # becomes part of a path
+ADDED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,99}")
+LONGEST = 200  # characters of a variant's name: file systems take 255
 
 
 @dataclass(frozen=True)
@@ -126,8 +129,9 @@ def _check_params_known(config: Config, where: str) -> None:
     for name, added in config.add_variants.items():
         room, _, experiment = name.partition("/")
         for variant in added:
-            if not variant or not CELL.fullmatch(variant) or "," in variant:
-                raise UserError(f"{where}: add_variants: {name}: name {variant!r} may hold only A-z 0-9 . _ = + -")
+            if not ADDED.fullmatch(variant):
+                rule = NAME_RULE.replace("a-z", "a-z, A-Z")
+                raise UserError(f"{where}: add_variants: {name}: name {variant!r}: {rule}")
             if variant in paper.get(room).spec.experiments[experiment].variants:
                 raise UserError(f"{where}: add_variants: {name} has a variant {variant!r} already; choose another name")
     for pattern in config.variants:
@@ -152,7 +156,8 @@ def _jobs(room: Paper, name: str, config: Config, where: str, data: dict[str, Av
     for variant, values in _cells(room, name, spec, scale, added):
         if not _matches(variant, config.variants):
             continue
-        params = _params(kind, f"{room.name}/{name}", config, where, variant, {**spec.params, **scale.params, **values})
+        values = merged(merged(spec.params, scale.params), values)
+        params = _params(kind, f"{room.name}/{name}", config, where, variant, values)
         needed, wished = params.datasets(), params.optional_datasets()
         for dataset in (*needed, *wished):
             if dataset not in registry.datasets():
@@ -195,7 +200,7 @@ def _params(
     else:
         params = parse(kind, values, f"{room}/paper.yaml", f"{name}/{variant}: ")
     override = config.params.get(experiment)
-    return parse(kind, {**values, **override}, where, f"params.{experiment}.") if override else params
+    return parse(kind, merged(values, override), where, f"params.{experiment}.") if override else params
 
 
 def _cells(
@@ -214,7 +219,9 @@ def _cells(
                 raise UserError(
                     f"{room.name}/paper.yaml: {name}: grid value in {suffix!r} may hold only A-z 0-9 . _ + -"
                 )
-            yield f"{variant}{suffix}", {**known[variant], **scale.variant_params.get(variant, {}), **cell}
+            if len(variant + suffix) > LONGEST:
+                raise UserError(f"{room.name}/paper.yaml: {name}: the name {variant}{suffix} is longer than {LONGEST}")
+            yield f"{variant}{suffix}", merged(merged(known[variant], scale.variant_params.get(variant, {})), cell)
 
 
 def _data_code(dataset: str) -> str:

@@ -1,11 +1,15 @@
 """Papers, methods and data sets, found through entry points: the project's own use the same door as anybody's."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -14,7 +18,22 @@ from bnnbench.errors import UserError
 from bnnbench.harness.config import unknown
 from bnnbench.harness.data import Dataset
 
+NAME = re.compile(r"[a-z0-9][a-z0-9._=+-]{0,99}")
+"""Names that become parts of paths and of Snakemake's targets."""
+NAME_RULE = "it must begin with a-z or 0-9 and may hold only a-z, 0-9 and . _ = + -, at most 100 of them"
+
+
+class Named(Protocol):
+    """What a paper declares: a claim or a figure."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def experiments(self) -> tuple[str, ...]: ...  # noqa: D102
+
+
 T = TypeVar("T")
+N = TypeVar("N", bound=Named)
 PAPERS, METHODS, DATASETS = "bnnbench.papers", "bnnbench.methods", "bnnbench.datasets"
 
 
@@ -80,9 +99,24 @@ def methods() -> dict[str, EntryPoint]:
     return found
 
 
+_usable: ContextVar[tuple[str, ...] | None] = ContextVar("usable", default=None)
+
+
+@contextmanager
+def only_methods(names: Sequence[str]) -> Iterator[None]:
+    """While a job runs: `method` gives those of `names` alone, as the code of no other is part of the job's key."""
+    token = _usable.set(tuple(names))
+    try:
+        yield
+    finally:
+        _usable.reset(token)
+
+
 def method(name: str) -> Method:
     """The inference method called `name`; an unknown name raises `UserError` with the nearest known one."""
-    known = methods()
+    known, usable = methods(), _usable.get()
+    if usable is not None and name in known and name not in usable:
+        raise UserError(f"method {name!r} is used and not declared; let `methods()` of the parameters name it")
     if name not in known:
         raise UserError(unknown("method", name, sorted(known)))
     loaded = _load(known[name])
@@ -93,14 +127,34 @@ def method(name: str) -> Method:
 
 
 def members(module_name: str, kind: type[T]) -> list[T]:
-    """The objects of class `kind` that a module defines, in the order of its text; none where there is no module."""
+    """The objects of class `kind` that a module defines, or the modules of a package; none where there is no module.
+
+    Those of one module come in the order of its text.
+    """
     try:
         if find_spec(module_name) is None:
             return []
         module = import_module(module_name)
+        below = [found.name for found in walk_packages(getattr(module, "__path__", ()), f"{module_name}.")]
+        modules = [module, *map(import_module, below)]
     except Exception as error:  # whatever a module of somebody else's does when it is imported
         raise UserError(f"module {module_name} cannot be imported: {_one_line(error)}") from error
-    return [value for value in vars(module).values() if isinstance(value, kind)]
+    found = [value for module in modules for value in vars(module).values() if isinstance(value, kind)]
+    return list({id(value): value for value in found}.values())  # one that is imported elsewhere is still one
+
+
+def declared(module_name: str, kind: type[N], experiments: Sequence[str]) -> list[N]:
+    """The claims or figures of a paper, in the order of the first of the `experiments` that each of them needs."""
+    found = members(module_name, kind)
+    place = {name: k for k, name in enumerate(experiments)}
+    for member in found:
+        if not NAME.fullmatch(member.name):
+            raise UserError(f"module {module_name}: name {member.name!r}: {NAME_RULE}")
+        if [other.name for other in found].count(member.name) > 1:
+            raise UserError(f"module {module_name}: two are called {member.name!r}; give one of them another name")
+    return sorted(
+        found, key=lambda member: min((place.get(name, len(place)) for name in member.experiments), default=0)
+    )
 
 
 def _one_line(error: Exception) -> str:

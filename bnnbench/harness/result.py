@@ -1,15 +1,19 @@
 """The record that a job leaves: `result.json`, validated when written and when read."""
 
+import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bnnbench.errors import UserError
 from bnnbench.harness.files import write_atomic
 
-SCHEMA_VERSION = 1
+if TYPE_CHECKING:
+    from bnnbench.harness.plan import Job
+
+SCHEMA_VERSION = 2
 Status = Literal["ok", "diverged", "skipped"]
 
 
@@ -52,6 +56,12 @@ class DataRecord(Record):
     note: str = ""
 
 
+class VerifiedData(DataRecord):
+    """The record that the workflow keeps of a data set once it was read, and what its files looked like then."""
+
+    fingerprint: str = ""
+
+
 class Result(Record):
     """What a job leaves (see `docs/architecture.md`, "The walk of one job")."""
 
@@ -78,19 +88,49 @@ class Result(Record):
     energy_joules: float | None = None
     finished: float = 0.0
     warnings: list[str] = []
+    curve_rows: int | None = None
+    """Rows of `history.jsonl`."""
+    digest: str = ""
+    """Of all the rest, so that a change by hand or by a disk is noticed; records of version 1 have none."""
 
 
-def write(path: Path, result: Result) -> None:
-    """Writes the record whole or not at all."""
-    write_atomic(path, result.model_dump_json(indent=1) + "\n")
+def write(path: Path, result: Result) -> Result:
+    """Writes the record whole or not at all, with its digest, and returns it as `read` gives it."""
+    complete = result.model_copy(update={"digest": digest(result)})
+    write_atomic(path, complete.model_dump_json(indent=1) + "\n")
+    return complete
+
+
+def digest(record: Record) -> str:
+    """Hex digest of all of a record but its digest."""
+    content = json.dumps(record.model_dump(mode="json", exclude={"digest"}), sort_keys=True)
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
 
 def read(path: Path) -> Result:
-    """Reads a record; a file that is not one raises `UserError` with the way out."""
+    """Reads a record; a file that is not one, or is not as it was written, raises `UserError` with the way out."""
     try:
-        return Result.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, ValidationError) as error:
+        found = Result.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        if found.schema_version > 1 and found.digest != digest(found):
+            raise ValueError("it was changed since it was written")
+    except (OSError, ValueError, ValidationError, RecursionError) as error:
         first = str(error).splitlines()[0]
         raise UserError(
             f"{path}: not a result of this version ({first}); delete it to have it computed again"
         ) from error
+    return found
+
+
+def read_of(job: "Job", path: Path) -> Result:
+    """Reads the record of `job`; that of another job, key or seeds raises `UserError`, and so do missing tables."""
+    found = read(path)
+    for name in ("key", "paper", "experiment", "variant", "scale"):
+        if getattr(found, name) != getattr(job, name):
+            raise UserError(f"{path}: is of {name} {getattr(found, name)}, not {getattr(job, name)}; delete it")
+    seeds = [seed.seed for seed in found.seeds]
+    if found.job != job.id or (found.status != "skipped" and seeds != list(job.seeds)):
+        raise UserError(f"{path}: is of {found.job} with seeds {seeds}, not {job.id} with {list(job.seeds)}; delete it")
+    for table in (table for seed in found.seeds for table in seed.tables):
+        if not (path.parent / table).is_file():
+            raise UserError(f"{path}: its table {table} is missing; delete it to have it computed again")
+    return found

@@ -2,21 +2,23 @@
 
 import hashlib
 import json
-import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
+from math import inf, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bnnbench.harness import history
+from bnnbench.harness import history, saved
+from bnnbench.harness.caught import result_warnings, warn_again
 from bnnbench.harness.energy import Meter
 from bnnbench.harness.experiment import Diverged
-from bnnbench.harness.files import locked, write_atomic
+from bnnbench.harness.files import locked
 from bnnbench.harness.processes import ALONE, Team
 from bnnbench.harness.seeds import derive
+from bnnbench.harness.values import check_name, number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +50,8 @@ class Run:
     """One seed of one job. Everything random must come from `generator` or `rng`, or from torch's global stream.
 
     Where several processes compute it together (`team`), each has a `Run`; only that of rank 0 writes.
+
+    A run has curves and checkpoints for one fit. An experiment of several fits gives each a `stage` of its own.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Run:
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         team: Team = ALONE,
         shelf: Shelf | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self.seed = seed
         self.team = team
@@ -67,8 +72,8 @@ class Run:
         self.data = data
         self.resumed = 0
         self._shelf = shelf or Shelf(folder / "shared")
-        self._history = folder / "history.jsonl"
-        self._checkpoint = folder / "partial" / f"seed-{seed}.pt"
+        self._folder = folder
+        self._check = check
         self._progress = progress
         self._interval = checkpoint_seconds
         self._generators: dict[str, torch.Generator] = {}
@@ -78,7 +83,9 @@ class Run:
         self._meter = Meter()
         self._spent_before: tuple[float, float, float | None] = (0.0, 0.0, 0.0)
         self._last_checkpoint = time.monotonic()
-        self._saved = self._read_checkpoint()
+        self._stages = {"": Stage(self, "")}
+        self._current = self._stages[""]
+        self._restored = 0
 
     def generator(self, axis: str) -> "torch.Generator":
         """The torch stream of `axis` ("split", "init", "noise"): the same object at every call (on the CPU)."""
@@ -115,12 +122,26 @@ class Run:
         folder = self._shelf.folder / f"{name}-{hashlib.blake2b(about.encode(), digest_size=8).hexdigest()}"
         with locked(folder / ".lock", self._progress.waiting if self._progress else None):
             kept = folder / "content.pt"
-            if (found := _read_saved(kept)) is None:
+            found = saved.read(kept)
+            if found is None or found.get("about") != about or not {"content", "warnings"} <= found.keys():
                 own = Run(self.seed, self.device, folder, self.data, self._progress, self._interval, shelf=self._shelf)
-                found = dict(compute(own))
-                write_atomic(kept, _saved(found))
-                own.discard_checkpoint()
-            return found
+                with self._apart(), result_warnings() as said:
+                    found = {"about": about, "content": dict(compute(own)), "warnings": said}
+                saved.write(kept, found)
+                own.discard_checkpoints()
+        warn_again(found["warnings"])
+        content: Mapping[str, Any] = found["content"]
+        return content
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """The global streams begin as those of the seed and end as they were: a job that reads sees no difference."""
+        before = self._streams()
+        seed_global_streams(self.seed)
+        try:
+            yield
+        finally:
+            self._put_back(before)
 
     def steps(self, total: int, start: int = 0) -> Iterator[int]:
         """`range(start, total)`, shown as progress."""
@@ -129,51 +150,77 @@ class Run:
             if self._progress is not None:
                 self._progress.step(self.seed, step + 1, total, self._values)
 
+    def stage(self, name: str) -> "Stage":
+        """The journal of the fit `name`, for an experiment that makes several: curves and checkpoints of its own."""
+        check_name(name, "stage")
+        if "/" in name:
+            raise ValueError(f"stage {name!r}: a stage is part of a file's name and holds no /")
+        return self._stages.setdefault(name, Stage(self, name))
+
     def log(self, step: int, **values: float) -> None:
         """Appends a point to the curves; a number that is not finite raises `Diverged`, which is recorded."""
-        for name, value in values.items():
-            if not math.isfinite(value):
-                raise Diverged(f"{name} is {value} at step {step}")
-        self._values = dict(values)
-        self._meter.joules()
-        if self.team.rank == 0:
-            history.append(self._history, {"seed": self.seed, "step": step, "time": time.time(), **values})
+        self._current.log(step, **values)
 
     def checkpoint(self, step: int, state: Callable[[], Mapping[str, Any]]) -> None:
         """Saves `state()` and all random streams after `step`, if the last save is some seconds ago.
 
         `state()` holds tensors, numbers, strings and containers of them; nothing else is read back.
         """
-        if self.team.rank != 0 or time.monotonic() - self._last_checkpoint < self._interval:
-            return
-        start = time.monotonic()
-        content = {
-            "step": step,
-            "state": dict(state()),
-            "streams": self._streams(),
-            "spent": self.spent(),
-            "resumed": self.resumed,
-        }
-        write_atomic(self._checkpoint, _saved(content))
-        self._last_checkpoint = time.monotonic()
-        if self._interval:  # a large net spends at most a twentieth of its time on saving itself
-            self._interval = max(self._interval, 20 * (self._last_checkpoint - start))
+        self._current.checkpoint(step, state)
 
     def restore(self) -> tuple[int, Mapping[str, Any]] | None:
         """The step and state of this job's last checkpoint, with all random streams put back; or `None`.
 
-        What was logged after that step is forgotten, since it is computed again.
+        What was logged after that step is forgotten, since it is computed again. Asked again, it goes on to the next
+        stage, since another fit begins: no fit is handed the state of another.
         """
-        content, self._saved = self._saved, None
+        self._restored += 1
+        if self._restored > 1:
+            self._current = self.stage(f"fit-{self._restored}")
+        return self._current.restore()
+
+    def append(self, stage: str, step: int, values: Mapping[str, Any]) -> None:
+        """Writes a row of the curves of a stage, whose name is a part of theirs."""
+        found: dict[str, float] = {}
+        for name, value in values.items():
+            check_name(name, "curve")
+            if name in history.RESERVED:
+                raise ValueError(f"curve {name!r}: this name is the log's own; choose another one")
+            found[f"{stage}/{name}" if stage else name] = number(value, f"curve {name!r}")
+        for name, value in found.items():
+            if not isfinite(value):
+                raise Diverged(f"{name} is {value} at step {step}")
+        self._values = found
+        self._meter.joules()
         if self.team.rank == 0:
-            history.rewind(self._history, self.seed, None if content is None else content["step"])
-        if content is None:
-            return None
+            self._check()
+            about = {"seed": self.seed, "step": int(number(step, "step")), "time": time.time()}
+            history.append(self._history, {**about, **({"stage": stage} if stage else {}), **found})
+
+    def save(self, path: Path, content: Callable[[], Mapping[str, Any]]) -> None:
+        """Writes a checkpoint with all that the run itself needs to go on, if it is time."""
+        if self.team.rank != 0 or time.monotonic() - self._last_checkpoint < self._interval:
+            return
+        start = time.monotonic()
+        self._check()
+        own = {"streams": self._streams(), "spent": self.spent(), "resumed": self.resumed}
+        saved.write(path, {**content(), **own})
+        self._last_checkpoint = time.monotonic()
+        if self._interval:  # a large net spends at most a twentieth of its time on saving itself
+            self._interval = max(self._interval, 20 * (self._last_checkpoint - start))
+
+    def go_on(self, content: Mapping[str, Any]) -> None:
+        """Puts back what `save` added."""
         self._put_back(content["streams"])
         wall, cpu, joules = content["spent"]
         self._spent_before = (wall, cpu, joules)
+        self._start = time.monotonic(), time.process_time()  # what was done again since then counts once
+        self._meter = Meter()
         self.resumed = content["resumed"] + 1
-        return content["step"], content["state"]
+
+    @property
+    def _history(self) -> Path:
+        return self._folder / "history.jsonl"
 
     def spent(self) -> tuple[float, float, float | None]:
         """Wall seconds, CPU seconds and joules of this seed, those before a kill included (up to the checkpoint)."""
@@ -182,17 +229,10 @@ class Run:
         energy = None if joules is None or before is None else before + joules
         return self._spent_before[0] + wall, self._spent_before[1] + cpu, energy
 
-    def discard_checkpoint(self) -> None:
-        """Removes the checkpoint, once the seed's record is safe."""
-        self._checkpoint.unlink(missing_ok=True)
-
-    def forget(self) -> None:
-        """Clears the curves of an earlier attempt that left no checkpoint to go on from."""
-        if self._saved is None:
-            history.rewind(self._history, self.seed, None)
-
-    def _read_checkpoint(self) -> dict[str, Any] | None:
-        return _read_saved(self._checkpoint)
+    def discard_checkpoints(self) -> None:
+        """Removes the checkpoints, once the seed's record is safe."""
+        for stage in self._stages.values():
+            stage.path.unlink(missing_ok=True)
 
     def _streams(self) -> dict[str, Any]:
         import numpy as np
@@ -220,27 +260,70 @@ class Run:
             torch.cuda.set_rng_state(streams["cuda"])
         version, state, gauss = streams["python"]
         random.setstate((version, tuple(state), gauss))
-        for axis, saved in streams["generators"].items():
-            self.generator(axis).set_state(saved)
-        for axis, saved in streams["rngs"].items():
-            self.rng(axis).bit_generator.state = saved
+        for axis, state in streams["generators"].items():
+            self.generator(axis).set_state(state)
+        for axis, state in streams["rngs"].items():
+            self.rng(axis).bit_generator.state = state
 
 
-def _saved(content: Mapping[str, Any]) -> bytes:
+class Stage:
+    """The curves and checkpoints of one fit: a `Journal` of bnnbench.bayes. `Run` is that of its first fit."""
+
+    def __init__(self, run: Run, name: str) -> None:
+        self._run, self._name = run, name
+        self.path = run._folder / "partial" / f"seed-{run.seed}{f'-{name}' if name else ''}.pt"
+        self._saved = self._read()
+        if self._saved is None:
+            self._rewind(None)
+
+    def steps(self, total: int, start: int = 0) -> Iterator[int]:
+        """`range(start, total)`, shown as progress."""
+        return self._run.steps(total, start)
+
+    def log(self, step: int, **values: float) -> None:
+        """As `Run.log`; the stage's name stands before those of its curves."""
+        self._run.append(self._name, step, values)
+
+    def checkpoint(self, step: int, state: Callable[[], Mapping[str, Any]]) -> None:
+        """As `Run.checkpoint`."""
+        self._run.save(self.path, lambda: {**self._about(), "step": step, "state": dict(state()), "rows": self._rows()})
+
+    def restore(self) -> tuple[int, Mapping[str, Any]] | None:
+        """As `Run.restore`. Curves that lack rows before the checkpoint are computed again, and all else with them."""
+        content, self._saved = self._saved, None
+        if content is None or self._rewind(content["step"]) != content["rows"]:
+            self._rewind(None)
+            return None
+        self._run.go_on(content)
+        return content["step"], content["state"]
+
+    def _read(self) -> dict[str, Any] | None:
+        """The checkpoint, if it is one of this very stage, seed and job."""
+        content = saved.read(self.path)
+        expected = {"step": int, "state": dict, "rows": int, "streams": dict, "spent": tuple, "resumed": int}
+        if content is None or any(content.get(name) != value for name, value in self._about().items()):
+            return None
+        return content if all(type(content.get(name)) is kind for name, kind in expected.items()) else None
+
+    def _about(self) -> dict[str, Any]:
+        return {"job": self._run._folder.name, "seed": self._run.seed, "stage": self._name}
+
+    def _rewind(self, step: int | None) -> int:
+        """Forgets what was logged after `step`, and counts the rows up to it."""
+        if self._run.team.rank == 0:
+            history.rewind(self._run._history, self._run.seed, self._name, step)
+        return 0 if step is None else self._rows(step)
+
+    def _rows(self, last: float = inf) -> int:
+        rows = history.read(self._run._history).rows
+        return sum(history.is_of(row, self._run.seed, self._name) and row["step"] <= last for row in rows)
+
+
+def seed_global_streams(seed: int) -> None:
+    """Dropout and the like draw from torch's global stream; libraries may draw from Python's and NumPy's."""
+    import numpy as np
     import torch
 
-    buffer = BytesIO()  # torch.save into a file would answer a full disk with a RuntimeError
-    torch.save(dict(content), buffer)
-    return buffer.getvalue()
-
-
-def _read_saved(path: Path) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    import torch
-
-    try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # damaged from outside, in whatever way: starting over is right, only slower
-        return None
-    return content
+    np.random.seed(derive(seed, "numpy") % 2**32)  # noqa: NPY002  (the legacy stream is what libraries draw from)
+    random.seed(derive(seed, "python"))
+    torch.manual_seed(derive(seed, "torch"))

@@ -95,9 +95,9 @@ def read(path: Path) -> list[Timing]:
     if not path.exists():
         return []
     try:
-        groups = json.loads(path.read_text())["benchmarks"]
+        groups = json.loads(path.read_text(encoding="utf-8"))["benchmarks"]
         return [_timing(group["group"], name, one) for group in groups for name, one in _candidates(group).items()]
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: not timings of bnnbench ({error!r}); delete it and run: snakemake kernels") from error
 
 
@@ -107,8 +107,8 @@ def _candidates(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def _timing(group: str, name: str, one: dict[str, Any]) -> Timing:
-    ratio, low, high = one["ratio"]
-    return Timing(group, name, one["seconds"], one["gops"], ratio, low, high, one["of_limit"])
+    numbers = [float(value) for value in (one["seconds"], one["gops"], *one["ratio"], one["of_limit"])]
+    return Timing(str(group), str(name), *numbers)
 
 
 def about(path: Path) -> dict[str, Any]:

@@ -5,18 +5,19 @@ a database can be deleted and rebuilt, and a job killed and run again does not a
 """
 
 import json
-import os
+import re
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bnnbench.errors import UserError
-from bnnbench.harness import collect, drawing, environment, history, paper
+from bnnbench.harness import collect, drawing, environment, history, paper, tracking_store
 from bnnbench.harness.config import unknown
-from bnnbench.harness.files import locked, write_atomic
+from bnnbench.harness.files import write_atomic
 from bnnbench.harness.paper import Published
 from bnnbench.harness.plan import Job, Plan
 from bnnbench.harness.result import Result
@@ -26,15 +27,10 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
     from mlflow.tracking import MlflowClient
 
-DEFAULT_URI = "sqlite:///mlflow.db"
 BATCH = 1000  # the most metrics that MLflow takes in one call
 VALUE_LIMIT = 500  # characters of a parameter
+TAG_LIMIT = 5000  # characters of a tag
 JOB, SCALE, RESULTS, STATE = "bnnbench.job", "bnnbench.scale", "bnnbench.results", "bnnbench.state"
-
-
-def uri() -> str:
-    """Where runs are tracked: `$MLFLOW_TRACKING_URI`, else MLflow's own default in the current folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
 
 
 @dataclass
@@ -44,48 +40,53 @@ class Tracked:
     created: int = 0
     updated: int = 0
     unchanged: int = 0
+    failed: list[str] = field(default_factory=list)
+    """Jobs that could not be tracked, with the reason."""
+    mended: list[str] = field(default_factory=list)
+    """What was done to the database first."""
 
 
 def track(plan: Plan, papers: list[str] | None = None) -> Tracked:
-    """Brings the jobs of `papers` (all with `None`) into MLflow: finished ones whole, running ones so far."""
+    """Brings the jobs of `papers` (all with `None`) into MLflow: finished ones whole, running ones so far.
+
+    A job that cannot be tracked is named in what is returned and does not keep the others out; `UserError` where the
+    store itself cannot be used.
+    """
     for name in papers or []:
         if name not in plan.papers():
             raise UserError(unknown("paper", name, plan.papers()))
     jobs = [job for job in plan.jobs if papers is None or job.paper in papers]
-    with locked(plan.config.results / ".tracking.lock"):
-        client = _client()
-        done = Tracked()
+    with tracking_store.client(plan.config.results / ".tracking.lock") as (client, mended):
+        done = Tracked(mended=mended)
         for experiment in sorted({f"{job.paper}/{job.experiment}" for job in jobs}):
             members = [job for job in jobs if f"{job.paper}/{job.experiment}" == experiment]
             experiment_id = _experiment(client, experiment)
             runs = _runs(client, experiment_id, plan)
             for job in members:
-                _track_job(client, experiment_id, plan, job, runs.get(job.id), done)
+                _try_job(client, experiment_id, plan, job, runs.get(job.id), done)
         return done
+
+
+def _try_job(
+    client: "MlflowClient", experiment_id: str, plan: Plan, job: Job, run: "Run | None", done: Tracked
+) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        _track_job(client, experiment_id, plan, job, run, done)
+    except (MlflowException, OSError, ValueError, TypeError, UserError) as error:
+        client.search_experiments(max_results=1)  # raises where it is the store that fails, and not this job
+        done.failed.append(f"{job.id}: {tracking_store.reason(error)}")
 
 
 def link(port: int, plan: Plan) -> str:
     """The address of the first experiment's runs in a UI at `port`, in the view for model training."""
-    client = _client()
+    client = tracking_store.connect()
     name = f"{plan.jobs[0].paper}/{plan.jobs[0].experiment}"
-    found = client.get_experiment_by_name(name)
+    with tracking_store.one_line():
+        found = client.get_experiment_by_name(name)
     where = f"experiments/{found.experiment_id}/runs" if found else "experiments"
     return f"http://127.0.0.1:{port}/#/{where}?workflowType=machine_learning&compareRunsMode=CHART"
-
-
-def _client() -> "MlflowClient":
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # its default keeps a user waiting for minutes
-    from mlflow.exceptions import MlflowException
-    from mlflow.tracking import MlflowClient
-
-    try:
-        client = MlflowClient(tracking_uri=uri())
-        client.search_experiments(max_results=1)
-    except (MlflowException, OSError) as error:
-        raise UserError(f"MLFLOW_TRACKING_URI {uri()}: {str(error).splitlines()[0]}") from error
-    return client
 
 
 def _experiment(client: "MlflowClient", name: str) -> str:
@@ -122,7 +123,7 @@ def _track_job(
     client: "MlflowClient", experiment_id: str, plan: Plan, job: Job, run: "Run | None", done: Tracked
 ) -> None:
     record, _ = collect.read(plan, job)
-    rows = list(history.read(plan.folder(job) / "history.jsonl"))
+    rows = list(history.read(plan.folder(job) / "history.jsonl").rows)
     if record is None and not rows:
         return
     state, before = _state(plan, job, record, rows), _parse_state(run)
@@ -143,7 +144,7 @@ def _track_job(
     if record is not None:
         _finish(client, run_id, plan, job, record)
     elif state["status"] == "failed":
-        client.set_tag(run_id, "bnnbench.reason", collect.read_failure(plan, job))
+        client.set_tag(run_id, "bnnbench.reason", (collect.read_failure(plan, job) or "")[:TAG_LIMIT])
         client.set_terminated(run_id, "FAILED")
     client.set_tag(run_id, STATE, json.dumps(state))
 
@@ -184,9 +185,12 @@ def _state(plan: Plan, job: Job, record: Result | None, rows: list[dict[str, Any
 def _results_id(plan: Plan) -> str:
     """An id of the results folder, kept in it: checkouts that share a server do not touch each other's runs."""
     path = plan.config.results / ".id"
-    if not path.exists():
-        write_atomic(path, uuid.uuid4().hex)
-    return path.read_text()
+    with suppress(OSError, UnicodeDecodeError):
+        if re.fullmatch("[0-9a-f]{32}", known := path.read_text()):
+            return known
+    new = uuid.uuid4().hex
+    write_atomic(path, new)
+    return new
 
 
 def _rows_that_stand(before: dict[str, Any] | None, rows: list[dict[str, Any]]) -> int | None:
@@ -200,8 +204,11 @@ def _rows_that_stand(before: dict[str, Any] | None, rows: list[dict[str, Any]]) 
 def _parse_state(run: "Run | None") -> dict[str, Any] | None:
     if run is None or STATE not in run.data.tags:
         return None
-    state: dict[str, Any] = json.loads(run.data.tags[STATE])
-    return state
+    try:
+        state = json.loads(run.data.tags[STATE])
+    except ValueError:
+        return None
+    return state if isinstance(state, dict) and {"key", "rows", "last", "status"} <= state.keys() else None
 
 
 def _create(client: "MlflowClient", experiment_id: str, plan: Plan, job: Job) -> "Run":
@@ -230,9 +237,8 @@ def _curve_metrics(rows: list[dict[str, Any]]) -> Iterator["Metric"]:
     from mlflow.entities import Metric
 
     for row in rows:
-        for name, value in row.items():
-            if name not in ("seed", "step", "time"):
-                yield Metric(f"curves/{name}/seed-{row['seed']}", value, int(1000 * row["time"]), row["step"])
+        for name, value in history.curves(row):
+            yield Metric(f"curves/{name}/seed-{row['seed']}", value, int(1000 * row["time"]), row["step"])
 
 
 def _finish(client: "MlflowClient", run_id: str, plan: Plan, job: Job, record: Result) -> None:
@@ -247,8 +253,9 @@ def _finish(client: "MlflowClient", run_id: str, plan: Plan, job: Job, record: R
         "bnnbench.warnings": "; ".join(record.warnings),
     }
     if found := environment.noted(plan.config.folder(), record.environment):
-        tags |= {"mlflow.source.git.commit": found["commit"] or "unknown", "bnnbench.dirty": str(found["dirty"])}
-    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        commit, dirty = found.get("commit") or "unknown", found.get("dirty")
+        tags |= {"mlflow.source.git.commit": commit, "bnnbench.dirty": str(dirty)}
+    client.log_batch(run_id, tags=[RunTag(key, value[:TAG_LIMIT]) for key, value in tags.items()])
     for path in [plan.result(job), *_figures(plan, job)]:
         client.log_artifact(run_id, str(path), "figures" if path.suffix == ".svg" else None)
     status = {"ok": "FINISHED", "skipped": "FINISHED"}.get(record.status, "FAILED")

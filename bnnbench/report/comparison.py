@@ -1,16 +1,18 @@
 """Two result folders side by side: which numbers changed beyond their interval, and what else is different.
 
-Nothing but the `result.json` files is read, so a folder that was kept from last year compares as well.
+Nothing but the `result.json` files is read, and where several are of one job, the list of current ones that the
+workflow keeps; so a folder that was kept from last year compares as well.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bnnbench.errors import UserError
-from bnnbench.harness import result
+from bnnbench.harness import collect, result
 from bnnbench.harness.config import SCALES
 from bnnbench.harness.result import MetricRecord, Result
 from bnnbench.harness.statistics import Interval, mean_interval, welch_interval
@@ -78,6 +80,7 @@ class _Variant:
     params: dict[str, list[str]] = field(default_factory=dict)
     data: dict[str, list[str]] = field(default_factory=dict)
     environments: list[str] = field(default_factory=list)
+    seeds: dict[int, str] = field(default_factory=dict)
 
 
 def compare(first: Path, second: Path) -> Comparison:
@@ -93,7 +96,7 @@ def compare(first: Path, second: Path) -> Comparison:
         changes=tuple(changes),
         only_first=_only(a, b),
         only_second=_only(b, a),
-        statuses=_switches(both, lambda variant: {"status": variant.statuses}),
+        statuses=_switches(both, _outcomes),
         params=_switches(both, lambda variant: variant.params),
         data=_switches(both, lambda variant: variant.data),
         environments=() if used[0] == used[1] else (Switch("", "environment", *map(", ".join, used)),),
@@ -131,20 +134,44 @@ def tables(comparison: Comparison) -> "list[Table]":
 
 def _variants(folder: Path) -> dict[str, _Variant]:
     found: dict[str, _Variant] = {}
-    # A job computed with other parameters or code before has another record: the later one counts.
-    oldest_first = sorted(_results(folder), key=lambda record: record.finished)
-    latest = {(record.scale, record.job): record for record in oldest_first}
-    for record in latest.values():
+    for record in _current(folder):
         name = f"{record.scale}/{record.paper}/{record.experiment}/{record.variant}"
         _add(found.setdefault(name, _Variant()), record)
     return dict(sorted(found.items()))
 
 
+def _current(folder: Path) -> list[Result]:
+    """One record a job: that of the key which the workflow collected last, else the latest.
+
+    After going back to earlier parameters the record of the abandoned ones is the later one, and it does not count.
+    """
+    keys = _collected_keys(folder)
+    chosen: dict[tuple[str, str], Result] = {}
+    for record in sorted(_results(folder), key=lambda record: record.finished):
+        job = (record.scale, record.job)
+        if job not in chosen or chosen[job].key != keys.get(job):
+            chosen[job] = record
+    return list(chosen.values())
+
+
+def _collected_keys(folder: Path) -> dict[tuple[str, str], str]:
+    found: dict[tuple[str, str], str] = {}
+    for path in _below(folder, "collected/*/*/jobs.parquet"):
+        with suppress(UserError):  # a damaged list: the latest records are taken
+            for row in collect.arrow_table(path, "jobs").select(["scale", "job", "key"]).to_pylist():
+                found[row["scale"], row["job"]] = row["key"]
+    return found
+
+
+def _below(folder: Path, pattern: str) -> list[Path]:
+    places = ("", *(f"{scale}/" for scale in SCALES))
+    return [path for place in places for path in sorted(folder.glob(f"{place}{pattern}"))]
+
+
 def _results(folder: Path) -> list[Result]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name a results folder, such as results/laptop")
-    patterns = ("", *(f"{scale}/" for scale in SCALES))
-    found = [path for pattern in patterns for path in sorted(folder.glob(f"{pattern}*/*/*/*/result.json"))]
+    found = _below(folder, "*/*/*/*/result.json")
     if not found:
         raise UserError(f"{folder}: holds no results; name a results folder, such as results/laptop")
     return [result.read(path) for path in found]
@@ -162,6 +189,12 @@ def _add(variant: _Variant, record: Result) -> None:
     for seed in record.seeds:
         for metric, value in seed.metrics.items():
             variant.values.setdefault(metric, {})[seed.seed] = value
+        variant.seeds[seed.seed] = seed.status
+
+
+def _outcomes(variant: _Variant) -> dict[str, list[str]]:
+    """The status of the variant and that of every seed: different ones may be lost on either side."""
+    return {"status": variant.statuses, **{f"seed {seed}": [of] for seed, of in sorted(variant.seeds.items())}}
 
 
 def _shown(value: Any) -> str:

@@ -1,19 +1,14 @@
 """All that a report shows of a plan, gathered once from its collected tables, verdicts, figures and records."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bnnbench.errors import UserError
-from bnnbench.harness import data, environment, paper, registry
+from bnnbench.harness import data, drawing, environment, paper, verdicts
 from bnnbench.harness.claim import VERDICTS
-from bnnbench.harness.config import parse, read_yaml
-from bnnbench.harness.figure import Figure
 from bnnbench.harness.paper import Paper, Published
 from bnnbench.harness.plan import Plan
-from bnnbench.harness.result import DataRecord
 from bnnbench.report.records import (
     STATUSES,
     ClaimRecord,
@@ -65,7 +60,7 @@ def _paper(plan: Plan, room: Paper) -> PaperContent:
     studies = tuple(study(plan, room, name) for name in names)
     states = [state for part in studies for state in part.jobs]
     claims = _claims(plan, room)
-    verdicts = Counter(claim.verdict for claim in claims)
+    counted = Counter(claim.verdict for claim in claims)
     statuses = Counter(state.status for state in states)
     spec = room.spec
     return PaperContent(
@@ -73,7 +68,7 @@ def _paper(plan: Plan, room: Paper) -> PaperContent:
         title=spec.title,
         citation=f"{spec.authors}. {spec.venue} {spec.year}",
         url=spec.url,
-        verdicts={verdict: verdicts[verdict] for verdict in VERDICTS},
+        verdicts={verdict: counted[verdict] for verdict in VERDICTS},
         statuses={status: statuses[status] for status in STATUSES if statuses[status]},
         cost=total(state.cost for state in states),
         provenance=weakest(name for state in states for name in state.provenance),
@@ -87,21 +82,16 @@ def _paper(plan: Plan, room: Paper) -> PaperContent:
 
 
 def _claims(plan: Plan, room: Paper) -> tuple[ClaimRecord, ...]:
-    path = plan.config.folder() / "claims" / f"{room.name}.json"
-    if not path.exists():
-        return ()
-    try:
-        records = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(ClaimRecord(**{**record, "experiments": tuple(record["experiments"])}) for record in records)
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path}: not a list of verdicts ({error}); delete it and run the workflow again") from error
+    path = verdicts.path(plan, room.name)
+    records = verdicts.read(path) if path.exists() else []
+    return tuple(ClaimRecord(**{**record, "experiments": tuple(record["experiments"])}) for record in records)
 
 
 def _figures(plan: Plan, room: Paper) -> tuple[Drawing, ...]:
     folder = plan.config.folder() / "figures" / room.name
     return tuple(
         Drawing(figure.name, figure.title, figure.caption, figure.source, folder / f"{figure.name}.svg")
-        for figure in registry.members(f"{room.package}.figures", Figure)
+        for figure in drawing.figures(room.name).values()
     )
 
 
@@ -133,9 +123,7 @@ def _why_uncovered(row: Published, room: Paper, studies: Sequence[Study]) -> str
 
 def _data_line(plan: Plan, name: str) -> DataLine:
     planned = plan.data[name]
-    path = data.record_path(plan.config, name, planned.identity)
-    known = parse(DataRecord, read_yaml(path), str(path)) if path.exists() else None
-    verified = known if known is not None and known.identity == planned.identity else None
+    verified = data.known_record(plan.config, name, planned.identity)
     return DataLine(
         name=name,
         provenance=planned.provenance,

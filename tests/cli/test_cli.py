@@ -68,7 +68,7 @@ def test_run_computes_and_says_where(command: Command, smoke: str, tmp_path: Pat
         (["data", "verify", "mnits"], "no data set 'mnits'; did you mean 'mnist'?"),
         (["data", "fetch", "imagenet"], "imagenet"),
         (["compare", "a", "b"], "a"),
-        (["record", "x/y"], "name 'x/y' may hold only letters"),
+        (["record", "x/y"], "name 'x/y': it may hold only letters"),
         (["report", "nobody"], "no paper 'nobody'"),
     ],
 )

@@ -15,7 +15,7 @@ WRONG = {
     "scal: smoke": "no key 'scal'; did you mean 'scale'?",
     "data: {dri: x}": "no key 'data.dri'; did you mean 'dir'?",
     "device: gpu": "device 'gpu' is not one of auto, cpu, cuda",
-    "seeds: [1, 1]": "seeds: seed 1 is listed more than once; every seed must be different",
+    "seeds: [1, 1]": "seeds: 1 is listed more than once; each must be different",
     "seeds: []": "seeds is empty; name at least one",
     "seeds: [-1]": "seeds.0 is -1: input should be greater than or equal to 0",
     "seeds: 3": "seeds is 3; it must be a list: [3]",

@@ -40,7 +40,7 @@ def test_a_result_records_every_seed(tmp_path: Path) -> None:
     assert record.metrics["end"].higher_is_better
     assert record.warnings == ["it is a toy"]
     assert all((folder / table).exists() for seed in record.seeds for table in seed.tables)
-    rows = list(history.read(folder / "history.jsonl"))
+    rows = history.read(folder / "history.jsonl").rows
     assert [(row["seed"], row["step"]) for row in rows] == [(s, step) for s in range(3) for step in range(1, 21)]
     assert sorted(path.name for path in folder.iterdir()) == [".lock", "history.jsonl", "result.json", "tables"]
 
@@ -74,7 +74,7 @@ def test_a_current_result_is_not_computed_again_and_a_stale_one_is(tmp_path: Pat
     assert computed(tmp_path)[0] == first
     again, elsewhere = computed(tmp_path, params={"toy/walk": {"steps": 7}})
     assert again.key != first.key
-    assert len(list(history.read(elsewhere / "history.jsonl"))) == 3 * 7
+    assert len(history.read(elsewhere / "history.jsonl").rows) == 3 * 7
     assert computed(tmp_path)[0] == first, "going back to the first parameters finds the first result"
     assert (folder / "result.json").stat().st_mtime_ns == before
 
@@ -95,7 +95,9 @@ def test_nan_is_recorded_as_diverged_and_other_seeds_go_on(tmp_path: Path) -> No
     assert record.reason == "seed 1: position is nan at step 11"
     assert [seed.status for seed in record.seeds] == ["ok", "diverged", "ok"]
     assert record.seeds[1].metrics == {}
-    assert [row["step"] for row in history.read(folder / "history.jsonl") if row["seed"] == 1] == list(range(1, 11))
+    assert [row["step"] for row in history.read(folder / "history.jsonl").rows if row["seed"] == 1] == list(
+        range(1, 11)
+    )
 
 
 @pytest.mark.usefixtures("toy")
@@ -126,7 +128,7 @@ def started(tmp_path: Path, toy: Path, pause: float) -> tuple[subprocess.Popen[s
 
 def wait_for_rows(folder: Path, n: int) -> None:
     deadline = time.monotonic() + 60
-    while sum(1 for _ in history.read(folder / "history.jsonl")) < n:
+    while len(history.read(folder / "history.jsonl").rows) < n:
         assert time.monotonic() < deadline, "the job logged nothing"
         time.sleep(0.02)
 
@@ -148,7 +150,7 @@ def test_a_killed_job_goes_on_and_gives_the_same_numbers(tmp_path: Path, toy: Pa
     assert [seed.resumed for seed in record.seeds] == [int(seed == (moment - 1) // 20) for seed in range(3)]
 
     def curves(path: Path) -> list[tuple[Any, ...]]:
-        return [(row["seed"], row["step"], row["position"]) for row in history.read(path / "history.jsonl")]
+        return [(row["seed"], row["step"], row["position"]) for row in history.read(path / "history.jsonl").rows]
 
     assert curves(folder) == curves(whole)
 
@@ -160,7 +162,7 @@ def test_a_second_process_waits_for_the_first_and_takes_its_result(tmp_path: Pat
     output = second.communicate(timeout=60)[0]
     assert (first.wait(60), second.returncode) == (0, 0)
     assert "waiting for another process" in output
-    assert len(list(history.read(folder / "history.jsonl"))) == 60
+    assert len(history.read(folder / "history.jsonl").rows) == 60
 
 
 @pytest.mark.usefixtures("toy")
@@ -257,7 +259,7 @@ def test_neighbouring_jobs_begin_at_different_seeds(tmp_path: Path) -> None:
     begun = {}
     for name in ("toy/walk/plain", "toy/walk/shifted"):
         record = execute.execute(made, made.job(name))
-        rows = list(history.read(made.folder(made.job(name)) / "history.jsonl"))
+        rows = history.read(made.folder(made.job(name)) / "history.jsonl").rows
         begun[name] = list(dict.fromkeys(row["seed"] for row in rows))
         assert [seed.seed for seed in record.seeds] == [0, 1, 2]
     assert begun == {"toy/walk/plain": [0, 1, 2], "toy/walk/shifted": [1, 2, 0]}

@@ -60,7 +60,7 @@ def test_a_run_carries_what_the_job_left(client: MlflowClient, made: plan.Plan) 
     assert run.data.params["steps"] == "20"
     assert run.info.status == "FINISHED"
     assert run.data.tags["bnnbench.scale"] == "smoke"
-    rows = [row for row in history.read(made.folder(made.jobs[0]) / "history.jsonl") if row["seed"] == 1]
+    rows = [row for row in history.read(made.folder(made.jobs[0]) / "history.jsonl").rows if row["seed"] == 1]
     assert curve(client, run, "curves/position/seed-1") == [(row["step"], row["position"]) for row in rows]
 
 
@@ -115,7 +115,7 @@ def test_rewound_curves_are_written_anew(client: MlflowClient, made: plan.Plan) 
     for step in range(1, 6):
         history.append(path, {"seed": 0, "step": step, "time": 1000.0 + step, "position": float(step)})
     tracking.track(made)
-    history.rewind(path, 0, 3)
+    history.rewind(path, 0, "", 3)
     for step in range(4, 8):  # computed again after a kill, later than the first time
         history.append(path, {"seed": 0, "step": step, "time": 2000.0 + step, "position": float(step)})
     tracking.track(made)

@@ -89,7 +89,7 @@ def test_the_test_error_is_that_of_the_best_validation_epoch(tmp_path: Path) -> 
     outcome = mnist_mlp(PARAMS, run(tmp_path, data))
     from bnnbench.harness import history
 
-    rows = list(history.read(tmp_path / "history.jsonl"))
+    rows = history.read(tmp_path / "history.jsonl").rows
     errors = [row["validation_error"] for row in rows]
     assert len(errors) == 6
     assert outcome.metrics["validation_error"] == min(errors)
@@ -155,7 +155,7 @@ def test_the_whole_training_is_the_papers(tmp_path: Path) -> None:
     best, chosen = 101.0, {}
     from bnnbench.harness import history
 
-    rows = list(history.read(tmp_path / "history.jsonl"))
+    rows = history.read(tmp_path / "history.jsonl").rows
     for epoch in range(epochs):
         indices = torch.randperm(n_train, generator=order).numpy()
         losses = []
@@ -221,7 +221,9 @@ def test_every_parameter_has_an_effect(tmp_path: Path, change: dict[str, object]
     def curve(name: str) -> list[tuple[float, float]]:
         from bnnbench.harness import history
 
-        return [(row["train_loss"], row["validation_loss"]) for row in history.read(tmp_path / name / "history.jsonl")]
+        return [
+            (row["train_loss"], row["validation_loss"]) for row in history.read(tmp_path / name / "history.jsonl").rows
+        ]
 
     assert curve("base") != curve("other")
     assert base.metrics != other.metrics

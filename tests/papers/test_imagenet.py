@@ -47,7 +47,7 @@ def run(folder: Path, data: ImageFolders, kind: type[Run] = Run) -> Run:
 
 
 def curves(folder: Path) -> list[dict[str, float]]:
-    rows = history.read(folder / "history.jsonl")
+    rows = history.read(folder / "history.jsonl").rows
     return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
 
 

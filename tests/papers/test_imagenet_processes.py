@@ -57,7 +57,7 @@ def folder_of(content: dict[str, Any], job: str = JOB) -> Path:
 
 
 def curves(content: dict[str, Any], job: str = JOB) -> Curves:
-    rows = history.read(folder_of(content, job) / "history.jsonl")
+    rows = history.read(folder_of(content, job) / "history.jsonl").rows
     return [{k: v for k, v in row.items() if k not in ("time", "images_per_second")} for row in rows]
 
 

@@ -15,6 +15,9 @@ OFFICIAL = DataRecord(name="digits", provenance="official", identity="official:d
 BUNDLED = DataRecord(name="digits", provenance="bundled", identity="bundled:digits", checksum="cd" * 32)
 
 
+LOST: dict[str, Any] = {"status": "diverged", "reason": "lost", "wall_seconds": 0.0, "cpu_seconds": 0.0}
+
+
 def toy_plan(folder: Path, **settings: Any) -> Plan:
     """A plan of the toy paper of `tests/conftest.py` with its results in `folder`."""
     values = {"scale": "smoke", "papers": ["toy"], "experiments": ["toy/walk"], "results": str(folder), **settings}
@@ -52,6 +55,10 @@ def finish(plan: Plan, job: Job, values: Mapping[int, float], **changes: Any) ->
         "finished": 1.8e9,
     }
     made = Result.model_validate({**fields, **changes})
+    if made.status != "skipped":  # a record has every seed of its job
+        given = {one.seed: one for one in made.seeds}
+        lost = {number: SeedRecord(**LOST, seed=number) for number in job.seeds}
+        made = made.model_copy(update={"seeds": [given.get(number, lost[number]) for number in job.seeds]})
     result.write(plan.folder(job) / "result.json", made)
     return made
 

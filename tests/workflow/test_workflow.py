@@ -189,7 +189,7 @@ def test_a_diverged_job_is_a_result(checkout: Path, command: Command) -> None:
         ("scale: big", "config.yaml: scale 'big' is not one of smoke, laptop, paper"),
         ("params: {toy/walk: {stps: 3}}\npapers: [toy]", "did you mean 'steps'?"),
         ("experiments: [toy/wlk]", "no experiment 'toy/wlk'; did you mean 'toy/walk'?"),
-        ("seeds: [0, 0]", "seed 0 is listed more than once"),
+        ("seeds: [0, 0]", "0 is listed more than once"),
     ],
 )
 def test_a_mistake_in_the_configuration_is_one_line(checkout: Path, command: Command, text: str, message: str) -> None:

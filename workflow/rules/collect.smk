@@ -42,6 +42,6 @@ rule claims:
         f"{FOLDER}/logs/claims-{{paper}}.txt",
     params:
         code=lambda wildcards: MACHINERY
-        + code_hash(f"{papers.get(wildcards.paper).package}.claims"),
+        + code_hash(f"{papers.get(wildcards.paper).package}.claims", optional=True),
     shell:
         "bnnbench claims {wildcards.paper:q} 2>&1 | tee {log:q}"

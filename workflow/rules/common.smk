@@ -1,6 +1,7 @@
 # The plan: the validated configuration expanded into jobs. Every rule builds on it and on nothing else.
 import hashlib
 import os
+import re
 import sys
 from pathlib import Path
 from shlex import quote
@@ -8,7 +9,7 @@ from shlex import quote
 from bnnbench.errors import UserError
 from bnnbench.harness import collect as tables
 from bnnbench.harness import config as configuration
-from bnnbench.harness import data, drawing, files
+from bnnbench.harness import data, drawing, files, mend
 from bnnbench.harness import paper as papers
 from bnnbench.harness import plan as planning
 from bnnbench.harness.code import code_hash, folder_hash
@@ -20,13 +21,24 @@ def stop(message):
     os._exit(1)
 
 
+# The default file comes first: those that --configfile gives change what they name, and --config changes them.
+GIVEN = list(workflow.overwrite_configfiles)
+CONFIG_FILES = [path for path in workflow.configfiles if path not in GIVEN] + GIVEN
+SOURCE = " + ".join(map(str, CONFIG_FILES)) or "the command line"
+
+
 try:
-    SOURCE = " + ".join(map(str, workflow.configfiles)) or "the command line"
-    CONFIG = configuration.validate(config, SOURCE)
+    CONFIG = configuration.load_for_workflow(
+        map(Path, CONFIG_FILES), workflow.config_settings.config_args or [], SOURCE
+    )
     PLAN = planning.make(CONFIG, SOURCE)
     files.check_folder(CONFIG.folder())
-    for path in tables.set_aside_damaged(PLAN):
-        print(f"bnnbench: a damaged record was set aside: {path}", file=sys.stderr)
+    if not workflow.dryrun:
+        for path in [*mend.records(PLAN), *mend.derived(PLAN)]:
+            print(
+                f"bnnbench: a damaged file was set aside: {path}; it will be made again",
+                file=sys.stderr,
+            )
     FIGURES = {paper: drawing.figures(paper) for paper in PLAN.papers()}
 except UserError as error:
     stop(error)
@@ -117,7 +129,7 @@ def drawn(paper):
 
 
 wildcard_constraints:
-    paper="|".join(PAPERS),
+    paper="|".join(map(re.escape, PAPERS)),
     experiment="[^/]+",
     figure="[^/]+",
     dataset="[^/]+",

@@ -1,0 +1,44 @@
+"""Numbers as experiments hand them over: Python's, NumPy's or torch's."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+CURVE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. /-]{0,99}")
+"""Names that MLflow takes for a metric and that files can hold."""
+
+
+def number(value: Any, name: str) -> float:
+    """`value` as a float; anything but a single real number raises `TypeError` with `name`."""
+    single = getattr(value, "size", 1) in (1, ()) if not hasattr(value, "numel") else value.numel() == 1
+    found = value.item() if hasattr(value, "item") and single else value
+    if isinstance(found, bool | int | float):
+        return float(found)
+    raise TypeError(f"{name} is {value!r:.60}; it must be a number")
+
+
+def check_name(name: str, what: str) -> None:
+    """Raises `ValueError` for a name that MLflow or a file could not hold."""
+    if not isinstance(name, str) or not CURVE.fullmatch(name):
+        raise ValueError(f"{what} {name!r}: a name holds letters, digits, spaces and _ . - /, at most 100 of them")
+
+
+def column(values: Any, name: str) -> Sequence[Any]:
+    """A column of a table: an array or tensor of one dimension, or a list in which scalars are Python's."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    if getattr(values, "ndim", 1) != 1:
+        raise ValueError(f"column {name!r} has shape {tuple(values.shape)}; it must have one dimension")
+    if hasattr(values, "dtype"):
+        found: Sequence[Any] = values
+        return found
+    return [value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value for value in values]
+
+
+def columns(table: Mapping[str, Any], name: str) -> dict[str, Sequence[Any]]:
+    """The columns of the table `name`, which must be of equal length."""
+    found = {key: column(values, f"{name}.{key}") for key, values in table.items()}
+    if len({len(values) for values in found.values()}) > 1:
+        lengths = ", ".join(f"{key} {len(values)}" for key, values in found.items())
+        raise ValueError(f"table {name!r}: its columns differ in length ({lengths})")
+    return found
