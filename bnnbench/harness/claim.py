@@ -76,6 +76,14 @@ def more_than(what: str, interval: Interval, bound: float, unit: str = "") -> Ev
     return _one_sided(what, interval, bound, unit, "more than", interval.low > bound, interval.high <= bound)
 
 
+def within(what: str, interval: Interval, margin: float, unit: str = "", around: float = 0.0) -> Evidence:
+    """The claim that a mean lies within `margin` of a value: an equivalence, which has to be shown on both sides."""
+    return all_of(
+        at_most(what, interval, around + margin, unit),
+        at_least(what, interval, around - margin, unit),
+    )
+
+
 def all_of(*parts: Evidence) -> Evidence:
     """A claim with several parts: contradicted if one is, reproduced if all are."""
     verdicts = {part.verdict for part in parts}

@@ -4,7 +4,7 @@ A job without a result is listed with the reason.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -269,21 +269,30 @@ class Results:
 
     def difference(self, experiment: str, metric: str, first: str, second: str) -> Interval:
         """Interval of `first - second` over the seeds that both variants finished (paired)."""
-        return self._paired(experiment, metric, first, second, lambda a, b: a - b)
+        return self.contrast(experiment, metric, {first: 1, second: -1})
+
+    def contrast(self, experiment: str, metric: str, weights: Mapping[str, float]) -> Interval:
+        """Interval of a weighted sum of variants over the seeds that all of them finished (paired)."""
+        return self._paired(
+            experiment,
+            metric,
+            tuple(weights),
+            lambda values: sum(weight * value for weight, value in zip(weights.values(), values, strict=True)),
+        )
 
     def ratio(self, experiment: str, metric: str, first: str, second: str) -> Interval:
         """Interval of `first / second` over the seeds that both variants finished (paired)."""
-        return self._paired(experiment, metric, first, second, lambda a, b: a / b)
+        return self._paired(experiment, metric, (first, second), lambda values: values[0] / values[1])
 
     def _paired(
-        self, experiment: str, metric: str, first: str, second: str, of: Callable[[float, float], float]
+        self, experiment: str, metric: str, variants: tuple[str, ...], of: Callable[[list[float]], float]
     ) -> Interval:
-        a, b = self.values(experiment, first, metric), self.values(experiment, second, metric)
-        shared = sorted(a.keys() & b.keys())
+        found = [self.values(experiment, variant, metric) for variant in variants]
+        shared = sorted(set.intersection(*(set(values) for values in found)))
         if not shared:
-            raise NotRun(f"{experiment}: {first} and {second} share no seed")
-        lost = min(self._planned(experiment, first), self._planned(experiment, second)) - len(shared)
-        return replace(mean_interval([of(a[seed], b[seed]) for seed in shared]), lost=lost)
+            raise NotRun(f"{experiment}: {' and '.join(variants)} share no seed")
+        lost = min(self._planned(experiment, variant) for variant in variants) - len(shared)
+        return replace(mean_interval([of([values[seed] for values in found]) for seed in shared]), lost=lost)
 
     def between(self, experiment: str, variant: str, first: str, second: str) -> Interval:
         """Interval of `first - second`, two metrics of one variant, over its seeds."""

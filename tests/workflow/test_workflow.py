@@ -257,7 +257,7 @@ def test_a_result_that_is_missing_damaged_or_of_another_run_is_computed_again(ch
     path.write_text(path.read_text()[:100])
     done = command("snakemake", "--quiet", "all")
     assert done.returncode == 0
-    assert "a damaged record was set aside" in done.stderr
+    assert "a damaged file was set aside" in done.stderr
     assert metrics(checkout) == expected
 
     # a job run by hand with other parameters, outside the workflow

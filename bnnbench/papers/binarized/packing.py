@@ -82,21 +82,31 @@ def library(net: nn.Sequential, splits: Splits, x: Tensor) -> Callable[[], objec
     return classify
 
 
-def naive(net: nn.Sequential, splits: Splits, x: Tensor) -> Callable[[], object]:
-    """Classifies the images with the paper's baseline kernel in float32 for every product, on a CPU."""
-    from bnnbench.kernels.cpu.naive import float_matmul
+def naive(net: nn.Sequential, splits: Splits, x: Tensor, on_bits: bool = False) -> Callable[[], object]:
+    """Classifies the images with the paper's naive kernels on a CPU: float32 products, or those of signs on bits.
+
+    The first layer takes pixels, so its product is of real numbers either way.
+    """
+    from bnnbench import kernels
+    from bnnbench.kernels.cpu.naive import float_matmul, xnor_matmul
 
     modules = [_plain(module).eval() for module in net]
     inputs = splits.to_input(x)
+    _, *others = (k for k, module in enumerate(modules) if isinstance(module, nn.Linear))
+    packed_weights = {k: kernels.pack(modules[k].weight.numpy()).words for k in others} if on_bits else {}
 
     @torch.no_grad()
     def classify() -> Tensor:
         h = inputs
-        for module in modules:
-            if isinstance(module, nn.Linear):
-                h = torch.from_numpy(float_matmul(h.numpy(), module.weight.numpy()))
+        for k, module in enumerate(modules):
+            if k in packed_weights:
+                product = xnor_matmul(kernels.pack(h.numpy()).words, packed_weights[k], h.shape[1])
+            elif isinstance(module, nn.Linear):
+                product = float_matmul(h.numpy(), module.weight.numpy())
             else:
                 h = module(h)
+                continue
+            h = torch.from_numpy(product)
         return h.argmax(1)
 
     return classify

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 TIMES = (
     Metric("seconds_baseline", "s", False, "all test images with naive float32 kernels, by those that were timed"),
+    Metric("seconds_naive_xnor", "s", False, "all test images with equally naive kernels on bits, by those timed"),
     Metric("seconds_library", "s", False, "all test images with torch in float32, by those that were timed"),
     Metric("seconds_xnor", "s", False, "all test images on packed bits, by those that were timed"),
+    Metric("naive_over_baseline", "x", True, "naive kernels on bits over the equally naive ones on float32"),
     Metric("xnor_over_baseline", "x", True, "packed net over naive float32 kernels"),
     Metric("xnor_over_library", "x", True, "packed net over torch in float32"),
     Metric("joules_library", "J", False, "energy of the processor for all test images in float32, where readable"),
@@ -86,13 +88,17 @@ def _timed(
     }
     counts = {"library": len(images), "xnor": len(images)}
     if n_naive and run.device == "cpu":
-        counts["baseline"] = min(n_naive, len(images))
-        candidates["baseline"] = packing.naive(net, splits, images[: counts["baseline"]])
+        few = images[:n_naive]
+        counts |= {"baseline": len(few), "naive_xnor": len(few)}
+        candidates["baseline"] = packing.naive(net, splits, few)
+        candidates["naive_xnor"] = packing.naive(net, splits, few, on_bits=True)
     spent = interleaved(candidates, rounds, device_clock(run.device))
     for name, times in spent.items():
         metrics[f"seconds_{name}"] = sorted(times)[len(times) // 2] * total / counts[name]
-    for name in sorted(candidates.keys() - {"xnor"}):
+    for name in candidates.keys() & {"library", "baseline"}:
         metrics[f"xnor_over_{name}"] = metrics[f"seconds_{name}"] / metrics["seconds_xnor"]
+    if "baseline" in candidates:
+        metrics["naive_over_baseline"] = metrics["seconds_baseline"] / metrics["seconds_naive_xnor"]
     for name in ("library", "xnor"):
         meter = Meter()
         candidates[name]()

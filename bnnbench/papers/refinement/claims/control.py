@@ -1,25 +1,27 @@
 """The control that the paper lacks: Gaussians with the target's own prior."""
 
-from bnnbench.harness.claim import Evidence, all_of, at_least, at_most, claim
+from bnnbench.harness.claim import Evidence, all_of, at_least, at_most, claim, more_than
 from bnnbench.harness.collect import Results
 from bnnbench.papers.refinement.claims.scales import FULL
 
 MISMATCH, CIFAR10 = "refinement/prior-mismatch", "refinement/cifar10"
+MMD_MARGIN = 0.01
 
 
 @claim(
     "a-gaussian-with-the-prior-is-as-close",
     "A Gaussian with matched prior is as close to HMC as the refined posterior: Laplace at the mode of the target's "
     "own prior.",
-    source="not in the paper: a control for Table 4.3, in which Laplace has another prior than HMC and the flow",
+    source="not in the paper: a control for Table 4.3, in which Laplace has another prior than HMC and the flow. 'As "
+    "close' is not further by more than 0.01 in squared MMD (LA: 0.418) nor 0.005 nats; these margins are ours",
     experiments=[MISMATCH],
     scales=FULL,
 )
 def a_gaussian_with_the_prior_is_as_close(results: Results) -> Evidence:
     """Unbiased squared MMD with one width for all, and the likelihood of test data."""
     return all_of(
-        at_most("matched - Refine-5", results.difference(MISMATCH, "mmd", "la-matched", "refine-5"), 0),
-        at_most("matched - Refine-10", results.difference(MISMATCH, "mmd", "la-matched", "refine-10"), 0),
+        at_most("matched - Refine-5", results.difference(MISMATCH, "mmd", "la-matched", "refine-5"), MMD_MARGIN),
+        at_most("matched - Refine-10", results.difference(MISMATCH, "mmd", "la-matched", "refine-10"), MMD_MARGIN),
         at_most("matched - Refine-5", results.difference(MISMATCH, "nll", "la-matched", "refine-5"), 0.005, "nats"),
     )
 
@@ -27,14 +29,14 @@ def a_gaussian_with_the_prior_is_as_close(results: Results) -> Evidence:
 @claim(
     "a-gaussian-with-the-prior-is-as-close-on-cifar10",
     "On CIFAR-10, too, a Gaussian with matched prior is as close to HMC as the longest flow.",
-    source="not in the paper: a control for Table 4.3 (squared MMD of Refine-30: 0.002)",
+    source="not in the paper: a control for Table 4.3 (squared MMD of LA 0.299, of Refine-30 0.002); margins as above",
     experiments=[CIFAR10],
     scales=FULL,
 )
 def a_gaussian_with_the_prior_is_as_close_on_cifar10(results: Results) -> Evidence:
     """Unbiased squared MMD with one width for all, and the likelihood of test data."""
     return all_of(
-        at_most("matched - Refine-30", results.difference(CIFAR10, "mmd", "la-matched", "refine-30"), 0),
+        at_most("matched - Refine-30", results.difference(CIFAR10, "mmd", "la-matched", "refine-30"), MMD_MARGIN),
         at_most("matched - Refine-30", results.difference(CIFAR10, "nll", "la-matched", "refine-30"), 0.005, "nats"),
     )
 
@@ -48,11 +50,9 @@ def a_gaussian_with_the_prior_is_as_close_on_cifar10(results: Results) -> Eviden
     scales=FULL,
 )
 def the_gain_is_the_prior(results: Results) -> Evidence:
-    """Seed by seed: NLL(LA) - NLL(matched point) against 0.8 (NLL(LA) - NLL(HMC))."""
-    from bnnbench.harness.statistics import mean_interval
-
-    names = ("la-published", "map-matched", "hmc")
-    published, point, hmc = (results.values(MISMATCH, name, "nll") for name in names)
-    shared = sorted(published.keys() & point.keys() & hmc.keys())
-    gains = [(published[s] - point[s]) - 0.8 * (published[s] - hmc[s]) for s in shared]
-    return at_least("gain of the matched point - 80 % of HMC's", mean_interval(gains), 0, "nats")
+    """There is a gain, NLL(LA) - NLL(HMC), and the matched point has 80 % of it, seed by seed."""
+    share = results.contrast(MISMATCH, "nll", {"la-published": 0.2, "map-matched": -1, "hmc": 0.8})
+    return all_of(
+        more_than("LA - HMC", results.difference(MISMATCH, "nll", "la-published", "hmc"), 0, "nats"),
+        at_least("gain of the matched point - 80 % of HMC's", share, 0, "nats"),
+    )

@@ -1,6 +1,6 @@
 """What the paper says of Fashion-MNIST, as tests over results."""
 
-from bnnbench.harness.claim import Evidence, all_of, at_least, at_most, claim, more_than
+from bnnbench.harness.claim import Evidence, all_of, at_least, at_most, claim, more_than, within
 from bnnbench.harness.collect import Results
 from bnnbench.papers.refinement.claims.scales import FULL, PAPER
 
@@ -47,8 +47,7 @@ def refinement_improves_prediction(results: Results) -> Evidence:
 )
 def refinement_reaches_hmc(results: Results) -> Evidence:
     """On both sides."""
-    gap = results.difference(FMNIST, "nll", "refine-5", "hmc")
-    return all_of(at_most("Refine-5 - HMC", gap, 0.01, "nats"), at_least("Refine-5 - HMC", gap, -0.01, "nats"))
+    return within("Refine-5 - HMC", results.difference(FMNIST, "nll", "refine-5", "hmc"), 0.01, "nats")
 
 
 @claim(
@@ -106,12 +105,15 @@ def laplace_base_needs_shorter_flows(results: Results) -> Evidence:
     scales=FULL,
 )
 def longer_flows_cost_more(results: Results) -> Evidence:
-    """Wall time of the fit; other jobs run beside it."""
+    """CPU time of the fit: wall time depends on the jobs beside it."""
     pairs = ((5, 1), (10, 5), (20, 10))
     return all_of(
         *(
             more_than(
-                f"length {a} - {b}", results.difference(LENGTH, "fit_seconds", f"laplace-{a}", f"laplace-{b}"), 0, "s"
+                f"length {a} - {b}",
+                results.difference(LENGTH, "fit_cpu_seconds", f"laplace-{a}", f"laplace-{b}"),
+                0,
+                "s",
             )
             for a, b in pairs
         )
@@ -121,7 +123,7 @@ def longer_flows_cost_more(results: Results) -> Evidence:
 @claim(
     "worse-at-other-data-on-fmnist",
     "On F-MNIST refinement and HMC are worse than the Laplace approximation at telling MNIST apart.",
-    source="Table E.3 (FPR95 77.9, 79.6 and 79.6 %); the main text leaves it out",
+    source="Table E.3 (FPR95 77.9, 79.6 and 79.0 %); the main text leaves it out",
     experiments=[FMNIST],
     scales=FULL,
 )
@@ -161,8 +163,7 @@ def fmnist_ece(results: Results) -> Evidence:
     """As published: the calibration error that leaves out the last bin."""
     parts = []
     for variant, published in (("la", 11.1), ("refine-5", 3.2), ("hmc", 3.4)):
-        error = results.interval(FMNIST, variant, "ece_published")
-        parts += [at_most(variant, error, published + 2, "%"), at_least(variant, error, published - 2, "%")]
+        parts.append(within(variant, results.interval(FMNIST, variant, "ece_published"), 2, "%", around=published))
     return all_of(*parts)
 
 
@@ -182,15 +183,17 @@ def probit_changes_calibration(results: Results) -> Evidence:
 
 @claim(
     "accuracy-is-kept",
-    "Refinement does not cost accuracy.",
-    source="Table E.1 (90.4 % for LA, Refine-5 and HMC); within half a point is ours",
+    "Refinement does not cost accuracy, while it lowers the negative log-likelihood.",
+    source="Tables 4.3 and E.1 (accuracy 90.4 % for LA, Refine-5 and HMC); within half a point is ours",
     experiments=[FMNIST],
     scales=FULL,
 )
 def accuracy_is_kept(results: Results) -> Evidence:
     """Against the Laplace approximation."""
-    lost = results.difference(FMNIST, "accuracy", "la", "refine-5")
-    return at_most("LA - Refine-5", lost, 0.5, "points")
+    return all_of(
+        at_most("LA - Refine-5", results.difference(FMNIST, "accuracy", "la", "refine-5"), 0.5, "points"),
+        more_than("LA - Refine-5", results.difference(FMNIST, "nll", "la", "refine-5"), 0, "nats"),
+    )
 
 
 @claim(
@@ -210,14 +213,18 @@ def rotation(results: Results) -> Evidence:
 
 @claim(
     "hmc-has-converged",
-    "The chains that all is measured against have converged: mean R-hat at most 1.01 on the last layer.",
-    source="Appendix E (0.998 on F-MNIST); the bound is ours",
+    "The chains that all is measured against have converged: on the last layer R-hat is at most 1.01 on average, and "
+    "at most 1.05 for every weight.",
+    source="Appendix E (0.998 on F-MNIST, a mean); the bounds are ours",
     experiments=[FMNIST],
     scales=FULL,
 )
 def hmc_has_converged(results: Results) -> Evidence:
     """Split R-hat, which is stricter than the published one."""
-    return at_most("R-hat", results.interval(FMNIST, "hmc", "rhat"), 1.01)
+    return all_of(
+        at_most("mean R-hat", results.interval(FMNIST, "hmc", "rhat"), 1.01),
+        at_most("largest R-hat", results.interval(FMNIST, "hmc", "rhat_max"), 1.05),
+    )
 
 
 @claim(
@@ -235,14 +242,15 @@ def twice_the_length_costs_half_again(results: Results) -> Evidence:
 
 @claim(
     "seconds-an-epoch",
-    "Five layers take at most 3.4 s an epoch.",
-    source="Section 4, costs (one RTX 2080 Ti; which data set is not said)",
+    "Five layers take at most 4 s an epoch.",
+    source="Section 4, costs (3.4 s on one RTX 2080 Ti; which data set is not said) and Figure 4.7 (78 s for 20 epochs "
+    "on F-MNIST, which is 3.9 s); the bound covers both",
     experiments=[LENGTH],
     scales=PAPER,
 )
 def seconds_an_epoch(results: Results) -> Evidence:
     """The fit of 20 epochs with its Laplace approximation, on the machine that it ran on."""
-    return at_most("20 epochs", results.interval(LENGTH, "laplace-5", "fit_seconds"), 20 * 3.4, "s")
+    return at_most("20 epochs", results.interval(LENGTH, "laplace-5", "fit_seconds"), 20 * 4, "s")
 
 
 @claim(
@@ -254,5 +262,4 @@ def seconds_an_epoch(results: Results) -> Evidence:
 )
 def fmnist_nll(results: Results) -> Evidence:
     """Only the published setting can show the published number."""
-    nll = results.interval(FMNIST, "refine-5", "nll")
-    return all_of(at_most("NLL", nll, 0.2799, "nats"), at_least("NLL", nll, 0.2599, "nats"))
+    return within("NLL", results.interval(FMNIST, "refine-5", "nll"), 0.01, "nats", around=0.2699)

@@ -26,6 +26,7 @@ class Linearisation(Params):
     params=Linearisation,
     metrics=[
         Metric("mean_gap", "", description="mean distance of the predictive means of draws and of the linearised net"),
+        Metric("deviation_gap", "", description="mean distance of their predictive standard deviations"),
         Metric("deviation_ratio", "x", description="mean ratio of their predictive standard deviations, draws on top"),
     ],
 )
@@ -56,6 +57,7 @@ def linearisation(params: Linearisation, run: Run) -> Outcome:
     }
     metrics = {
         "mean_gap": (mean - flat_mean).abs().mean().item(),
+        "deviation_gap": (deviation - flat_deviation).abs().mean().item(),
         "deviation_ratio": (deviation / flat_deviation).mean().item(),
     }
     return Outcome(metrics, {"bands": table, "data": {"x": x[:, 0].tolist(), "y": y.tolist()}})
