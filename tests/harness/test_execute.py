@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import environment
+from conftest import environment, forget_registered
 
 from bnnbench.errors import UserError
-from bnnbench.harness import config, execute, history, plan, result
+from bnnbench.harness import collect, config, execute, history, mend, plan, result
 from bnnbench.harness.result import SeedRecord
 
 
@@ -263,3 +264,150 @@ def test_neighbouring_jobs_begin_at_different_seeds(tmp_path: Path) -> None:
         begun[name] = list(dict.fromkeys(row["seed"] for row in rows))
         assert [seed.seed for seed in record.seeds] == [0, 1, 2]
     assert begun == {"toy/walk/plain": [0, 1, 2], "toy/walk/shifted": [1, 2, 0]}
+
+
+def read_data(toy: Path, name: str) -> None:
+    path = toy / "toy_paper" / "still.py"
+    path.write_text(path.read_text().replace("    return Outcome", f"    run.data({name!r})\n    return Outcome"))
+
+
+@pytest.mark.usefixtures("toy")
+def test_data_that_are_not_declared_are_refused(tmp_path: Path, toy: Path) -> None:
+    read_data(toy, "digits")
+    with pytest.raises(UserError, match=r"toy/still/default: reads data set 'digits', which its parameters do not"):
+        computed(tmp_path, "toy/still/default")
+    record, _ = computed(tmp_path / "declared", "toy/still/default", params={"toy/still": {"dataset": "digits"}})
+    assert [data.name for data in record.datasets] == ["digits"]
+
+
+@pytest.mark.usefixtures("toy")
+def test_methods_that_are_not_declared_are_refused(tmp_path: Path, toy: Path) -> None:
+    path = toy / "toy_paper" / "still.py"
+    use = "    from bnnbench.harness import registry\n    registry.method('map')\n    return Outcome"
+    path.write_text(path.read_text().replace("    return Outcome", use))
+    with pytest.raises(UserError, match="method 'map' is used and not declared"):
+        computed(tmp_path, "toy/still/default")
+    path.write_text(
+        path.read_text().replace(
+            "    value: float", "    def methods(self):\n        return ('map',)\n\n    value: float"
+        )
+    )
+    forget_registered()
+    assert computed(tmp_path, "toy/still/default")[0].status == "ok"
+
+
+@pytest.mark.usefixtures("toy")
+def test_numbers_of_numpy_and_torch_and_warnings_become_part_of_the_record(tmp_path: Path, toy: Path) -> None:
+    path = toy / "toy_paper" / "still.py"
+    lines = [
+        "import warnings, numpy as np, torch",
+        "from bnnbench.errors import ResultWarning",
+        "warnings.warn('a search stopped at its bound', ResultWarning)",
+        "run.log(np.int64(1), loss=torch.tensor(0.5), other=np.float32(0.25))",
+        "return Outcome({'end': torch.tensor(1.5)}, {'t': {'a': torch.ones(2), 'b': [np.float32(1), 2.0]}})",
+    ]
+    path.write_text(
+        path.read_text().replace('    return Outcome({"end": params.value})', "    " + "\n    ".join(lines))
+    )
+    record, folder = computed(tmp_path, "toy/still/default")
+    assert record.seeds[0].metrics == {"end": 1.5}
+    assert record.warnings == ["a search stopped at its bound"]
+    assert dict(history.curves(history.read(folder / "history.jsonl").rows[0])) == {"loss": 0.5, "other": 0.25}
+
+
+def tampered(path: Path, **changes: Any) -> None:
+    """The record with other values and a digest that fits, as a program would write it."""
+    record = result.read(path)
+    result.write(path, record.model_copy(update=changes))
+
+
+@pytest.mark.usefixtures("toy")
+@pytest.mark.parametrize("change", ["metric", "key", "job", "variant", "scale", "seed", "doubled", "missing", "table"])
+def test_a_record_that_is_not_of_its_job_is_none(tmp_path: Path, change: str) -> None:
+    record, folder = computed(tmp_path)
+    path, made = folder / "result.json", make(tmp_path)
+    first, second, third = record.seeds
+    if change == "metric":  # by hand: the digest no longer fits
+        content = json.loads(path.read_text())
+        content["seeds"][0]["metrics"]["end"] += 1.0
+        path.write_text(json.dumps(content))
+    elif change == "table":
+        (folder / first.tables[0]).unlink()
+    elif change in ("seed", "doubled", "missing"):
+        other = first.model_copy(update={"seed": 7})
+        tampered(
+            path, seeds={"seed": [other, second, third], "doubled": [first, first, third], "missing": [first]}[change]
+        )
+    else:
+        tampered(path, **{change: "laptop" if change == "scale" else "another"})
+    job = made.job("toy/walk/plain")
+    found, why = collect.read(made, job)
+    assert found is None
+    assert why.startswith("missing: ")
+    assert mend.records(made) == [path.with_name("result.json.damaged")]
+    assert not path.exists()
+    again, _ = computed(tmp_path)
+    assert [seed.metrics for seed in again.seeds] == [seed.metrics for seed in record.seeds]
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_seed_record_of_another_job_or_without_its_curves_is_computed_again(tmp_path: Path, toy: Path) -> None:
+    whole, _ = computed(tmp_path / "whole", params={"toy/walk": {"pause": 0.01}})
+    process, folder = started(tmp_path, toy, 0.01)
+    wait_for_rows(folder, 45)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = folder / "partial" / "seed-0.json"
+    content = json.loads(kept.read_text())
+    content["seed"]["metrics"]["end"] += 1.0
+    kept.write_text(json.dumps(content))
+    shutil.copy(kept.with_name("seed-1.json"), kept.with_name("seed-2.json"))
+    record, folder = computed(tmp_path, params={"toy/walk": {"pause": 0.01}})
+    assert [seed.metrics for seed in record.seeds] == [seed.metrics for seed in whole.seeds]
+    assert len(history.read(folder / "history.jsonl").rows) == 60
+
+
+@pytest.mark.usefixtures("toy")
+def test_two_runs_of_a_variant_with_other_parameters_leave_each_other_alone(tmp_path: Path, toy: Path) -> None:
+    process, folder = started(tmp_path, toy, 0.05)
+    wait_for_rows(folder, 3)
+    computed(tmp_path, params={"toy/walk": {"steps": 2}})
+    assert (folder / "partial").is_dir()
+    assert process.wait(120) == 0
+
+
+@pytest.mark.parametrize("how", ["moved", "deleted"])
+def test_a_folder_that_goes_while_its_job_runs_is_an_error(tmp_path: Path, toy: Path, how: str) -> None:
+    process, folder = started(tmp_path, toy, 0.05)
+    wait_for_rows(folder, 5)
+    if how == "moved":
+        (tmp_path / "results").rename(tmp_path / "elsewhere")
+    else:
+        shutil.rmtree(tmp_path / "results")
+    assert process.wait(120) == 1
+    assert not list(tmp_path.glob("*/smoke/toy/walk/plain/*/result.json"))
+
+
+def test_a_killed_job_counts_as_failed_until_it_is_run_again(tmp_path: Path, toy: Path) -> None:
+    process, folder = started(tmp_path, toy, 0.05)
+    made = make(tmp_path, params={"toy/walk": {"pause": 0.05}})
+    job = made.job("toy/walk/plain")
+    wait_for_rows(folder, 3)
+    assert collect.read(made, job)[1] == "missing: it is being computed now"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert collect.read(made, job)[1].startswith("failed: it was killed")
+    execute.execute(made, job)
+    assert collect.read(made, job)[1] == ""
+    assert not (folder / execute.RUNNING).exists()
+
+
+@pytest.mark.usefixtures("toy")
+def test_curves_that_were_lost_afterwards_are_a_warning(tmp_path: Path) -> None:
+    _, folder = computed(tmp_path)
+    path = folder / "history.jsonl"
+    path.write_bytes(b"\xff\xfe\n" + path.read_bytes().split(b"\n", 1)[1])
+    made = make(tmp_path)
+    collect.collect(made, "toy/walk")
+    jobs = collect.Results.load(made, ["toy/walk"]).jobs.set_index("variant")
+    assert "of 60 rows of its curves 59 can be read" in jobs.loc["plain", "warnings"]

@@ -106,3 +106,51 @@ def test_processes_that_ask_at_once_compute_it_once(tmp_path: Path) -> None:
         process.join(60)
     assert [process.exitcode for process in processes] == [0] * 4
     assert calls.value == 1
+
+
+def test_the_global_streams_are_the_same_for_who_computes_and_who_reads(tmp_path: Path) -> None:
+    def compute(own: Run) -> Mapping[str, Any]:
+        return {"draw": torch.rand(3)}
+
+    def after(name: str, ahead: int) -> tuple[Any, float]:
+        torch.manual_seed(5)
+        torch.rand(ahead)
+        found = run(tmp_path / name, Shelf(tmp_path / "shared")).shared("net", {}, (), compute)
+        return found["draw"], torch.rand(()).item()
+
+    (computed, then), (read, later) = after("a", 2), after("b", 2)
+    assert (computed.tolist(), then) == (read.tolist(), later)
+    torch.manual_seed(5)
+    torch.rand(7)  # whatever was drawn before
+    elsewhere = run(tmp_path / "c", Shelf(tmp_path / "other")).shared("net", {}, (), compute)["draw"]
+    assert elsewhere.tolist() == computed.tolist()
+
+
+def test_warnings_reach_every_job_that_shares(tmp_path: Path) -> None:
+    import warnings
+
+    from bnnbench.errors import ResultWarning
+    from bnnbench.harness.caught import result_warnings
+
+    def compute(own: Run) -> Mapping[str, Any]:
+        warnings.warn("it did not converge", ResultWarning, stacklevel=1)
+        return {}
+
+    for name in ("a", "b"):
+        with result_warnings() as said:
+            run(tmp_path / name, Shelf(tmp_path / "shared")).shared("net", {}, (), compute)
+        assert said == ["it did not converge"]
+
+
+@pytest.mark.parametrize("entry", ["about", "content", "warnings"])
+def test_a_file_without_the_expected_entries_is_computed_again(tmp_path: Path, entry: str) -> None:
+    from bnnbench.harness import saved
+
+    shelf, calls = Shelf(tmp_path / "shared"), list[int]()
+    run(tmp_path, shelf).shared("net", {}, (), counted(calls))
+    (path,) = (tmp_path / "shared").glob("*/content.pt")
+    content = saved.read(path)
+    assert content is not None
+    saved.write(path, {name: value for name, value in content.items() if name != entry})
+    run(tmp_path, shelf).shared("net", {}, (), counted(calls))
+    assert len(calls) == 2

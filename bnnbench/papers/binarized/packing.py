@@ -92,15 +92,16 @@ def naive(net: nn.Sequential, splits: Splits, x: Tensor, on_bits: bool = False) 
 
     modules = [_plain(module).eval() for module in net]
     inputs = splits.to_input(x)
-    _, *others = (k for k, module in enumerate(modules) if isinstance(module, nn.Linear))
-    packed_weights = {k: kernels.pack(modules[k].weight.numpy()).words for k in others} if on_bits else {}
+    linear = {k: module for k, module in enumerate(modules) if isinstance(module, nn.Linear)}
+    hidden = list(linear)[1:] if on_bits else []
+    words = {k: kernels.pack(linear[k].weight.numpy()).words for k in hidden}
 
     @torch.no_grad()
     def classify() -> Tensor:
         h = inputs
         for k, module in enumerate(modules):
-            if k in packed_weights:
-                product = xnor_matmul(kernels.pack(h.numpy()).words, packed_weights[k], h.shape[1])
+            if k in words:
+                product = xnor_matmul(kernels.pack(h.numpy()).words, words[k], h.shape[1])
             elif isinstance(module, nn.Linear):
                 product = float_matmul(h.numpy(), module.weight.numpy())
             else:

@@ -1,0 +1,109 @@
+"""Whatever is damaged in a results folder is set aside, and the report is made all the same."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from bnnbench.errors import UserError
+from bnnbench.harness import collect, config, environment, execute, mend, plan, recorded, verdicts
+from bnnbench.harness.files import write_json
+from bnnbench.report import content
+
+
+@pytest.fixture
+def made(toy: Path, tmp_path: Path) -> plan.Plan:
+    chosen = {"papers": ["toy"], "scale": "smoke", "results": str(tmp_path / "results")}
+    made = plan.make(config.validate(chosen, "file"), "file")
+    for job in made.jobs:
+        execute.execute(made, job)
+    refresh(made)
+    collect.join(made, [])
+    write_json(made.config.folder() / "tracked.json", {"created": 1})
+    return made
+
+
+def refresh(made: plan.Plan) -> None:
+    for experiment in collect.experiments(made):
+        collect.collect(made, experiment)
+    for paper in made.papers():
+        verdicts.write(made, paper)
+
+
+def derived(made: plan.Plan) -> list[Path]:
+    patterns = ("collected/*/*/*.parquet", "results.parquet", "claims/*.json", "environments/*.json", "tracked.json")
+    return [path for pattern in patterns for path in made.config.folder().glob(pattern)]
+
+
+def test_what_is_sound_stays(made: plan.Plan) -> None:
+    assert derived(made)
+    assert mend.records(made) + mend.derived(made) == []
+
+
+DAMAGES = {
+    "empty": lambda path: path.write_bytes(b""),
+    "torn": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "noise": lambda path: path.write_bytes(random.Random(3).randbytes(300)),
+    "not UTF-8": lambda path: path.write_bytes(b'{"a": "\xff\xfe"}'),
+    "another shape": lambda path: path.write_text("[1, 2]"),
+    "deep": lambda path: path.write_text("[" * 100_000),
+    "folder": lambda path: (path.unlink(), path.mkdir()),
+    "link to nowhere": lambda path: (path.unlink(), path.symlink_to("nowhere")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_damaged_is_set_aside_and_made_again(made: plan.Plan, damage: str) -> None:
+    paths = [*derived(made), *(made.result(job) for job in made.jobs)]
+    for path in paths:
+        DAMAGES[damage](path)
+    moved = mend.records(made) + mend.derived(made)
+    assert {path.name.partition(".damaged")[0] for path in moved} == {path.name for path in paths}
+    assert not any(path.exists() or path.is_symlink() for path in paths)
+    for job in made.jobs:
+        execute.execute(made, job)
+    refresh(made)
+    assert content.gather(made).papers[0].statuses == {"ok": len(made.jobs)}
+
+
+def test_a_second_damage_does_not_replace_what_was_set_aside(made: plan.Plan) -> None:
+    path = made.result(made.jobs[0])
+    for text in ("one", "two"):
+        path.write_text(text)
+        mend.records(made)
+    assert sorted(found.read_text() for found in path.parent.glob("result.json.damaged*")) == ["one", "two"]
+
+
+def test_a_damaged_table_that_is_read_all_the_same_is_one_line(made: plan.Plan) -> None:
+    path = collect.folder(made, "toy/walk") / "results.parquet"
+    path.write_bytes(b"PAR1 and no more")
+    with pytest.raises(UserError, match=r"results\.parquet: damaged .*; delete it and run: snakemake"):
+        collect.Results.load(made, ["toy/walk"])
+
+
+def test_a_damaged_environment_costs_no_report(made: plan.Plan) -> None:
+    (path,) = (made.config.folder() / "environments").glob("*.json")
+    path.write_text("{")
+    assert environment.noted(made.config.folder(), path.stem) == {}
+    assert content.gather(made).environment == {}
+
+
+def test_a_recording_is_whole_or_absent(made: plan.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorded.shutil, "copyfile", full)
+        with pytest.raises(UserError, match="No space left"):
+            recorded.record(made, "mine")
+    assert list((made.config.results / "recorded").iterdir()) == []
+    written = recorded.record(made, "mine")
+    assert all(path.exists() for path in written)
+    assert json.loads((made.config.results / "recorded/mine/claims-toy.json").read_text())
+
+
+def test_packages_that_make_numbers_are_part_of_the_environment() -> None:
+    assert {"torch", "jax", "jaxlib", "numpyro", "numba", "zuko", "numpy", "scipy"} <= set(
+        environment.capture()["packages"]
+    )

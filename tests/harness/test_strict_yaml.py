@@ -1,0 +1,78 @@
+"""YAML is read as it was meant, or refused in one line."""
+
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bnnbench.errors import UserError
+from bnnbench.harness import strict_yaml
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False),
+    st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc"), exclude_characters="\u2028\u2029\ufeff\x85")),
+)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abc yno01:", max_size=5), inner)
+)
+
+
+@given(st.dictionaries(st.text("abcyno", min_size=1), VALUES))
+def test_what_yaml_writes_is_read_back(values: dict[str, Any]) -> None:
+    assert strict_yaml.load(yaml.safe_dump(values, allow_unicode=True), "c") == values
+
+
+@pytest.mark.parametrize("key", ["a", "'a'", '"a"'])
+@pytest.mark.parametrize("place", ["a: 1\n{key}: 2", "x: {{a: 1, {key}: 2}}", "x:\n  - y:\n      a: 1\n      {key}: 2"])
+def test_a_key_given_twice_is_refused_with_its_line(place: str, key: str) -> None:
+    text = place.format(key=key)
+    with pytest.raises(
+        UserError, match=rf"c\.yaml: not valid YAML \(line {len(text.splitlines())}\): key 'a' is given"
+    ):
+        strict_yaml.load(text, "c.yaml")
+
+
+def test_merged_keys_may_be_overridden() -> None:
+    assert strict_yaml.load("base: &b {x: 1, y: 2}\nmine: {<<: *b, y: 3}", "c")["mine"] == {"x": 1, "y": 3}
+
+
+@pytest.mark.parametrize(
+    "word", ["yes", "No", "ON", "off", "010", "1:30", "1_000", "0x1F", "0b11", "+1:30:20", "1_0.5"]
+)
+@pytest.mark.parametrize("place", ["a: {}", "a: [1, {}]", "{}: 1"])
+def test_what_readers_of_yaml_disagree_on_is_refused(word: str, place: str) -> None:
+    with pytest.raises(UserError, match="read differently"):
+        strict_yaml.load(place.format(word), "c")
+    assert strict_yaml.load(place.format(f"'{word}'"), "c")
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("1e-3", 0.001),
+        ("5.", 5.0),
+        (".5", 0.5),
+        ("-.inf", -float("inf")),
+        ("+3", 3),
+        ("-0", 0),
+        ("2E5", 2e5),
+        ("~", None),
+    ],
+)
+def test_numbers_are_those_of_yaml_1_2(word: str, value: Any) -> None:
+    assert strict_yaml.load(f"a: {word}", "c") == {"a": value}
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [", "\0", "a: 1\n---\nb: 2", "x: !!python/object:os.system ls", "? [a]\n: 1", "[" * 5000, "a: *b"]
+)
+def test_other_mistakes_are_one_line(text: str) -> None:
+    with pytest.raises(UserError) as caught:
+        strict_yaml.load(text, "c.yaml")
+    assert str(caught.value).startswith("c.yaml: not valid YAML")
+    assert "\n" not in str(caught.value)
