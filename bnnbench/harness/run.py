@@ -15,7 +15,7 @@ from bnnbench.harness import history, saved
 from bnnbench.harness.caught import result_warnings, warn_again
 from bnnbench.harness.energy import Meter
 from bnnbench.harness.experiment import Diverged
-from bnnbench.harness.files import locked
+from bnnbench.harness.files import locked, writing
 from bnnbench.harness.processes import ALONE, Team
 from bnnbench.harness.seeds import derive
 from bnnbench.harness.values import check_name, number
@@ -83,6 +83,9 @@ class Run:
         self._meter = Meter()
         self._spent_before: tuple[float, float, float | None] = (0.0, 0.0, 0.0)
         self._last_checkpoint = time.monotonic()
+        if team.rank == 0:  # now and not with the first row: a folder that goes later is an error
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
         self._stages = {"": Stage(self, "")}
         self._current = self._stages[""]
         self._restored = 0
