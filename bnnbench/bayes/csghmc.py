@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from bnnbench.bayes.journal import Journal
 from bnnbench.bayes.members import Members, snapshot
 from bnnbench.bayes.method import MethodParams, Train, method
+from bnnbench.bayes.network import trainable
 from bnnbench.bayes.noise import normal
 from bnnbench.bayes.training import batch_loss, batches
 
@@ -38,7 +39,7 @@ class CSGHMCParams(MethodParams):
 def csghmc(model: nn.Module, train: Train, params: CSGHMCParams, generator: Generator, journal: Journal) -> Members:
     """Draws from the end of every cycle, starting at the model's parameters."""
     net = deepcopy(model)
-    momenta = [torch.zeros_like(parameter) for parameter in _trained(net)]
+    momenta = [torch.zeros_like(parameter) for parameter in trainable(net)]
     draws: list[dict[str, Tensor]] = []
     first = 0
     if (restored := journal.restore()) is not None:
@@ -53,17 +54,12 @@ def csghmc(model: nn.Module, train: Train, params: CSGHMCParams, generator: Gene
     return Members(net.eval(), draws, train.likelihood)
 
 
-def _trained(net: nn.Module) -> list[nn.Parameter]:
-    """All parameters but frozen ones."""
-    return [parameter for parameter in net.parameters() if parameter.requires_grad]
-
-
 def _epoch(
     net: nn.Module, momenta: list[Tensor], train: Train, params: CSGHMCParams, epoch: int, generator: Generator
 ) -> float:
     """One pass over the data; returns the mean loss."""
     net.train()
-    parameters = _trained(net)
+    parameters = trainable(net)
     position = epoch % params.epochs_per_cycle
     noisy = position >= params.epochs_per_cycle - params.noisy_epochs
     parts = batches(len(train), params.batch_size, generator, train.x.device)

@@ -177,8 +177,6 @@ def _tuned(what: Subject, curvature: Curvature, train: Train, params: Approximat
         generator.set_state(stream)  # every precision sees the same noise
         draws = LaplaceNormal(what.theta, curvature, precision).sample(params.validation_draws, generator)
         predictive = train.likelihood.predictive(evaluate(what.inner, draws, x))
-        if isinstance(predictive, ClassPredictive):
-            return -predictive.log_probs.gather(1, y[:, None]).mean().item()
         return -predictive.log_density(y).mean().item()
 
     return by_validation(loss, params.grid)

@@ -15,7 +15,7 @@ from bnnbench.bayes.laplace import matched
 from bnnbench.bayes.likelihood import Categorical, Gaussian
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.network import LinearNet, Net, Scope, WholeNet, check_bias, subject
+from bnnbench.bayes.network import LinearNet, Net, Scope, WholeNet, check_bias, flat, subject
 from bnnbench.bayes.noise import normal, seed
 from bnnbench.bayes.target import Target
 from bnnbench.bayes.training import Training
@@ -120,19 +120,30 @@ def jax_outputs(net: Net) -> Outputs:
 
         return linear
     if isinstance(net, WholeNet):
-        layers = [_layer(part) for part in _flattened(net.module)]
-        if (used := sum(size for size, _ in layers)) != net.n_params:
+        layers, present = [_layer(part) for part in _flattened(net.module)], flat(net.module.parameters())
+        if (used := sum(size for size, _ in layers)) != len(present):
             raise ValueError(
-                f"the layers use {used} parameters and the net has {net.n_params}: NUTS knows no shared or unused ones"
+                f"the layers use {used} parameters and the net has {len(present)}: NUTS knows no shared or unused ones"
             )
+        with_frozen = _filled(net.module, present)
 
         def sequential(theta: "jax.Array", x: "jax.Array") -> "jax.Array":
+            theta = with_frozen(theta)
             for size, apply in layers:
                 x, theta = apply(theta[:size], x), theta[size:]
             return x
 
         return sequential
     raise ValueError(f"NUTS does not know the net {type(net).__name__}")
+
+
+def _filled(module: nn.Module, present: Tensor) -> Callable[["jax.Array"], "jax.Array"]:
+    """All parameters of a module from theta [P], which leaves out frozen ones, and from their present values."""
+    import jax.numpy as jnp
+
+    free = torch.cat([torch.full((part.numel(),), part.requires_grad) for part in module.parameters()])
+    positions, values = free.nonzero().squeeze(1).numpy(), present.cpu().numpy()
+    return lambda theta: theta if free.all() else jnp.asarray(values, theta.dtype).at[positions].set(theta)
 
 
 def _flattened(module: nn.Module) -> list[nn.Module]:

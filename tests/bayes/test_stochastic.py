@@ -149,35 +149,6 @@ def test_a_layer_with_a_forward_of_its_own_stays_points() -> None:
     assert [type(part) for part in noisy.children()] == [Halved, FlipoutLinear]
 
 
-def half_frozen() -> nn.Sequential:
-    """The first layer's weight is frozen, and all of the second layer."""
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
-    for parameter in (net[0].weight, net[2].weight, net[2].bias):
-        parameter.requires_grad_(False)
-    return net
-
-
-FITS: dict[str, tuple[Method[Any], dict[str, Any]]] = {
-    "map": (map_estimate, {"training": {"epochs": 2}}),
-    "mfvi": (mean_field, {"training": {"epochs": 2}}),
-    "csghmc": (csghmc, {"cycles": 1, "epochs_per_cycle": 3, "learning_rate": 0.01}),
-    "swag": (swag, {"training": {"epochs": 2}, "snapshots": 2, "weight_decay": 0.1}),
-}
-
-
-@pytest.mark.parametrize("name", FITS)
-def test_frozen_parameters_stay_where_they_are(name: str) -> None:
-    net, (method, params) = half_frozen(), FITS[name]
-    x = torch.randn(40, 3, generator=stream())
-    posterior: Any = method.fit(net, Train(x, x.argmax(1)), params, stream())
-    module = posterior.net if name == "csghmc" else posterior.net.module
-    for key, value in net.named_parameters():
-        assert torch.equal(module.get_parameter(key), value) != value.requires_grad
-    spread = WholeNet(net).named(posterior.sample(5, stream()).std(0, correction=0))
-    assert (spread["2.weight"] == 0).all()
-
-
 def test_kl_is_that_of_torch() -> None:
     layer = flipout(nn.Linear(3, 2), 0.4, stream())
     assert isinstance(layer, FlipoutLayer)

@@ -27,7 +27,7 @@ def predictive_metrics(found: ClassPredictive, labels: Tensor) -> dict[str, floa
 
 def nll(found: ClassPredictive, labels: Tensor) -> float:
     """Mean negative log-likelihood, from logarithms: a probability that rounds to 0 is no infinite loss."""
-    return -found.log_probs.double().gather(1, labels[:, None]).mean().item()
+    return -found.log_density(labels).double().mean().item()
 
 
 def detection_metrics(inside: ClassPredictive, outside: ClassPredictive, name: str) -> dict[str, float]:
