@@ -42,7 +42,8 @@ def detection_metrics(inside: ClassPredictive, outside: ClassPredictive, name: s
 def distance_metrics(draws: Tensor, reference: Tensor) -> dict[str, float]:
     """Squared MMD between draws [S, P] and those of HMC [T, P]; as many of both as there are of either.
 
-    The unbiased one takes its width from the reference alone, so that methods can be compared.
+    The unbiased one takes its width from the reference alone, so that methods can be compared; so does the floor, which
+    is what the published one has in expectation for two samples of the reference's distribution.
     """
     count = min(len(draws), len(reference))
     spread = torch.arange(count) * len(reference) // count
@@ -51,5 +52,5 @@ def distance_metrics(draws: Tensor, reference: Tensor) -> dict[str, float]:
     return {
         "mmd_published": mmd.mmd2_published(mine, other),
         "mmd": mmd.mmd2_unbiased(mine, other, gamma),
-        "mmd_floor": mmd.mmd2_floor(count, count),
+        "mmd_floor": mmd.mmd2_floor(count, count, mmd.kernel_mean(other, gamma)),
     }
