@@ -1,5 +1,6 @@
 """Cyclical stochastic-gradient Hamiltonian Monte Carlo (Zhang et al. 2020)."""
 
+import warnings
 from copy import deepcopy
 from math import cos, pi, sqrt
 
@@ -13,6 +14,7 @@ from bnnbench.bayes.method import MethodParams, Train, method
 from bnnbench.bayes.network import trainable
 from bnnbench.bayes.noise import normal
 from bnnbench.bayes.training import batch_loss, batches
+from bnnbench.errors import ResultWarning
 
 
 class CSGHMCParams(MethodParams):
@@ -51,7 +53,21 @@ def csghmc(model: nn.Module, train: Train, params: CSGHMCParams, generator: Gene
         if epoch % params.epochs_per_cycle >= params.epochs_per_cycle - params.draws_per_cycle:
             draws.append(snapshot(net))
         journal.checkpoint(epoch + 1, lambda: {"net": net.state_dict(), "momenta": momenta, "draws": draws})
-    return Members(net.eval(), draws, train.likelihood)
+    found = Members(net.eval(), draws, train.likelihood)
+    _check_draws(found.sample(len(draws)))
+    return found
+
+
+def _check_draws(draws: Tensor) -> None:
+    """A `ResultWarning` for draws [S, P] that left the finite numbers, or that are all the same."""
+    lost = int((~draws.isfinite().all(dim=1)).sum())
+    if lost:
+        text = f"csghmc: {lost} of {len(draws)} draws are not finite: the path diverged; lower the learning rate"
+    elif len(draws) > 1 and (draws == draws[0]).all():
+        text = f"csghmc: all {len(draws)} draws are the same; raise the learning rate"
+    else:
+        return
+    warnings.warn(text, ResultWarning, stacklevel=3)
 
 
 def _epoch(

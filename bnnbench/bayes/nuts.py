@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Generator, Tensor, nn
 
-from bnnbench.bayes.chains import ChainPosterior
+from bnnbench.bayes.chains import ChainPosterior, Chains, check_start
 from bnnbench.bayes.gaussian import Affine, Standard
 from bnnbench.bayes.journal import Journal
 from bnnbench.bayes.laplace import matched
@@ -19,7 +19,6 @@ from bnnbench.bayes.network import LinearNet, Net, Scope, WholeNet, check_bias, 
 from bnnbench.bayes.noise import normal, seed
 from bnnbench.bayes.target import Target
 from bnnbench.bayes.training import Training
-from bnnbench.bayes.weights import Stored
 
 if TYPE_CHECKING:
     import jax
@@ -51,10 +50,11 @@ class NUTSParams(MethodParams):
 
 def sample(
     target: Target, start: Tensor, params: NUTSParams, generator: Generator | None, whitening: Affine | None = None
-) -> tuple[Tensor, float, int]:
-    """Chains [K, n, P] from starting points [K, P], their mean acceptance probability and number of divergences.
+) -> Chains:
+    """Chains [K, n, P] from starting points [K, P], and how they came about.
 
     `whitening` changes the coordinates that are sampled, not the posterior; starting points are in theta either way.
+    `ValueError` where the log posterior or its gradient is not finite there.
     """
     import jax
     from numpyro.infer import MCMC, NUTS
@@ -79,12 +79,15 @@ def sample(
             progress_bar=False,
         )
         points = _to_jax(base.pull(start), params.float64)
+        value, gradient = jax.vmap(jax.value_and_grad(density))(points)
+        check_start(_to_torch(value, start), _to_torch(gradient, start))
         points = points[0] if len(start) == 1 else points
-        fields = ("accept_prob", "diverging")
+        fields = ("accept_prob", "diverging", "num_steps")
         mcmc.run(jax.random.key(seed(generator)), init_params=points, extra_fields=fields)
         draws = _to_torch(mcmc.get_samples(group_by_chain=True), start)
         extra = mcmc.get_extra_fields()
-        return base.push(draws), float(extra["accept_prob"].mean()), int(extra["diverging"].sum())
+        saturated = int((extra["num_steps"] >= 2**params.max_tree_depth - 1).sum())
+        return Chains(base.push(draws), float(extra["accept_prob"].mean()), int(extra["diverging"].sum()), saturated)
 
 
 def log_density(target: Target, float64: bool = False) -> Callable[["jax.Array"], "jax.Array"]:
@@ -210,6 +213,5 @@ def nuts(model: nn.Module, train: Train, params: NUTSParams, generator: Generato
     whitening = matched(what, target, "full") if params.whitened else None
     noise = normal((params.chains, len(what.theta)), generator, what.theta)
     start = noise / params.precision**0.5 if whitening is None else whitening.push(noise)
-    chains, acceptance, divergences = sample(target, start, params, generator, whitening)
-    draws = Stored(chains.flatten(0, 1))
-    return ChainPosterior(what.net, draws, train.likelihood, chains, acceptance, divergences)
+    found = sample(target, start, params, generator, whitening)
+    return ChainPosterior.of(what.net, train.likelihood, found, params.target_acceptance)

@@ -33,7 +33,9 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
     spread over more than 1e30, and for labels of no class.
     """
     check_finite(logits, "logits")
-    labels = check_labels(labels, *logits.shape, "labels").to(logits.device)[:, None]
+    if logits.dim() != 2:
+        raise ValueError(f"logits: shape {tuple(logits.shape)} where [N, C] is expected")
+    labels = check_labels(labels, len(logits), logits.shape[1], "labels").to(logits.device)[:, None]
     logits = logits.detach().double()
     centred = logits - logits.amax(1, keepdim=True)
     spread = -centred.amin(1).mean().item()
