@@ -82,7 +82,7 @@ class ChainPosterior(NetPosterior):
             yield f"chains: {self.saturated} of {total} trajectories met the limit of gradient steps; allow more"
         bad, largest = _disagreeing(self.chains)
         if bad:
-            yield f"chains: R-hat of {bad} of {n_params} parameters is above {RHAT}, at most {largest:.3g}; draw more"
+            yield f"chains: R-hat of {bad} of {n_params} parameters is above {RHAT}, up to {largest:.3g}; draw more"
 
 
 def check_start(value: Tensor, gradient: Tensor) -> None:

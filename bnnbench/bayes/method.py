@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 from torch import Generator, Tensor, nn
 
+from bnnbench.bayes.identity import identity
 from bnnbench.bayes.inputs import check_inputs
 from bnnbench.bayes.journal import SILENT, Journal, Resumable
 from bnnbench.bayes.likelihood import Categorical, Likelihood
@@ -91,8 +92,9 @@ class Method(Generic[P]):
 
         `model` maps [N, ...] to outputs [N, C]. `params` may be a mapping, which is validated. Everything random comes
         from `generator`, also what draws from torch's global stream, as dropout does; a fit that `journal` continues
-        goes on with the same numbers. Raises `pydantic.ValidationError` for parameters that are wrong, and `ValueError`
-        for a net and data that do not fit together (`check_inputs`).
+        goes on with the same numbers, and a checkpoint of another method, of other parameters, data or shapes of the
+        net is left alone. Raises `pydantic.ValidationError` for parameters that are wrong, and `ValueError` for a net
+        and data that do not fit together (`check_inputs`).
         """
         if not isinstance(params, self.params):
             params = self.params.model_validate({} if params is None else params)
@@ -101,7 +103,8 @@ class Method(Generic[P]):
         device = train.x.device
         # Of a copy: nets without dropout get the same numbers with and without it.
         with global_stream(seed(generator.clone_state()), device):
-            return self.function(model, train, params, generator, Resumable(journal, generator, device))
+            resumable = Resumable(journal, generator, device, lambda: identity(self.name, params, model, train))
+            return self.function(model, train, params, generator, resumable)
 
 
 def method(

@@ -102,7 +102,7 @@ def test_chains_that_differ_are_counted_by_parameter() -> None:
     draws[1, :, 0] += 1
     draws[2, :, 2] += 3
     (text,) = doubts(draws)
-    assert f"R-hat of 2 of 3 parameters is above 1.1, at most {split_rhat(draws)[2].item():.3g}" in text
+    assert f"R-hat of 2 of 3 parameters is above 1.1, up to {split_rhat(draws)[2].item():.3g}" in text
 
 
 def test_chains_that_never_moved_are_counted() -> None:
@@ -110,7 +110,7 @@ def test_chains_that_never_moved_are_counted() -> None:
     draws[1] = draws[1, 0]
     never, rhat = doubts(draws)
     assert "1 of 4 never moved" in never
-    assert "R-hat of 3 of 3 parameters is above 1.1, at most inf" in rhat
+    assert "R-hat of 3 of 3 parameters is above 1.1, up to inf" in rhat
 
 
 FEW: dict[str, Any] = {"warmup": 2, "draws": 10, "chains": 2}
