@@ -73,8 +73,13 @@ class Gaussian:
     noise: float
 
     def __post_init__(self) -> None:
-        if not NOISES[0] <= self.noise <= NOISES[1]:
-            raise ValueError(f"noise: {self.noise} is no standard deviation from {NOISES[0]:g} to {NOISES[1]:g}")
+        try:
+            noise = float(self.noise)
+        except (TypeError, ValueError, RuntimeError):
+            raise ValueError(f"noise: {self.noise!r} is no number") from None
+        if not NOISES[0] <= noise <= NOISES[1]:
+            raise ValueError(f"noise: {noise} is no standard deviation from {NOISES[0]:g} to {NOISES[1]:g}")
+        object.__setattr__(self, "noise", noise)
 
     def check(self, y: Tensor, n_points: int, n_outputs: int, name: str = "y") -> None:
         """A finite number for each point, and one output."""

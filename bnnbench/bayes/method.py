@@ -45,6 +45,10 @@ class Train:
     def __post_init__(self) -> None:
         object.__setattr__(self, "y", _targets(self.x, self.y, ""))
         if self.validation is not None:
+            if len(self.validation) != 2:
+                raise ValueError(
+                    f"validation: a pair of inputs and targets is needed, and {len(self.validation)} were given"
+                )
             x, y = self.validation
             object.__setattr__(self, "validation", (x, _targets(x, y, "validation ")))
 
@@ -60,6 +64,11 @@ class Train:
 
 def _targets(x: Tensor, y: Tensor, of: str) -> Tensor:
     """Targets [N] of x [N, ...]; class indices as torch's losses take them, whatever integers they come as."""
+    for name, values in (("x", x), ("y", y)):
+        if not isinstance(values, Tensor):
+            raise TypeError(f"{of}{name}: a tensor is needed, and {type(values).__name__} was given")
+        if values.dim() == 0:
+            raise ValueError(f"{of}{name}: one number; a tensor with a row a point is needed")
     if len(x) != len(y):
         raise ValueError(f"{of}x and y: {len(x)} inputs and {len(y)} targets")
     if y.dim() != 1:

@@ -60,7 +60,12 @@ class RealPredictive:
         return self.mean.mean(dim=0), variance.sqrt()
 
     def log_density(self, y: Tensor) -> Tensor:
-        """Log density of the mixture at targets y [N], in nats; `ValueError` for another shape, NaN or infinity."""
+        """Log density of the mixture at targets y [N], in nats.
+
+        `ValueError` for another shape, NaN or infinity, or a noise that is not positive.
+        """
+        if not (self.noise > 0).all():
+            raise ValueError("noise: a standard deviation of the prediction is not positive")
         z = (check_reals(y, self.mean.shape[1]) - self.mean) / self.noise
         return torch.logsumexp(-0.5 * z.square() - self.noise.log(), 0) - 0.5 * log(2 * pi) - log(self.n_draws)
 

@@ -67,8 +67,10 @@ def test_outputs_that_are_not_finite_are_called_so(scope: str) -> None:
     params: dict[str, Any] = {"training": None, "precision": 1.0, "scope": scope}
     with refused(r"outputs: \d+ of \d+ values are NaN"):
         registry.method("laplace").fit(net, Train(x, LABELS), params)
-    with refused("outputs at the first point: 4 of 4 values"):
+    with refused("outputs at the first point of x: 4 of 4 values"):
         registry.method("map").fit(net, Train(-x, LABELS))
+    with refused("outputs at the first point of validation x: 4 of 4 values"):
+        registry.method("map").fit(net, Train(X.abs(), LABELS, validation=(-X.abs(), LABELS)))
 
 
 @pytest.mark.parametrize(
@@ -116,10 +118,40 @@ def test_real_targets_are_of_one_output_and_finite() -> None:
     check_inputs(nn.Linear(3, 1), Train(X, LABELS, Gaussian(0.3)))  # whole numbers are numbers
 
 
-@pytest.mark.parametrize("noise", [0.0, -1.0, float("nan"), float("inf"), -float("inf"), 1e-300])
-def test_a_noise_is_a_positive_number(noise: float) -> None:
+@pytest.mark.parametrize(
+    "noise", [0.0, -1.0, float("nan"), float("inf"), -float("inf"), 1e-300, None, "a", torch.ones(2)]
+)
+def test_a_noise_is_a_positive_number(noise: Any) -> None:
     with refused("^noise: "):
         Gaussian(noise)
+    if isinstance(noise, float):
+        with refused("^noise: "):
+            RealPredictive(torch.zeros(2, 3), torch.tensor([[1.0], [min(noise, 0.0)]])).log_density(torch.zeros(3))
+
+
+def test_inputs_are_tensors_with_a_row_a_point() -> None:
+    others: Any = X.numpy(), LABELS.tolist()
+    with pytest.raises(TypeError, match=r"^x: a tensor is needed, and ndarray was given"):
+        Train(others[0], LABELS)
+    with pytest.raises(TypeError, match=r"^y: a tensor is needed, and list was given"):
+        Train(X, others[1])
+    with refused("^x: one number"):
+        Train(X[0, 0], LABELS)
+    with refused("^validation y: one number"):
+        Train(X, LABELS, validation=(X, LABELS[0]))
+    with refused("^validation: a pair"):
+        Train(X, LABELS, validation=(X, LABELS, LABELS))  # type: ignore[arg-type]
+
+
+def test_inputs_that_the_net_does_not_take_are_named() -> None:
+    with refused(r"^x: the net does not take torch.float32 of shape \(1, 3\): "):
+        check_inputs(nn.Linear(2, 4), Train(X, LABELS))
+    with refused(r"^x: the net does not take torch.float64"):
+        check_inputs(nn.Linear(3, 4), Train(X.double(), LABELS))
+    with refused(r"^validation x: the net does not take torch.float32 of shape \(1, 2\)"):
+        check_inputs(nn.Linear(3, 4), Train(X, LABELS, validation=(X[:, :2], LABELS)))
+    with refused(r"^model: parameter 'weight' has no shape yet"):
+        check_inputs(nn.LazyLinear(4), Train(X, LABELS))
 
 
 class Flat(nn.Linear):
