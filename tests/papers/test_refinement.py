@@ -271,6 +271,14 @@ def test_options_are_checked_by_the_method_and_may_name_the_target(tmp_path: Pat
         fitting.fitted(small(method="laplace", options={"precisn": 3}), here, run(tmp_path))
 
 
+@pytest.mark.parametrize("stuck", [float("nan"), float("inf")])
+def test_stuck_chains_have_no_rhat_and_the_others_do(stuck: float, tmp_path: Path) -> None:
+    here: Any = None
+    for rhat, expected in (([1.0, stuck], {}), ([1.0, 1.5], {"rhat": 1.25})):
+        posterior = SimpleNamespace(rhat=torch.tensor(rhat))
+        assert fitting.weights(posterior, small(), here, run(tmp_path)).metrics == expected
+
+
 def test_a_net_that_does_not_fit_the_images_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"net 'convnet' takes images of 3 x 32 x 32, and fashion-mnist has 1 x 28 x 28"
