@@ -12,6 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from bnnbench.bayes.targets import check_finite
+
 
 class Curvature(Protocol):
     """H = Q diag(eigenvalues) Q^T."""
@@ -72,7 +74,8 @@ class Full:
 
     @classmethod
     def of(cls, matrix: Tensor) -> "Full":
-        """The eigendecomposition of H [P, P], in the precision that H has."""
+        """The eigendecomposition of H [P, P], in the precision that H has; `ValueError` for NaN or infinity."""
+        check_finite(matrix, "curvature")
         values, vectors = torch.linalg.eigh(matrix)
         return cls(values.clamp_min(0), vectors)
 
@@ -115,7 +118,9 @@ class Kronecker:
 
     @classmethod
     def of(cls, over_outputs: Tensor, over_features: Tensor, order: Tensor, n_params: int) -> "Kronecker":
-        """From both factors; entries of theta outside `order` have no curvature."""
+        """From both factors; entries of theta outside `order` have no curvature. `ValueError` for NaN or infinity."""
+        for factor in (over_outputs, over_features):
+            check_finite(factor, "curvature")
         a, u = torch.linalg.eigh(over_outputs)
         b, v = torch.linalg.eigh(over_features)
         values = torch.outer(a.clamp_min(0), b.clamp_min(0)).reshape(-1)

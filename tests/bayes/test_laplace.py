@@ -318,6 +318,17 @@ def test_a_loss_that_is_not_finite_is_never_chosen(broken: float) -> None:
         by_validation(lambda precision: broken, tuple(losses))
 
 
+@pytest.mark.parametrize(
+    ("scope", "structure"),
+    [("last", "full"), ("last", "kronecker"), ("last", "diagonal"), ("all", "full"), ("all", "diagonal")],
+)
+def test_a_curvature_that_overflows_is_named(scope: str, structure: str) -> None:
+    x = 1e25 * torch.randn(20, 2, generator=stream())
+    net, params = nn.Linear(2, 1), {"training": None, "precision": 1.0, "structure": structure, "scope": scope}
+    with pytest.raises(ValueError, match=r"^curvature: \d+ of \d+ values are NaN or infinite"):
+        laplace.fit(net, Train(x, x[:, 0], Gaussian(1.0)), params, stream())
+
+
 def test_impossible_parameters_are_refused() -> None:
     with pytest.raises(ValidationError, match="last layer only"):
         LaplaceParams(scope="all", structure="kronecker")
