@@ -1,21 +1,62 @@
-"""What samplers return: their draws chain by chain, and whether these have converged."""
+"""What samplers return: their draws chain by chain, and whether these can be trusted."""
 
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from bnnbench.bayes.diagnostics import effective_size, split_rhat
+from bnnbench.bayes.likelihood import Likelihood
+from bnnbench.bayes.network import Net
 from bnnbench.bayes.weights import NetPosterior, Stored
+from bnnbench.errors import ResultWarning
+
+ENERGY = 1000.0  # nats of error in energy from which a trajectory counts as divergent, as in Stan and NumPyro
+RHAT = 1.1  # largest R-hat that passes as converged
+SHARE = 0.75  # of the acceptance asked for, below which a sampler has missed it
+PARAMETERS = 4096  # whose R-hat is computed at once: it is in float64
+
+
+class Chains(NamedTuple):
+    """What a sampler did after its warm-up."""
+
+    draws: Tensor
+    """Of theta [K, n, P]: n of each of K chains."""
+    acceptance: float
+    """Mean acceptance probability."""
+    divergences: int
+    """Trajectories whose energy error exceeded `ENERGY` or was no number."""
+    saturated: int
+    """Trajectories that met the limit of gradient steps."""
 
 
 @dataclass(frozen=True)
 class ChainPosterior(NetPosterior):
-    """Draws [K, n, P] of K chains, which predict together; `acceptance` is the mean acceptance probability."""
+    """Draws [K, n, P] of K chains, which predict together, and what the sampler tells of them.
+
+    `acceptance` is the mean acceptance probability and `target` the one asked for; of K n trajectories `divergences`
+    diverged and `saturated` met the limit of gradient steps.
+    """
 
     distribution: Stored
     chains: Tensor
     acceptance: float
     divergences: int = 0
+    saturated: int = 0
+    target: float = 0.0
+
+    @classmethod
+    def of(cls, net: Net, likelihood: Likelihood, found: Chains, target: float) -> "ChainPosterior":
+        """The posterior of what a sampler found; a `ResultWarning` for each reason not to trust it."""
+        draws = Stored(found.draws.flatten(0, 1))
+        counts = found.acceptance, found.divergences, found.saturated
+        posterior = cls(net, draws, likelihood, found.draws, *counts, target)
+        for reason in posterior.doubts():
+            warnings.warn(reason, ResultWarning, stacklevel=3)
+        return posterior
 
     @property
     def rhat(self) -> Tensor:
@@ -26,3 +67,40 @@ class ChainPosterior(NetPosterior):
     def effective_size(self) -> Tensor:
         """Effective number of draws of every parameter [P]."""
         return effective_size(self.chains)
+
+    def doubts(self) -> Iterator[str]:
+        """Reasons not to trust the draws, a line each; none where all is well."""
+        n_chains, n_draws, n_params = self.chains.shape
+        total = n_chains * n_draws
+        if self.divergences:
+            yield f"chains: {self.divergences} of {total} trajectories diverged, so that draws may be biased"
+        if not self.acceptance >= SHARE * self.target:
+            yield f"chains: an acceptance of {self.acceptance:.2g} where {self.target:g} was asked for; warm up longer"
+        if constant := _constant(self.chains):
+            yield f"chains: {constant} of {n_chains} never moved from where it began its draws"
+        if 2 * self.saturated > total:
+            yield f"chains: {self.saturated} of {total} trajectories met the limit of gradient steps; allow more"
+        bad, largest = _disagreeing(self.chains)
+        if bad:
+            yield f"chains: R-hat of {bad} of {n_params} parameters is above {RHAT}, up to {largest:.3g}; draw more"
+
+
+def check_start(value: Tensor, gradient: Tensor) -> None:
+    """Raises `ValueError` unless the log posterior [K] and its gradient [K, P] are finite where K chains start."""
+    bad = ~(value.isfinite() & gradient.isfinite().all(dim=1))
+    if bad.any():
+        raise ValueError(
+            f"chains: the log posterior or its gradient is not finite where {int(bad.sum())} of {len(bad)} chains "
+            "start; look at the scale of inputs, targets and noise"
+        )
+
+
+def _constant(chains: Tensor) -> int:
+    """How many chains [K, n, P] repeat one draw."""
+    return int((chains == chains[:, :1]).flatten(1).all(dim=1).sum())
+
+
+def _disagreeing(chains: Tensor) -> tuple[int, float]:
+    """How many parameters of chains [K, n, P] have an R-hat above `RHAT` or none, and the largest: none is infinite."""
+    rhat = torch.cat([split_rhat(part) for part in chains.split(PARAMETERS, dim=2)]).nan_to_num(torch.inf, torch.inf)
+    return int((rhat > RHAT).sum()), rhat.max().item()

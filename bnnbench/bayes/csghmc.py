@@ -1,5 +1,6 @@
 """Cyclical stochastic-gradient Hamiltonian Monte Carlo (Zhang et al. 2020)."""
 
+import warnings
 from copy import deepcopy
 from math import cos, pi, sqrt
 
@@ -10,8 +11,10 @@ from torch import Generator, Tensor, nn
 from bnnbench.bayes.journal import Journal
 from bnnbench.bayes.members import Members, snapshot
 from bnnbench.bayes.method import MethodParams, Train, method
+from bnnbench.bayes.network import trainable
 from bnnbench.bayes.noise import normal
 from bnnbench.bayes.training import batch_loss, batches
+from bnnbench.errors import ResultWarning
 
 
 class CSGHMCParams(MethodParams):
@@ -38,7 +41,7 @@ class CSGHMCParams(MethodParams):
 def csghmc(model: nn.Module, train: Train, params: CSGHMCParams, generator: Generator, journal: Journal) -> Members:
     """Draws from the end of every cycle, starting at the model's parameters."""
     net = deepcopy(model)
-    momenta = [torch.zeros_like(parameter) for parameter in _trained(net)]
+    momenta = [torch.zeros_like(parameter) for parameter in trainable(net)]
     draws: list[dict[str, Tensor]] = []
     first = 0
     if (restored := journal.restore()) is not None:
@@ -50,12 +53,21 @@ def csghmc(model: nn.Module, train: Train, params: CSGHMCParams, generator: Gene
         if epoch % params.epochs_per_cycle >= params.epochs_per_cycle - params.draws_per_cycle:
             draws.append(snapshot(net))
         journal.checkpoint(epoch + 1, lambda: {"net": net.state_dict(), "momenta": momenta, "draws": draws})
-    return Members(net.eval(), draws, train.likelihood)
+    found = Members(net.eval(), draws, train.likelihood)
+    _check_draws(found.sample(len(draws)))
+    return found
 
 
-def _trained(net: nn.Module) -> list[nn.Parameter]:
-    """All parameters but frozen ones."""
-    return [parameter for parameter in net.parameters() if parameter.requires_grad]
+def _check_draws(draws: Tensor) -> None:
+    """A `ResultWarning` for draws [S, P] that left the finite numbers, or that are all the same."""
+    lost = int((~draws.isfinite().all(dim=1)).sum())
+    if lost:
+        text = f"csghmc: {lost} of {len(draws)} draws are not finite: the path diverged; lower the learning rate"
+    elif len(draws) > 1 and (draws == draws[0]).all():
+        text = f"csghmc: all {len(draws)} draws are the same; raise the learning rate"
+    else:
+        return
+    warnings.warn(text, ResultWarning, stacklevel=3)
 
 
 def _epoch(
@@ -63,7 +75,7 @@ def _epoch(
 ) -> float:
     """One pass over the data; returns the mean loss."""
     net.train()
-    parameters = _trained(net)
+    parameters = trainable(net)
     position = epoch % params.epochs_per_cycle
     noisy = position >= params.epochs_per_cycle - params.noisy_epochs
     parts = batches(len(train), params.batch_size, generator, train.x.device)

@@ -1,14 +1,18 @@
 """Curvatures of the negative log-likelihood (P x P, positive semi-definite) in a form that any prior precision can use.
 
 Each keeps H = Q diag(e) Q^T with orthogonal Q, so that under precision tau the covariance is Q diag(1 / (e + tau)) Q^T,
-its determinant a product, and a draw one rotation, whatever tau is.
+its determinant a product, and a draw a rotation there and back, whatever tau is.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from bnnbench.bayes.targets import check_finite
 
 
 class Curvature(Protocol):
@@ -23,6 +27,12 @@ class Curvature(Protocol):
 
     def rotate_back(self, theta: Tensor) -> Tensor:
         """Q^T theta for theta [..., P]."""
+
+    def scaled(self, factors: Tensor, z: Tensor) -> Tensor:
+        """Q diag(factors) Q^T z for factors [P], z [..., P]: where factors are f(eigenvalues), the matrix f(H) at z."""
+
+    def scaling(self, factors: Tensor) -> Callable[[Tensor], Tensor]:
+        """`scaled` by the same factors again and again: what can be computed once is."""
 
     def marginal(self, variances: Tensor) -> Tensor:
         """Diagonal [P] of Q diag(variances) Q^T."""
@@ -42,6 +52,14 @@ class Diagonal:
         """The same."""
         return theta
 
+    def scaled(self, factors: Tensor, z: Tensor) -> Tensor:
+        """Entry by entry."""
+        return factors * z
+
+    def scaling(self, factors: Tensor) -> Callable[[Tensor], Tensor]:
+        """The same."""
+        return partial(self.scaled, factors)
+
     def marginal(self, variances: Tensor) -> Tensor:
         """The same."""
         return variances
@@ -56,7 +74,8 @@ class Full:
 
     @classmethod
     def of(cls, matrix: Tensor) -> "Full":
-        """The eigendecomposition of H [P, P], in the precision that H has."""
+        """The eigendecomposition of H [P, P], in the precision that H has; `ValueError` for NaN or infinity."""
+        check_finite(matrix, "curvature")
         values, vectors = torch.linalg.eigh(matrix)
         return cls(values.clamp_min(0), vectors)
 
@@ -71,6 +90,14 @@ class Full:
     def rotate_back(self, theta: Tensor) -> Tensor:
         """Q^T theta."""
         return theta @ self.vectors
+
+    def scaled(self, factors: Tensor, z: Tensor) -> Tensor:
+        """There, column by column, and back."""
+        return self.rotate(factors * self.rotate_back(z))
+
+    def scaling(self, factors: Tensor) -> Callable[[Tensor], Tensor]:
+        """One product with a matrix [P, P] instead of two."""
+        return partial(_times, (self.vectors * factors) @ self.vectors.T)
 
     def marginal(self, variances: Tensor) -> Tensor:
         """Rows of squared vectors, weighted."""
@@ -91,7 +118,9 @@ class Kronecker:
 
     @classmethod
     def of(cls, over_outputs: Tensor, over_features: Tensor, order: Tensor, n_params: int) -> "Kronecker":
-        """From both factors; entries of theta outside `order` have no curvature."""
+        """From both factors; entries of theta outside `order` have no curvature. `ValueError` for NaN or infinity."""
+        for factor in (over_outputs, over_features):
+            check_finite(factor, "curvature")
         a, u = torch.linalg.eigh(over_outputs)
         b, v = torch.linalg.eigh(over_features)
         values = torch.outer(a.clamp_min(0), b.clamp_min(0)).reshape(-1)
@@ -105,6 +134,14 @@ class Kronecker:
         """U^T Z V."""
         return self._apply(theta, self.output_vectors.T, self.feature_vectors.T)
 
+    def scaled(self, factors: Tensor, z: Tensor) -> Tensor:
+        """There, entry by entry, and back."""
+        return self.rotate(factors * self.rotate_back(z))
+
+    def scaling(self, factors: Tensor) -> Callable[[Tensor], Tensor]:
+        """The same: the factors [C, D] are no product of those of outputs and of features."""
+        return partial(self.scaled, factors)
+
     def marginal(self, variances: Tensor) -> Tensor:
         """U^2 (variances as a C x D matrix) (V^2)^T, with squares taken by entries."""
         return self._apply(variances, self.output_vectors.square(), self.feature_vectors.square())
@@ -112,3 +149,7 @@ class Kronecker:
     def _apply(self, z: Tensor, u: Tensor, v: Tensor) -> Tensor:
         matrix = z[..., self.order].unflatten(-1, (len(u), len(v)))
         return z.index_copy(-1, self.order, (u @ matrix @ v.T).flatten(-2))
+
+
+def _times(matrix: Tensor, z: Tensor) -> Tensor:
+    return z @ matrix  # symmetric

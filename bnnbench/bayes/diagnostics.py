@@ -1,24 +1,38 @@
-"""Convergence of Markov chains: split R-hat and effective sample size (BDA3, chapter 11)."""
+"""Convergence of Markov chains: split R-hat and effective sample size (BDA3, chapter 11).
+
+Both compare chains cut into halves. Where neither is defined they are no number: a parameter with a draw that is not
+finite, or one that is the same in all draws, has R-hat NaN; one that stays where it is in some half of a chain and
+moves, or is another, elsewhere has R-hat infinite. The effective size is NaN in all of these cases.
+"""
 
 from math import log10
 
 import torch
 from torch import Tensor
 
+LEAST = 4  # draws of a chain: halves have a variance
+
 
 def split(draws: Tensor) -> Tensor:
-    """Chains [K, n, ...] cut into halves [2 K, n // 2, ...]; the middle draw of an odd number is left out."""
+    """Chains [K, n, ...] cut into halves [2 K, n // 2, ...]; the middle draw of an odd number is left out.
+
+    `ValueError` for fewer than `LEAST` draws.
+    """
+    if draws.shape[1] < LEAST:
+        raise ValueError(f"draws: {draws.shape[1]} of a chain; its convergence is judged from {LEAST} or more")
     half = draws.shape[1] // 2
     return torch.cat([draws[:, :half], draws[:, -half:]])
 
 
 def split_rhat(draws: Tensor) -> Tensor:
     """Potential scale reduction of chains [K, n, ...], each parameter by itself [...]; needs n >= 4."""
-    draws = split(draws.double())
-    n = draws.shape[1]
-    within = draws.var(dim=1).mean(dim=0)
-    between = draws.mean(dim=1).var(dim=0)
-    return torch.sqrt((n - 1) / n + between / within)
+    halves = split(draws.double())
+    n = halves.shape[1]
+    within = halves.var(dim=1).mean(dim=0)
+    between = halves.mean(dim=1).var(dim=0)
+    found = torch.sqrt((n - 1) / n + between / within)
+    found = found.masked_fill(stuck(draws), torch.inf)
+    return found.masked_fill(undefined(draws), torch.nan)
 
 
 def effective_size(draws: Tensor) -> Tensor:
@@ -27,11 +41,11 @@ def effective_size(draws: Tensor) -> Tensor:
     Autocorrelations are summed in pairs until a pair is negative, and pairs may not grow (Geyer's initial monotone
     sequence); the number is at most size * log10(size), as in Stan and ArviZ.
     """
-    draws = split(draws.double())
-    n_chains, n = draws.shape[:2]
-    covariance = autocovariance(draws).mean(0)
+    halves = split(draws.double())
+    n_chains, n = halves.shape[:2]
+    covariance = autocovariance(halves).mean(0)
     within = covariance[0] * n / (n - 1)
-    pooled = within * (n - 1) / n + draws.mean(dim=1).var(dim=0)
+    pooled = within * (n - 1) / n + halves.mean(dim=1).var(dim=0)
     correlation = 1 - (within - covariance * n / (n - 1)) / pooled
     correlation[0] = 1
     pairs = correlation[: n - n % 2].unflatten(0, (-1, 2)).sum(1)
@@ -39,7 +53,19 @@ def effective_size(draws: Tensor) -> Tensor:
     pairs = torch.cummin(pairs, 0).values * kept
     time = 2 * pairs.sum(0) - 1
     size = n_chains * n
-    return size / time.clamp_min(1 / log10(size))
+    found = size / time.clamp_min(1 / log10(size))
+    return found.masked_fill(stuck(draws) | undefined(draws), torch.nan)
+
+
+def stuck(draws: Tensor) -> Tensor:
+    """Whether a parameter [...] has one and the same value in all of some half of a chain [K, n, ...]."""
+    halves = split(draws)
+    return (halves == halves[:, :1]).all(dim=1).any(dim=0)
+
+
+def undefined(draws: Tensor) -> Tensor:
+    """Whether a parameter [...] of chains [K, n, ...] is the same in all draws, or in some draw not finite."""
+    return (draws == draws[:1, :1]).all(dim=1).all(dim=0) | ~draws.isfinite().all(dim=1).all(dim=0)
 
 
 def autocovariance(draws: Tensor) -> Tensor:

@@ -15,7 +15,10 @@ from bnnbench.bayes.noise import normal, signs
 
 
 class FlipoutLayer(nn.Module):
-    """The layer that it was made from, with a mean and a standard deviation (by softplus) for every parameter."""
+    """The layer that it was made from, with a mean and a standard deviation (by softplus) for every parameter.
+
+    Parameters that were frozen stay so, and have no standard deviation.
+    """
 
     def __init__(self, layer: nn.Linear | nn.Conv2d, initial_std: float) -> None:
         super().__init__()
@@ -28,8 +31,9 @@ class FlipoutLayer(nn.Module):
             self.bias, self.bias_rho = _gaussian(layer.bias, rho)
 
     def gaussians(self) -> Iterator[tuple[nn.Parameter, Tensor]]:
-        """Mean and standard deviation of each parameter, in the layer's own order (weight, bias)."""
-        yield self.weight, functional.softplus(self.weight_rho)
+        """Mean and standard deviation of each parameter that is not frozen, in the layer's own order (weight, bias)."""
+        if self.weight_rho is not None:
+            yield self.weight, functional.softplus(self.weight_rho)
         if self.bias is not None and self.bias_rho is not None:
             yield self.bias, functional.softplus(self.bias_rho)
 
@@ -39,21 +43,21 @@ class FlipoutLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Mean output plus s_out * (perturbation applied to s_in * x), signs drawn for each example and channel."""
-        perturbed = [std * normal(std.shape, self.generator, std) for _, std in self.gaussians()]
+        drawn = {mean: std * normal(std.shape, self.generator, std) for mean, std in self.gaussians()}
         mean = self.apply_layer(x, self.weight, self.bias)
         s_in = self._signs(x)
-        flipped = self.apply_layer(x * s_in, perturbed[0], perturbed[1] if len(perturbed) > 1 else None)
+        weight = drawn[self.weight] if self.weight in drawn else torch.zeros_like(self.weight)
+        flipped = self.apply_layer(x * s_in, weight, None if self.bias is None else drawn.get(self.bias))
         return mean + flipped * self._signs(mean)
 
     def _signs(self, x: Tensor) -> Tensor:
         return signs((*x.shape[:2], *[1] * (x.dim() - 2)), self.generator, x)
 
 
-def _gaussian(parameter: Tensor, rho: float) -> tuple[nn.Parameter, nn.Parameter]:
-    """Mean and untransformed standard deviation; both stay as they start where the parameter is frozen."""
-    trained = parameter.requires_grad
-    mean, spread = parameter.detach().clone(), torch.full_like(parameter, rho)
-    return nn.Parameter(mean, trained), nn.Parameter(spread, trained)
+def _gaussian(parameter: Tensor, rho: float) -> tuple[nn.Parameter, nn.Parameter | None]:
+    """Mean and untransformed standard deviation; a frozen parameter has none."""
+    mean = nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
+    return mean, nn.Parameter(torch.full_like(mean, rho)) if mean.requires_grad else None
 
 
 class FlipoutLinear(FlipoutLayer):

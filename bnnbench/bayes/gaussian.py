@@ -1,6 +1,8 @@
 """Normal distributions over parameters, as maps from standard normal noise."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from math import log, pi
 from typing import Protocol
 
@@ -67,7 +69,12 @@ class Standard:
 
 @dataclass(frozen=True)
 class LaplaceNormal:
-    """N(mean, (H + precision I)^-1) with H a curvature (refinement, section 2.3)."""
+    """N(mean, (H + precision I)^-1) with H a curvature (refinement, section 2.3).
+
+    R is the symmetric root Q diag(std) Q^T. Any R' = Q diag(std) V with orthogonal V gives the same distribution, but
+    only the symmetric one is a continuous function of H: eigenvectors turn freely within the space of equal
+    eigenvalues, and their signs are arbitrary, so that draws by Q diag(std) alone would jump with the last bit of H.
+    """
 
     mean: Tensor
     curvature: Curvature
@@ -84,24 +91,29 @@ class LaplaceNormal:
         return 0.5 * self.variances.log().sum()
 
     def push(self, e: Tensor) -> Tensor:
-        """mean + Q diag(std) e."""
-        return self.mean + self.curvature.rotate(e * self.variances.sqrt())
+        """mean + Q diag(std) Q^T e."""
+        return self.mean + self._root(e)
+
+    @cached_property
+    def _root(self) -> Callable[[Tensor], Tensor]:
+        return self.curvature.scaling(self.variances.sqrt())
 
     def pull(self, theta: Tensor) -> Tensor:
-        """diag(1 / std) Q^T (theta - mean)."""
-        return self.curvature.rotate_back(theta - self.mean) / self.variances.sqrt()
+        """Q diag(1 / std) Q^T (theta - mean)."""
+        return self.curvature.scaled(self.variances.rsqrt(), theta - self.mean)
 
     def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
-        """Draws [n_draws, P]."""
-        return self.push(normal((n_draws, len(self.mean)), generator, self.mean))
+        """Draws [n_draws, P]; a few are not worth the matrix that `push` keeps."""
+        e = normal((n_draws, len(self.mean)), generator, self.mean)
+        return self.mean + self.curvature.scaled(self.variances.sqrt(), e)
 
     def log_prob(self, theta: Tensor) -> Tensor:
         """Log density at theta [..., P]."""
         return standard_log_prob(self.pull(theta)) - self.log_det
 
     def rows(self, positions: Tensor) -> Tensor:
-        """Rows of Q diag(std)."""
-        return self.curvature.rotate_back(_units(positions, self.mean)) * self.variances.sqrt()
+        """Rows of Q diag(std) Q^T."""
+        return self.curvature.scaled(self.variances.sqrt(), _units(positions, self.mean))
 
     @property
     def marginal_variances(self) -> Tensor:

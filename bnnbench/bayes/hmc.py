@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Generator, Tensor, nn
 
-from bnnbench.bayes.chains import ChainPosterior
+from bnnbench.bayes.chains import ENERGY, ChainPosterior, Chains, check_start
 from bnnbench.bayes.gaussian import Affine
 from bnnbench.bayes.journal import Journal, Stages, State
 from bnnbench.bayes.laplace import matched
@@ -23,7 +23,8 @@ from bnnbench.bayes.network import Scope, check_bias, subject
 from bnnbench.bayes.noise import normal, uniform
 from bnnbench.bayes.target import Target
 from bnnbench.bayes.training import Training
-from bnnbench.bayes.weights import Stored
+
+SMALLEST = 1e-12  # step; where nothing is accepted the tuner goes on to 0
 
 
 class Sampling(MethodParams):
@@ -103,42 +104,64 @@ def point(target: Target, base: Affine, z: Tensor) -> Point:
     return Point(z.detach(), value, gradient)
 
 
-def sample(
-    target: Target, base: Affine, sampling: Sampling, generator: Generator | None, journal: Journal
-) -> tuple[Tensor, float]:
-    """Draws of theta [K, n, P] and the mean acceptance probability; chains start at draws of `base`."""
+def sample(target: Target, base: Affine, sampling: Sampling, generator: Generator | None, journal: Journal) -> Chains:
+    """Draws of theta [K, n, P] and how they came about; chains start at draws of `base`.
+
+    `ValueError` where the log posterior or its gradient is not finite there.
+    """
     shape = sampling.chains, len(base.mean)
     tuner = DualAveraging(shape[1] ** -0.25, sampling.target_acceptance)
     draws, accepted, first = base.mean.new_empty(sampling.draws, *shape), 0.0, 0
+    divergences, saturated = 0, 0
     z = normal(shape, generator, base.mean)
     if (restored := journal.restore()) is not None:
         first, state = restored
         z, draws, accepted, tuner = state["z"], state["draws"], state["accepted"], DualAveraging(**state["tuner"])
+        divergences, saturated = state["divergences"], state["saturated"]
     now = point(target, base, z)
+    check_start(now.value, now.gradient)
     for k in journal.steps(sampling.warmup + sampling.draws, first):
         kept = k - sampling.warmup
-        now, acceptance = transition(target, base, now, tuner.step if kept < 0 else tuner.settled, sampling, generator)
+        move = transition(target, base, now, tuner.step if kept < 0 else tuner.settled, sampling, generator)
+        now = move.point
         if kept < 0:
-            tuner.update(acceptance)
+            tuner.update(move.acceptance)
         else:
             draws[kept] = base.push(now.z)
-            accepted += acceptance / sampling.draws
-        journal.log(k + 1, acceptance=acceptance)
+            accepted += move.acceptance / sampling.draws
+            divergences += move.divergences
+            saturated += sampling.chains * move.saturated
+        journal.log(k + 1, acceptance=move.acceptance)
         state = {"z": now.z, "draws": draws, "accepted": accepted, "tuner": vars(tuner).copy()}
+        state |= {"divergences": divergences, "saturated": saturated}
         journal.checkpoint(k + 1, lambda state=state: state)  # type: ignore[misc]
-    return draws.transpose(0, 1).contiguous(), accepted
+    return Chains(draws.transpose(0, 1).contiguous(), accepted, divergences, saturated)
+
+
+@dataclass(frozen=True)
+class Move:
+    """Where a trajectory of every chain led, the mean acceptance probability, and how many of them diverged.
+
+    `saturated` says that the trajectories, of one length, were cut off at the limit of gradient steps.
+    """
+
+    point: Point
+    acceptance: float
+    divergences: int
+    saturated: bool
 
 
 def transition(
     target: Target, base: Affine, start: Point, step: float, sampling: Sampling, generator: Generator | None
-) -> tuple[Point, float]:
-    """A trajectory of every chain, accepted or not by itself; also the mean acceptance probability.
+) -> Move:
+    """A trajectory of every chain, accepted or not by itself.
 
     Its length varies by a fifth, as a fixed one can return to where it came from.
     """
     stretch, accept = uniform((), generator, start.value), uniform(start.value.shape, generator, start.value)
     length = sampling.trajectory * (0.8 + 0.4 * stretch.item())
-    n_steps = min(max(1, round(length / step)), sampling.max_leapfrogs)
+    wanted = max(1, round(length / max(step, SMALLEST)))
+    n_steps = min(wanted, sampling.max_leapfrogs)
     before = normal(start.z.shape, generator, start.z)
     end, after = leapfrog(target, base, start, before, step, n_steps)
     gain = end.value - start.value + 0.5 * (before.square() - after.square()).sum(1)
@@ -149,7 +172,8 @@ def transition(
         torch.where(moved, end.value, start.value),
         torch.where(moved[:, None], end.gradient, start.gradient),
     )
-    return chosen, probability.mean().item()
+    diverged = int((~(gain >= -ENERGY)).sum())
+    return Move(chosen, probability.mean().item(), diverged, wanted > n_steps)
 
 
 def leapfrog(
@@ -177,9 +201,7 @@ def hmc(model: nn.Module, train: Train, params: HMCParams, generator: Generator,
     base = matched(what, target, "diagonal" if params.scope == "all" else params.structure)
 
     def run(journal: Journal) -> State:
-        draws, acceptance = sample(target, base, params.sampling, generator, journal)
-        return {"draws": draws, "acceptance": acceptance}
+        return sample(target, base, params.sampling, generator, journal)._asdict()
 
-    found = stages.run("chains", run)
-    chains = found["draws"]
-    return ChainPosterior(what.net, Stored(chains.flatten(0, 1)), train.likelihood, chains, found["acceptance"])
+    found = Chains(**stages.run("chains", run))
+    return ChainPosterior.of(what.net, train.likelihood, found, params.sampling.target_acceptance)

@@ -5,6 +5,7 @@ The `Run` of an experiment is a `Journal`; a method knows only what is here.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -65,6 +66,17 @@ def put_back(generator: Generator, states: Sequence[Tensor]) -> None:
         torch.cuda.set_rng_state(on_gpu[0])
 
 
+def took_up(generator: Generator, states: Any) -> bool:
+    """`put_back`, but for what is no list of states of these streams: then they stay as they are, and it is `False`."""
+    before = streams(generator)
+    try:
+        put_back(generator, states)
+    except (TypeError, ValueError, AttributeError, RuntimeError):
+        put_back(generator, before)
+        return False
+    return True
+
+
 def moved(tree: Any, device: torch.device) -> Any:
     """A copy of containers of tensors, numbers and strings with all tensors on `device`."""
     if isinstance(tree, Tensor):
@@ -79,23 +91,45 @@ def moved(tree: Any, device: torch.device) -> Any:
 
 
 class Resumable:
-    """`journal` for one fit: random streams go into its checkpoints, and what it restores lies on `device`."""
+    """`journal` for one fit, whose identity and random streams go into checkpoints; what it restores lies on `device`.
 
-    def __init__(self, journal: Journal, generator: Generator, device: torch.device) -> None:
+    `identity()` says which fit it is, in numbers, strings and containers of them. It is asked for only where there is
+    something to save or to restore.
+    """
+
+    def __init__(
+        self, journal: Journal, generator: Generator, device: torch.device, identity: Callable[[], State]
+    ) -> None:
         self.steps, self.log = journal.steps, journal.log
-        self._journal, self._generator, self._device = journal, generator, device
+        self._journal, self._generator, self._device, self._identity = journal, generator, device, cache(identity)
 
     def checkpoint(self, step: int, state: Callable[[], State]) -> None:
-        """Saves `state()` and the random streams."""
-        self._journal.checkpoint(step, lambda: {"state": dict(state()), "streams": streams(self._generator)})
+        """Saves `state()`, the random streams and which fit they are of."""
+        self._journal.checkpoint(
+            step, lambda: {"fit": self._identity(), "state": dict(state()), "streams": streams(self._generator)}
+        )
 
     def restore(self) -> tuple[int, State] | None:
-        """The step and state to go on from, with the random streams put back."""
+        """The step and state to go on from, with the random streams put back.
+
+        A checkpoint of another fit, or one that no fit has written, is none: the streams stay as they are.
+        """
+        before = streams(self._generator)  # some journals put them back themselves
         if (restored := self._journal.restore()) is None:
             return None
         step, saved = restored
-        put_back(self._generator, saved["streams"])
-        return step, moved(saved["state"], self._device)
+        ours = _holds(saved, fit=Mapping, state=Mapping, streams=list | tuple) and saved["fit"] == self._identity()
+        if ours and took_up(self._generator, saved["streams"]):
+            return step, moved(saved["state"], self._device)
+        put_back(self._generator, before)
+        return None
+
+
+def _holds(saved: Any, **entries: Any) -> bool:
+    """Whether `saved` is a mapping with these entries of these types."""
+    return isinstance(saved, Mapping) and all(
+        name in saved and isinstance(saved[name], kind) for name, kind in entries.items()
+    )
 
 
 class Stages:
@@ -103,7 +137,7 @@ class Stages:
 
     A continued job replays what lies between its stages, so random streams are put back to where they were: at the
     start, at the end of every stage that is kept, and, when the stage in the middle asks to be restored, at its
-    checkpoint.
+    checkpoint. A checkpoint that no such fit has written is none.
     """
 
     def __init__(self, journal: Journal, generator: Generator) -> None:
@@ -113,9 +147,13 @@ class Stages:
         self._start = streams(generator)
         self._done: dict[str, State] = {}
         self._current: State | None = None
-        if (restored := journal.restore()) is not None:
-            self.step, saved = restored
-            self._start, self._done, self._current = saved["start"], dict(saved["done"]), saved["current"]
+        if (restored := journal.restore()) is None:
+            return
+        step, saved = restored
+        if _are_stages(saved) and took_up(generator, saved["start"]):
+            self.step, self._start = step, saved["start"]
+            self._done, self._current = dict(saved["done"]), saved["current"]
+        else:
             put_back(generator, self._start)
 
     def run(self, name: str, fit: Callable[[Journal], State]) -> State:
@@ -148,6 +186,16 @@ class Stages:
             return {"start": self._start, "done": self._done, "current": inner}
 
         self.journal.checkpoint(self.step, state)
+
+
+def _are_stages(saved: Any) -> bool:
+    if not _holds(saved, start=list | tuple, done=Mapping, current=Mapping | None):
+        return False
+    done = all(_holds(stage, result=Mapping, streams=list | tuple) for stage in saved["done"].values())
+    current = saved["current"]
+    return done and (
+        current is None or _holds(current, name=str, first=int, step=int, state=Mapping, streams=list | tuple)
+    )
 
 
 class _Stage:

@@ -19,6 +19,7 @@ from bnnbench.bayes.posterior import ClassPredictive, Predictive, asked
 from bnnbench.bayes.precision import by_validation, evidence_adam, evidence_optimum
 from bnnbench.bayes.predictives import multiclass_probit, normal_draws
 from bnnbench.bayes.target import Target, mode
+from bnnbench.bayes.targets import check_finite
 from bnnbench.bayes.training import Training
 from bnnbench.bayes.weights import DRAWS, NetPosterior
 
@@ -153,12 +154,15 @@ def matched(what: Subject, target: Target, structure: last_layer.Structure) -> L
 
 
 def curvature_at(theta: Tensor, what: Subject, likelihood: Likelihood, structure: last_layer.Structure) -> Curvature:
-    """The curvature of the data's negative log-likelihood at theta [P]."""
+    """The curvature of the data's negative log-likelihood at theta [P]; `ValueError` where it is not finite."""
     if isinstance(what.inner, LinearNet):
-        return last_layer.curvature(what.inner, theta, what.inputs, likelihood, structure)
-    if not isinstance(what.inner, WholeNet) or structure == "kronecker":
+        found = last_layer.curvature(what.inner, theta, what.inputs, likelihood, structure)
+    elif isinstance(what.inner, WholeNet) and structure != "kronecker":
+        found = ggn.curvature(what.inner, theta, what.inputs, likelihood, structure)
+    else:
         raise ValueError(f"no {structure} curvature of {type(what.inner).__name__}")
-    return ggn.curvature(what.inner, theta, what.inputs, likelihood, structure)
+    check_finite(found.eigenvalues, "curvature")
+    return found
 
 
 def _tuned(what: Subject, curvature: Curvature, train: Train, params: Approximation, generator: Generator) -> float:
@@ -177,8 +181,6 @@ def _tuned(what: Subject, curvature: Curvature, train: Train, params: Approximat
         generator.set_state(stream)  # every precision sees the same noise
         draws = LaplaceNormal(what.theta, curvature, precision).sample(params.validation_draws, generator)
         predictive = train.likelihood.predictive(evaluate(what.inner, draws, x))
-        if isinstance(predictive, ClassPredictive):
-            return -predictive.log_probs.gather(1, y[:, None]).mean().item()
         return -predictive.log_density(y).mean().item()
 
     return by_validation(loss, params.grid)

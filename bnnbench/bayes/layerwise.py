@@ -19,15 +19,15 @@ BATCH = 256
 
 
 def applies(net: WholeNet, theta: Tensor, x: Tensor) -> bool:
-    """Whether all parameters are those of linear layers and plain 2-D convolutions, each called once."""
-    holders = [module for module in net.module.modules() if any(True for _ in module.parameters(recurse=False))]
+    """Whether all parameters but frozen ones are of linear layers and plain 2-D convolutions, each called once."""
+    holders = [module for module in net.module.modules() if _is_inferred(module)]
     if not all(_is_plain(module) for module in holders):
         return False
     _, calls = _run(net, theta, x[:1])
     flat_inputs = all(inputs.dim() == (4 if isinstance(layer, nn.Conv2d) else 2) for _, layer, inputs, _ in calls)
     # The net's own names: a tied weight has one for two layers, and a weight made of others has none.
     both = [(layer, _join(name, key), key) for name, layer, *_ in calls for key in ("weight", "bias")]
-    known = [name for layer, name, key in both if getattr(layer, key) is not None]
+    known = [name for layer, name, key in both if (own := getattr(layer, key)) is not None and own.requires_grad]
     return flat_inputs and len(calls) == len(holders) and sorted(known) == sorted(net.shapes)
 
 
@@ -43,7 +43,8 @@ def diagonal(net: WholeNet, theta: Tensor, x: Tensor, likelihood: Likelihood) ->
             gradients = torch.autograd.grad(outputs, ends, root[..., k], retain_graph=True)
             for (name, layer, *_), before, gradient in zip(calls, inputs, gradients, strict=True):
                 for parameter, share in _shares(layer, before, gradient):
-                    total[_join(name, parameter)] += share
+                    if (known := _join(name, parameter)) in total:
+                        total[known] += share
     return torch.cat([values.reshape(-1) for values in total.values()])
 
 
@@ -62,7 +63,7 @@ def _run(net: WholeNet, theta: Tensor, x: Tensor) -> tuple[Tensor, list[Call]]:
         return layer.register_forward_hook(hook)
 
     net.module.eval()
-    hooks = [record(name, part) for name, part in net.module.named_modules() if _is_plain(part)]
+    hooks = [record(name, part) for name, part in net.module.named_modules() if _is_plain(part) and _is_inferred(part)]
     try:
         with torch.enable_grad():
             outputs = functional_call(net.module, net.named(theta.detach().requires_grad_()), (x,))
@@ -94,6 +95,11 @@ def _shares(layer: nn.Module, inputs: Tensor, gradient: Tensor) -> Iterator[tupl
 
 def _join(layer: str, parameter: str) -> str:
     return f"{layer}.{parameter}" if layer else parameter
+
+
+def _is_inferred(module: nn.Module) -> bool:
+    """Whether a module has a parameter of its own that is not frozen."""
+    return any(parameter.requires_grad for parameter in module.parameters(recurse=False))
 
 
 def _is_plain(module: nn.Module) -> bool:

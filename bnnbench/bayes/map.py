@@ -7,7 +7,7 @@ from torch import Generator, nn
 
 from bnnbench.bayes.journal import Journal
 from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.network import WholeNet, flat
+from bnnbench.bayes.network import WholeNet, flat, trainable
 from bnnbench.bayes.training import Training, train_module
 from bnnbench.bayes.weights import NetPosterior, Stored
 
@@ -31,6 +31,6 @@ def trained(
 def map_estimate(
     model: nn.Module, train: Train, params: MAPParams, generator: Generator, journal: Journal
 ) -> NetPosterior:
-    """All parameters at their mode; the prior's precision is the weight decay times the number of points."""
+    """All parameters (not frozen ones) at their mode; the prior's precision is weight decay times number of points."""
     net = trained(model, train, params.training, generator, journal)
-    return NetPosterior(WholeNet(net), Stored(flat(net.parameters()).unsqueeze(0)), train.likelihood)
+    return NetPosterior(WholeNet(net), Stored(flat(trainable(net)).unsqueeze(0)), train.likelihood)

@@ -38,8 +38,8 @@ class Members:
         return self.likelihood.predictive(torch.stack(outputs))
 
     def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
-        """Parameters (without buffers) of members spread evenly [min(n_draws, S), P]."""
-        names = [name for name, _ in self.net.named_parameters()]
+        """Parameters (without buffers and frozen ones) of members spread evenly [min(n_draws, S), P]."""
+        names = [name for name, parameter in self.net.named_parameters() if parameter.requires_grad]
         vectors = [torch.cat([state[name].reshape(-1) for name in names]) for state in self._chosen(n_draws)]
         return torch.stack(vectors)
 

@@ -13,6 +13,8 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 from torch import Generator, Tensor, nn
 
+from bnnbench.bayes.identity import identity
+from bnnbench.bayes.inputs import check_inputs
 from bnnbench.bayes.journal import SILENT, Journal, Resumable
 from bnnbench.bayes.likelihood import Categorical, Likelihood
 from bnnbench.bayes.noise import global_stream, seed
@@ -30,7 +32,8 @@ class Train:
     """Training data: inputs x [N, ...], targets y [N], their likelihood, and what some methods need besides.
 
     `validation` is a pair (x, y) that is not trained on. `augment(x, generator)` changes a batch of inputs while a net
-    is trained; curvatures, flows and samplers see x as it is.
+    is trained; curvatures, flows and samplers see x as it is. Raises `ValueError` for no points, for x and y of
+    different lengths and for y of another shape; what targets may be is checked by `Method.fit`, which knows the net.
     """
 
     x: Tensor
@@ -40,13 +43,14 @@ class Train:
     augment: Callable[[Tensor, Generator | None], Tensor] | None = None
 
     def __post_init__(self) -> None:
-        if len(self.x) != len(self.y):
-            raise ValueError(f"{len(self.x)} inputs and {len(self.y)} targets")
-        if self.y.dim() != 1:
-            raise ValueError(f"targets have shape {tuple(self.y.shape)}; they must be one number a point")
-        object.__setattr__(self, "y", _targets(self.y))
+        object.__setattr__(self, "y", _targets(self.x, self.y, ""))
         if self.validation is not None:
-            object.__setattr__(self, "validation", (self.validation[0], _targets(self.validation[1])))
+            if len(self.validation) != 2:
+                raise ValueError(
+                    f"validation: a pair of inputs and targets is needed, and {len(self.validation)} were given"
+                )
+            x, y = self.validation
+            object.__setattr__(self, "validation", (x, _targets(x, y, "validation ")))
 
     def __len__(self) -> int:
         return len(self.x)
@@ -58,9 +62,20 @@ class Train:
         return self.validation
 
 
-def _targets(y: Tensor) -> Tensor:
-    """Class indices as torch's losses take them, whatever integers they come as."""
-    return y if y.is_floating_point() else y.long()
+def _targets(x: Tensor, y: Tensor, of: str) -> Tensor:
+    """Targets [N] of x [N, ...]; class indices as torch's losses take them, whatever integers they come as."""
+    for name, values in (("x", x), ("y", y)):
+        if not isinstance(values, Tensor):
+            raise TypeError(f"{of}{name}: a tensor is needed, and {type(values).__name__} was given")
+        if values.dim() == 0:
+            raise ValueError(f"{of}{name}: one number; a tensor with a row a point is needed")
+    if len(x) != len(y):
+        raise ValueError(f"{of}x and y: {len(x)} inputs and {len(y)} targets")
+    if y.dim() != 1:
+        raise ValueError(f"{of}y: targets have shape {tuple(y.shape)}; they must be one number a point")
+    if len(x) == 0:
+        raise ValueError(f"{of}x and y: no points")
+    return y if y.is_floating_point() or y.is_complex() else y.long()
 
 
 P = TypeVar("P", bound=MethodParams)
@@ -86,15 +101,19 @@ class Method(Generic[P]):
 
         `model` maps [N, ...] to outputs [N, C]. `params` may be a mapping, which is validated. Everything random comes
         from `generator`, also what draws from torch's global stream, as dropout does; a fit that `journal` continues
-        goes on with the same numbers. Raises `pydantic.ValidationError` for parameters that are wrong.
+        goes on with the same numbers, and a checkpoint of another method, of other parameters, data or shapes of the
+        net is left alone. Raises `pydantic.ValidationError` for parameters that are wrong, and `ValueError` for a net
+        and data that do not fit together (`check_inputs`).
         """
         if not isinstance(params, self.params):
             params = self.params.model_validate({} if params is None else params)
+        check_inputs(model, train)
         generator = Generator().manual_seed(0) if generator is None else generator
         device = train.x.device
         # Of a copy: nets without dropout get the same numbers with and without it.
         with global_stream(seed(generator.clone_state()), device):
-            return self.function(model, train, params, generator, Resumable(journal, generator, device))
+            resumable = Resumable(journal, generator, device, lambda: identity(self.name, params, model, train))
+            return self.function(model, train, params, generator, resumable)
 
 
 def method(

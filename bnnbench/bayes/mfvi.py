@@ -12,7 +12,7 @@ from torch.nn import functional
 from bnnbench.bayes.flipout import FlipoutLayer, flipout
 from bnnbench.bayes.journal import Journal
 from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.network import WholeNet, flat
+from bnnbench.bayes.network import WholeNet, flat, trainable
 from bnnbench.bayes.noise import normal
 from bnnbench.bayes.training import Training, batch_loss, descend
 from bnnbench.bayes.weights import NetPosterior
@@ -56,6 +56,8 @@ def mean_field(
     """Maximises the evidence bound with a tempered KL, starting at the model's parameters."""
     net = flipout(model, params.initial_std, generator)
     layers = [layer for layer in net.modules() if isinstance(layer, FlipoutLayer)]
+    if not layers:
+        raise ValueError("model: no plain linear or 2-D convolution layer that is not frozen, so nothing to infer")
 
     def objective(rows: Tensor) -> Tensor:
         data = batch_loss(net, train, rows, generator)
@@ -63,16 +65,20 @@ def mean_field(
 
     descend(net, objective, len(train), params.training, generator, journal)
     plain, std = _plain(model, net)
-    return NetPosterior(WholeNet(plain), Independent(flat(plain.parameters()), std), train.likelihood)
+    return NetPosterior(WholeNet(plain), Independent(flat(trainable(plain)), std), train.likelihood)
 
 
 def _plain(model: nn.Module, net: nn.Module) -> tuple[nn.Module, Tensor]:
-    """`model` at the means, and the standard deviations of its parameters [P] (0 for those that stayed points)."""
+    """`model` at the means, and the standard deviations of its parameters [P], frozen ones left out.
+
+    They are 0 for those that stayed points.
+    """
     state = net.state_dict()
     plain = deepcopy(model)
     plain.load_state_dict({name: value for name, value in state.items() if not name.endswith("_rho")})
     stds = [
         functional.softplus(state[f"{name}_rho"]) if f"{name}_rho" in state else torch.zeros_like(parameter)
         for name, parameter in plain.named_parameters()
+        if parameter.requires_grad
     ]
     return plain.eval(), torch.cat([std.detach().reshape(-1) for std in stds])

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
+from bnnbench.bayes.targets import check_finite
+
 Scope = Literal["last", "all"]
 EVALUATION_BATCH = 1000
 
@@ -64,11 +66,16 @@ class LinearNet:
 
 
 class WholeNet:
-    """All parameters of a module, in the order of `named_parameters`; buffers stay as they are, in evaluation mode."""
+    """All parameters of a module but frozen ones, in the order of `named_parameters`.
+
+    Frozen parameters and buffers stay as they are, in evaluation mode.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
-        self.shapes = {name: parameter.shape for name, parameter in module.named_parameters()}
+        self.shapes = {
+            name: parameter.shape for name, parameter in module.named_parameters() if parameter.requires_grad
+        }
         self.n_params = sum(shape.numel() for shape in self.shapes.values())
 
     def named(self, theta: Tensor) -> dict[str, Tensor]:
@@ -94,7 +101,10 @@ class Features:
 
     @torch.no_grad()
     def __call__(self, x: Tensor, batch: int = EVALUATION_BATCH) -> Tensor:
-        """Features [N, d] of x [N, ...]; raises `ValueError` where the net does not end with x W^T + b of the layer."""
+        """Features [N, d] of x [N, ...].
+
+        Raises `ValueError` where outputs are not finite, or the net does not end with x W^T + b of the layer.
+        """
         seen: list[Tensor] = []
         hook = self.last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
         try:
@@ -102,6 +112,8 @@ class Features:
             outputs = [self.module(part) for part in x.split(batch)]
         finally:
             hook.remove()
+        for part in outputs:
+            check_finite(part, "model: outputs")
         weight, bias = self.last.weight, self.last.bias
         if len(seen) != len(outputs) or not torch.allclose(functional.linear(seen[-1], weight, bias), outputs[-1]):
             raise ValueError("the net's outputs are not those of its last linear layer; take scope 'all'")
@@ -140,11 +152,18 @@ class Subject:
 
 
 def subject(model: nn.Module, scope: Scope, x: Tensor, bias_as_published: bool = False) -> Subject:
-    """The last layer of `model` (with features of x cached), or all of its parameters, at their present values."""
+    """The last layer of `model` (with features of x cached), or all of its parameters, at their present values.
+
+    Frozen parameters are constants, so a last layer that holds one is a `ValueError`; so are outputs at x that are not
+    finite, as those of a net whose training diverged.
+    """
     if scope == "all":
         net = WholeNet(model)
-        return Subject(net, net, flat(model.parameters()), x)
+        theta = flat(trainable(model))
+        check_finite(evaluate(net, theta[None], x), "model: outputs")
+        return Subject(net, net, theta, x)
     features = Features(model)
+    _check_thawed(features.last)
     last, inputs = features.last, features(x)
     bias: Literal["used", "ignored", "none"] = "ignored" if bias_as_published else "used"
     linear = LinearNet(last.in_features, last.out_features, "none" if last.bias is None else bias)
@@ -157,6 +176,20 @@ def check_bias(scope: Scope, ignored: bool) -> None:
     """Raises `ValueError` where a bias is to be ignored and it is not the last layer alone that is inferred."""
     if ignored and scope == "all":
         raise ValueError("ignore_bias is of the last layer only; with all layers leave it out")
+
+
+def trainable(module: nn.Module) -> list[nn.Parameter]:
+    """All parameters but frozen ones (`requires_grad=False`), which are constants to every method."""
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
+def _check_thawed(last: nn.Module) -> None:
+    frozen = [name for name, parameter in last.named_parameters() if not parameter.requires_grad]
+    if frozen:
+        raise ValueError(
+            f"model: {' and '.join(frozen)} of the last linear layer is frozen (requires_grad=False), and scope 'last' "
+            "infers that layer: thaw it, or take scope 'all'"
+        )
 
 
 def flat(parameters: Iterable[Tensor]) -> Tensor:

@@ -8,18 +8,17 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Generator, Tensor, nn
 
-from bnnbench.bayes.chains import ChainPosterior
+from bnnbench.bayes.chains import ChainPosterior, Chains, check_start
 from bnnbench.bayes.gaussian import Affine, Standard
 from bnnbench.bayes.journal import Journal
 from bnnbench.bayes.laplace import matched
 from bnnbench.bayes.likelihood import Categorical, Gaussian
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.network import LinearNet, Net, Scope, WholeNet, check_bias, subject
+from bnnbench.bayes.network import LinearNet, Net, Scope, WholeNet, check_bias, flat, subject
 from bnnbench.bayes.noise import normal, seed
 from bnnbench.bayes.target import Target
 from bnnbench.bayes.training import Training
-from bnnbench.bayes.weights import Stored
 
 if TYPE_CHECKING:
     import jax
@@ -51,10 +50,11 @@ class NUTSParams(MethodParams):
 
 def sample(
     target: Target, start: Tensor, params: NUTSParams, generator: Generator | None, whitening: Affine | None = None
-) -> tuple[Tensor, float, int]:
-    """Chains [K, n, P] from starting points [K, P], their mean acceptance probability and number of divergences.
+) -> Chains:
+    """Chains [K, n, P] from starting points [K, P], and how they came about.
 
     `whitening` changes the coordinates that are sampled, not the posterior; starting points are in theta either way.
+    `ValueError` where the log posterior or its gradient is not finite there.
     """
     import jax
     from numpyro.infer import MCMC, NUTS
@@ -79,12 +79,15 @@ def sample(
             progress_bar=False,
         )
         points = _to_jax(base.pull(start), params.float64)
+        value, gradient = jax.vmap(jax.value_and_grad(density))(points)
+        check_start(_to_torch(value, start), _to_torch(gradient, start))
         points = points[0] if len(start) == 1 else points
-        fields = ("accept_prob", "diverging")
+        fields = ("accept_prob", "diverging", "num_steps")
         mcmc.run(jax.random.key(seed(generator)), init_params=points, extra_fields=fields)
         draws = _to_torch(mcmc.get_samples(group_by_chain=True), start)
         extra = mcmc.get_extra_fields()
-        return base.push(draws), float(extra["accept_prob"].mean()), int(extra["diverging"].sum())
+        saturated = int((extra["num_steps"] >= 2**params.max_tree_depth - 1).sum())
+        return Chains(base.push(draws), float(extra["accept_prob"].mean()), int(extra["diverging"].sum()), saturated)
 
 
 def log_density(target: Target, float64: bool = False) -> Callable[["jax.Array"], "jax.Array"]:
@@ -120,19 +123,30 @@ def jax_outputs(net: Net) -> Outputs:
 
         return linear
     if isinstance(net, WholeNet):
-        layers = [_layer(part) for part in _flattened(net.module)]
-        if (used := sum(size for size, _ in layers)) != net.n_params:
+        layers, present = [_layer(part) for part in _flattened(net.module)], flat(net.module.parameters())
+        if (used := sum(size for size, _ in layers)) != len(present):
             raise ValueError(
-                f"the layers use {used} parameters and the net has {net.n_params}: NUTS knows no shared or unused ones"
+                f"the layers use {used} parameters and the net has {len(present)}: NUTS knows no shared or unused ones"
             )
+        with_frozen = _filled(net.module, present)
 
         def sequential(theta: "jax.Array", x: "jax.Array") -> "jax.Array":
+            theta = with_frozen(theta)
             for size, apply in layers:
                 x, theta = apply(theta[:size], x), theta[size:]
             return x
 
         return sequential
     raise ValueError(f"NUTS does not know the net {type(net).__name__}")
+
+
+def _filled(module: nn.Module, present: Tensor) -> Callable[["jax.Array"], "jax.Array"]:
+    """All parameters of a module from theta [P], which leaves out frozen ones, and from their present values."""
+    import jax.numpy as jnp
+
+    free = torch.cat([torch.full((part.numel(),), part.requires_grad) for part in module.parameters()])
+    positions, values = free.nonzero().squeeze(1).numpy(), present.cpu().numpy()
+    return lambda theta: theta if free.all() else jnp.asarray(values, theta.dtype).at[positions].set(theta)
 
 
 def _flattened(module: nn.Module) -> list[nn.Module]:
@@ -199,6 +213,5 @@ def nuts(model: nn.Module, train: Train, params: NUTSParams, generator: Generato
     whitening = matched(what, target, "full") if params.whitened else None
     noise = normal((params.chains, len(what.theta)), generator, what.theta)
     start = noise / params.precision**0.5 if whitening is None else whitening.push(noise)
-    chains, acceptance, divergences = sample(target, start, params, generator, whitening)
-    draws = Stored(chains.flatten(0, 1))
-    return ChainPosterior(what.net, draws, train.likelihood, chains, acceptance, divergences)
+    found = sample(target, start, params, generator, whitening)
+    return ChainPosterior.of(what.net, train.likelihood, found, params.target_acceptance)

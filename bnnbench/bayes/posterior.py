@@ -7,6 +7,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Generator, Tensor
 
+from bnnbench.bayes.targets import check_labels, check_reals
+
 ENTRIES = 2**22  # numbers that are taken at once: ten thousand draws at all test points would fill the memory
 
 
@@ -33,6 +35,11 @@ class ClassPredictive:
         """Mean softmax over draws [N, C]."""
         return self.log_probs.exp()
 
+    def log_density(self, y: Tensor) -> Tensor:
+        """Logarithm of the probability of labels y [N], in nats; `ValueError` for what is no class of a point."""
+        labels = check_labels(y, *self.logits.shape[1:]).to(self.logits.device)
+        return self.log_probs.gather(1, labels[:, None]).squeeze(1)
+
 
 @dataclass(frozen=True)
 class RealPredictive:
@@ -53,8 +60,13 @@ class RealPredictive:
         return self.mean.mean(dim=0), variance.sqrt()
 
     def log_density(self, y: Tensor) -> Tensor:
-        """Log density of the mixture at targets y [N], in nats."""
-        z = (y - self.mean) / self.noise
+        """Log density of the mixture at targets y [N], in nats.
+
+        `ValueError` for another shape, NaN or infinity, or a noise that is not positive.
+        """
+        if not (self.noise > 0).all():
+            raise ValueError("noise: a standard deviation of the prediction is not positive")
+        z = (check_reals(y, self.mean.shape[1]) - self.mean) / self.noise
         return torch.logsumexp(-0.5 * z.square() - self.noise.log(), 0) - 0.5 * log(2 * pi) - log(self.n_draws)
 
     def sample(self, generator: Generator | None = None) -> Tensor:

@@ -1,5 +1,6 @@
 """The prior precision of a Laplace approximation: by marginal likelihood, by validation, or given."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from math import exp, isfinite, log
 
@@ -7,7 +8,10 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
+from bnnbench.errors import ResultWarning
+
 BOUNDS = (1e-8, 1e12)
+ARRIVED = 0.05  # distance from the optimum in log precision at which Adam counts as there
 
 
 def log_evidence(log_likelihood: float, mean: Tensor, eigenvalues: Tensor, precision: float) -> float:
@@ -25,8 +29,23 @@ def evidence_optimum(mean: Tensor, eigenvalues: Tensor) -> float:
     """The precision that maximises `log_evidence`, within `BOUNDS`.
 
     Its derivative in log precision is (sum_i e_i / (e_i + tau) - tau |mean|^2) / 2: the first term falls with tau (the
-    effective number of parameters) and the second rises, so there is one root, and bisection cannot miss it.
+    effective number of parameters) and the second rises, so there is one root, and bisection cannot miss it. Where it
+    lies beyond `BOUNDS`, the bound is returned with a `ResultWarning`.
     """
+    found = _evidence_root(mean, eigenvalues)
+    if found in BOUNDS:
+        side, way = ("lower", "falls") if found == BOUNDS[0] else ("upper", "rises")
+        warnings.warn(
+            f"prior precision: {found:g} is the {side} bound of the search, not an optimum: the marginal likelihood "
+            f"still rises where the precision {way} further",
+            ResultWarning,
+            stacklevel=2,
+        )
+    return found
+
+
+def _evidence_root(mean: Tensor, eigenvalues: Tensor) -> float:
+    """Where the derivative of `log_evidence` is zero, or the bound beyond which it is."""
     eigenvalues, squares = eigenvalues.double(), mean.double().square().sum().item()
 
     def slope(log_precision: float) -> float:
@@ -42,7 +61,10 @@ def evidence_optimum(mean: Tensor, eigenvalues: Tensor) -> float:
 
 
 def evidence_adam(mean: Tensor, eigenvalues: Tensor, steps: int = 100, rate: float = 0.1) -> float:
-    """As published: Adam on log precision from 0 (precision 1), which need not have arrived when it stops."""
+    """As published: Adam on log precision from 0 (precision 1), with a `ResultWarning` where it stops short.
+
+    That is further than `ARRIVED` in log precision from the optimum, or where the optimum is beyond `BOUNDS`.
+    """
     eigenvalues, squares = eigenvalues.double(), mean.double().square().sum()
     log_precision = torch.zeros((), dtype=torch.float64, device=mean.device, requires_grad=True)
     optimizer = torch.optim.Adam([log_precision], lr=rate)
@@ -50,13 +72,23 @@ def evidence_adam(mean: Tensor, eigenvalues: Tensor, steps: int = 100, rate: flo
         tau = log_precision.detach().exp()
         log_precision.grad = 0.5 * (tau * squares - (eigenvalues / (eigenvalues + tau)).sum())
         optimizer.step()
-    return exp(log_precision.item())
+    found, optimum = exp(log_precision.item()), _evidence_root(mean, eigenvalues)
+    if optimum in BOUNDS or abs(log(found / optimum)) > ARRIVED:
+        beyond = "beyond " if optimum in BOUNDS else "at "
+        warnings.warn(
+            f"prior precision: {steps} steps of Adam ended at {found:.3g}, and the optimum of the marginal likelihood "
+            f"is {beyond}{optimum:.3g}",
+            ResultWarning,
+            stacklevel=2,
+        )
+    return found
 
 
 def by_validation(loss: Callable[[float], float], grid: Sequence[float]) -> float:
     """The precision of `grid` with the lowest validation loss; the first of them where several are equal.
 
-    A loss that is not finite is worse than any other; `ValueError` where all are so.
+    A loss that is not finite is worse than any other; `ValueError` where all are so. A `ResultWarning` where the best
+    is at an edge of the grid, beyond which there may be a better one.
     """
     losses = {precision: loss(precision) for precision in grid}
     finite = [precision for precision in grid if isfinite(losses[precision])]
@@ -64,4 +96,13 @@ def by_validation(loss: Callable[[float], float], grid: Sequence[float]) -> floa
         raise ValueError(
             f"no precision from {min(grid):g} to {max(grid):g} has a finite validation loss; widen the grid"
         )
-    return min(finite, key=losses.__getitem__)
+    best = min(finite, key=losses.__getitem__)
+    if len(set(grid)) > 1 and best in (min(grid), max(grid)):
+        side = "smallest" if best == min(grid) else "largest"
+        warnings.warn(
+            f"prior precision: {best:g} is the {side} of the grid that was tried on validation data, so that a better "
+            "one may lie beyond",
+            ResultWarning,
+            stacklevel=2,
+        )
+    return best

@@ -22,9 +22,12 @@ def multiclass_probit(mean: Tensor, covariance: Tensor) -> Tensor:
 
 
 def normal_draws(mean: Tensor, covariance: Tensor, n_draws: int, generator: Generator | None = None) -> Tensor:
-    """Draws [S, N, C] from N(mean [N, C], covariance [N, C, C]), independent between points."""
-    values, vectors = torch.linalg.eigh(covariance)
-    root = vectors * values.clamp_min(0).sqrt().unsqueeze(-2)
+    """Draws [S, N, C] from N(mean [N, C], covariance [N, C, C]), independent between points.
+
+    By the symmetric root, the one that is continuous in the covariance (see `gaussian.LaplaceNormal`).
+    """
+    values, vectors = torch.linalg.eigh(covariance.double())
+    root = ((vectors * values.clamp_min(0).sqrt().unsqueeze(-2)) @ vectors.mT).to(mean.dtype)
     noise = normal((n_draws, *mean.shape, 1), generator, mean)
     spread: Tensor = (root @ noise).squeeze(-1)
     return mean + spread

@@ -13,7 +13,7 @@ from bnnbench.bayes.journal import Journal, Stages, State
 from bnnbench.bayes.likelihood import Likelihood
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.network import WholeNet, evaluate, flat
+from bnnbench.bayes.network import WholeNet, evaluate, flat, trainable
 from bnnbench.bayes.noise import normal
 from bnnbench.bayes.posterior import Predictive, asked
 from bnnbench.bayes.training import Training, batch_loss, descend
@@ -108,7 +108,7 @@ class Path(nn.Module):
     def __init__(self, net: nn.Module, train: Train, generator: Generator, n_snapshots: int) -> None:
         super().__init__()
         self.net, self.train_data, self.generator = net, train, generator
-        start = flat(net.parameters())
+        start = flat(trainable(net))
         self.register_buffer("snapshots", start.new_zeros(n_snapshots, len(start)))
 
     def objective(self, rows: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ class Path(nn.Module):
 
     def keep(self, epoch: int) -> None:
         """The parameters at the end of `epoch`."""
-        self.snapshots[epoch] = flat(self.net.parameters())
+        self.snapshots[epoch] = flat(trainable(self.net))
 
 
 @method("swag", SWAGParams)

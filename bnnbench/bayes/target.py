@@ -1,8 +1,9 @@
 """The log posterior of a net's parameters under a Gaussian prior, and its mode."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import log, pi, sqrt
+from math import isfinite, log, pi, sqrt
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from bnnbench.bayes.gaussian import LaplaceNormal
 from bnnbench.bayes.last_layer import kronecker
 from bnnbench.bayes.likelihood import Categorical, Likelihood
 from bnnbench.bayes.network import LinearNet, Net
+from bnnbench.errors import ResultWarning
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,9 @@ def mode(target: Target, start: Tensor, max_steps: int = 500, tolerance: float =
     Stops where no entry of the gradient per point exceeds `tolerance`. For a linear layer the problem is convex and
     the mode unique (the matched control of refinement, section 5.3); it is then solved in float64, as sums over points
     in float32 stop short of the tolerance, and in coordinates in which the curvature per point is about 1.
+
+    Where the search ends before that, after `max_steps` or where rounding hides the way down, a `ResultWarning` says
+    how large the gradient is; `ValueError` where the density is not finite at the start.
     """
     if not isinstance(target.net, LinearNet):
         return _lbfgs(target, lambda theta: theta, start, max_steps, tolerance)
@@ -99,5 +104,18 @@ def _lbfgs(
         (u.grad,) = torch.autograd.grad(loss, at)
         return loss.item()
 
+    if not isfinite(closure()) or not u.grad.isfinite().all():  # type: ignore[union-attr]
+        raise ValueError(
+            "mode: the log posterior or its gradient is not finite at the parameters where the search starts"
+        )
     optimizer.step(closure)
+    closure()
+    left = u.grad.abs().max().item()  # type: ignore[union-attr]
+    if not left <= tolerance:
+        warnings.warn(
+            f"mode: the search for the mode ended with a gradient of {left:.2g} per point, above its tolerance of "
+            f"{tolerance:g}, so the Laplace approximation is centred near the mode rather than at it",
+            ResultWarning,
+            stacklevel=3,
+        )
     return theta_of(u).detach()

@@ -1,11 +1,13 @@
 """Temperature scaling: the logits of a point estimate divided by one number that validation data choose."""
 
+import warnings
 from dataclasses import dataclass
+from math import exp, log
 
 import torch
 from pydantic import Field
+from scipy.optimize import brentq
 from torch import Generator, Tensor, nn
-from torch.nn import functional
 
 from bnnbench.bayes.journal import Journal
 from bnnbench.bayes.likelihood import Categorical
@@ -13,28 +15,56 @@ from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
 from bnnbench.bayes.network import EVALUATION_BATCH
 from bnnbench.bayes.posterior import ClassPredictive
+from bnnbench.bayes.targets import check_finite, check_labels
 from bnnbench.bayes.training import Training
+from bnnbench.errors import ResultWarning
+
+RANGE = 1e-3, 1e3  # of the temperature, in units of the spread of the logits
+LARGEST = 1e30  # spread; a temperature of it, or of its inverse, is still a number in float32
 
 
 def temperature(logits: Tensor, labels: Tensor) -> float:
     """The T > 0 that minimises the mean negative log-likelihood of softmax(logits / T); logits [N, C], labels [N].
 
-    The problem is convex in 1 / T; L-BFGS on log(1 / T) from T = 1 keeps it positive.
+    The problem is convex in 1 / T, so that the one root of its slope is found by bisection. Labels that are all those
+    of the largest logit have it at T = 0, and logits that say nothing of them at infinity: T is searched within `RANGE`
+    times the spread of the logits (the mean over points of the largest less the smallest), whose bound is returned with
+    a `ResultWarning`; T = 1 where all logits of a point are alike. `ValueError` for logits that are not finite or
+    spread over more than 1e30, and for labels of no class.
     """
-    logits, log_scale = logits.detach().double(), torch.zeros((), dtype=torch.float64, device=logits.device)
-    log_scale.requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [log_scale], max_iter=100, tolerance_grad=1e-10, tolerance_change=0, line_search_fn="strong_wolfe"
-    )
+    check_finite(logits, "logits")
+    if logits.dim() != 2:
+        raise ValueError(f"logits: shape {tuple(logits.shape)} where [N, C] is expected")
+    labels = check_labels(labels, len(logits), logits.shape[1], "labels").to(logits.device)[:, None]
+    logits = logits.detach().double()
+    centred = logits - logits.amax(1, keepdim=True)
+    spread = -centred.amin(1).mean().item()
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = functional.cross_entropy(logits * log_scale.exp(), labels)
-        loss.backward()
-        return loss
+    def slope(log_scale: float) -> float:
+        scaled = centred * exp(log_scale)
+        return ((scaled.softmax(1) * centred).sum(1) - centred.gather(1, labels).squeeze(1)).mean().item()
 
-    optimizer.step(closure)
-    return torch.exp(-log_scale).item()
+    if spread > LARGEST:
+        raise ValueError(f"logits: a spread of {spread:.2g} between classes is more than {LARGEST:g}")
+    if spread < 1 / LARGEST:
+        _warn("temperature: 1, since the logits of each validation point are all alike and any temperature is as good")
+        return 1.0
+    low, high = (-log(factor * spread) for factor in reversed(RANGE))
+    if slope(high) <= 0:
+        found, why = exp(-high), "validation data are all right, and a lower temperature is better still"
+    elif slope(low) >= 0:
+        found, why = (
+            exp(-low),
+            "the logits tell no validation labels, and a higher temperature is better still",
+        )
+    else:
+        return exp(-brentq(slope, low, high, xtol=1e-12))
+    _warn(f"temperature: {found:.3g} is the bound of the search and not an optimum: {why}")
+    return found
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, ResultWarning, stacklevel=3)
 
 
 class TemperatureParams(MethodParams):
@@ -52,9 +82,10 @@ class Tempered:
 
     @torch.no_grad()
     def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> ClassPredictive:
-        """One draw: the scaled logits."""
+        """One draw: the scaled logits in float32 or more, less the largest of each point, so that none overflows."""
         logits = torch.cat([self.net(part) for part in x.split(EVALUATION_BATCH)])
-        return ClassPredictive(logits.unsqueeze(0) / self.temperature)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return ClassPredictive((logits - logits.amax(-1, keepdim=True)).unsqueeze(0) / self.temperature)
 
 
 @method("temperature", TemperatureParams)

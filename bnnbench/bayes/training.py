@@ -117,7 +117,8 @@ def set_rate(optimizer: torch.optim.Optimizer, training: Training, progress: flo
 def reinitialised(model: nn.Module, generator: Generator | None) -> nn.Module:
     """A copy of `model` with new initial parameters: its `reset_parameters`, or that of each of its parts.
 
-    They are drawn on the CPU, so that devices agree. `ValueError` for a parameter that nothing draws anew.
+    They are drawn on the CPU, so that devices agree. Frozen parameters are kept, and so are the buffers of a part whose
+    own parameters are all frozen. `ValueError` for a parameter that nothing draws anew.
     """
     cpu, device = torch.device("cpu"), next(model.parameters()).device
     net = deepcopy(model).to(cpu)
@@ -126,8 +127,22 @@ def reinitialised(model: nn.Module, generator: Generator | None) -> nn.Module:
             if (reset := getattr(part, "reset_parameters", None)) is not None:
                 asks = "generator" in signature(reset).parameters
                 reset(**{"generator": torch.default_generator} if asks else {})
+    _keep_frozen(net, model)
     _check_new(net, model)
     return net.to(device)
+
+
+@torch.no_grad()
+def _keep_frozen(net: nn.Module, model: nn.Module) -> None:
+    """Puts frozen parameters of `net`, and the buffers that belong to them, back to those of `model`."""
+    for place, part in net.named_modules():
+        own, kept = list(part.parameters(recurse=False)), model.get_submodule(place)
+        for name, parameter in part.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                parameter.copy_(kept.get_parameter(name))
+        if own and not any(parameter.requires_grad for parameter in own):
+            for name, buffer in part.named_buffers(recurse=False):
+                buffer.copy_(kept.get_buffer(name))
 
 
 def _check_new(net: nn.Module, model: nn.Module) -> None:

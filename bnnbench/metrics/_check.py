@@ -13,6 +13,8 @@ def numbers(values: Tensor, name: str, *, dims: int | tuple[int, ...] = 1) -> Te
     if values.numel() == 0:
         raise ValueError(f"{name}: empty, shape {tuple(values.shape)}")
     values = values.detach()
+    if values.is_complex():
+        raise ValueError(f"{name}: complex numbers, real ones expected")
     if values.is_floating_point() and not values.isfinite().all():
         raise ValueError(f"{name}: {int((~values.isfinite()).sum())} values are NaN or infinite")
     return values.double()
@@ -51,11 +53,12 @@ def predictive(probabilities: Tensor, name: str = "probabilities") -> Tensor:
 def classes(labels: Tensor, predictions: Tensor, name: str = "labels") -> Tensor:
     """Labels [N] as int64 on the device of the predictions [N, C]; ValueError unless each is one of the C classes."""
     n, n_classes = predictions.shape
-    if labels.is_floating_point() or labels.shape != (n,):
+    if labels.is_floating_point() or labels.is_complex() or labels.shape != (n,):
         raise ValueError(f"{name}: {n} integers expected, {labels.dtype} of shape {tuple(labels.shape)} found")
-    if labels.amin() < 0 or labels.amax() >= n_classes:
+    found = labels.to(predictions.device, torch.int64)
+    if found.amin() < 0 or found.amax() >= n_classes:
         raise ValueError(f"{name}: outside 0..{n_classes - 1}")
-    return labels.to(predictions.device, torch.int64)
+    return found
 
 
 def quantile(ordered: Tensor, q: float) -> Tensor:

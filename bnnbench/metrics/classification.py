@@ -3,24 +3,41 @@
 import torch
 from torch import Tensor
 
-from bnnbench.metrics._check import classes, predictive
+from bnnbench.metrics._check import classes, numbers, predictive
 
 
 def error_rate(outputs: Tensor, labels: Tensor) -> float:
-    """Share of wrong classes in percent; outputs [N, C] (largest wins), labels [N]."""
-    return 100.0 * (outputs.argmax(dim=1) != labels).double().mean().item()
+    """Share of wrong classes in percent; outputs [N, C] (largest wins), labels [N].
+
+    ValueError for NaN, infinity, shapes or what is no class.
+    """
+    guesses, known = _guesses(outputs, labels)
+    return 100.0 * (guesses != known).double().mean().item()
 
 
 def confusion(outputs: Tensor, labels: Tensor) -> Tensor:
-    """Counts [C, C]: row = true class, column = predicted class."""
+    """Counts [C, C]: row = true class, column = predicted class; arguments and errors as in `error_rate`."""
+    guesses, known = _guesses(outputs, labels)
     n_classes = outputs.shape[1]
-    return torch.bincount(labels * n_classes + outputs.argmax(dim=1), minlength=n_classes**2).view(n_classes, n_classes)
+    return torch.bincount(known * n_classes + guesses, minlength=n_classes**2).view(n_classes, n_classes)
 
 
 def hits(outputs: Tensor, labels: Tensor, k: int) -> Tensor:
-    """How many labels [N] are among the `k` largest outputs [N, C] of their row: int64, on the device of `outputs`."""
+    """How many labels [N] are among the `k` largest outputs [N, C] of their row: int64, on the device of `outputs`.
+
+    ValueError as in `error_rate`, or for a `k` below 1.
+    """
+    if k < 1:
+        raise ValueError(f"k: {k} is less than 1")
+    known = classes(labels, numbers(outputs, "outputs", dims=2))
     best = outputs.topk(min(k, outputs.shape[1]), dim=1).indices
-    return (best == labels[:, None]).sum()
+    return (best == known[:, None]).sum()
+
+
+def _guesses(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Predicted and true classes [N] of outputs [N, C]."""
+    checked = numbers(outputs, "outputs", dims=2)
+    return checked.argmax(dim=1), classes(labels, checked)
 
 
 def accuracy(probabilities: Tensor, labels: Tensor) -> float:

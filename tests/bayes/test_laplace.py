@@ -1,5 +1,7 @@
 """Laplace approximations, their prior precision and their predictions, against closed forms and integrals."""
 
+import re
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from math import exp, log
@@ -20,10 +22,11 @@ from bnnbench.bayes.gaussian import LaplaceNormal
 from bnnbench.bayes.laplace import LaplaceParams, LaplacePosterior, laplace, output_covariance
 from bnnbench.bayes.likelihood import Categorical, Gaussian
 from bnnbench.bayes.method import Train
-from bnnbench.bayes.network import LinearNet, subject
+from bnnbench.bayes.network import LinearNet, Net, WholeNet, subject
 from bnnbench.bayes.posterior import ClassPredictive, RealPredictive
 from bnnbench.bayes.precision import by_validation, evidence_adam, evidence_optimum, log_evidence
 from bnnbench.bayes.target import Target, mode
+from bnnbench.errors import ResultWarning
 
 Bias = Literal["used", "ignored", "none"]
 
@@ -153,13 +156,67 @@ def test_adam_approaches_the_optimum_where_it_is_within_reach() -> None:
     eigenvalues = 100 * torch.rand(50, generator=stream(1), dtype=torch.float64)
     assert evidence_adam(0.3 * mean, eigenvalues) == pytest.approx(evidence_optimum(0.3 * mean, eigenvalues), rel=0.05)
     # 100 steps of at most about 0.1 in log precision stop short of an optimum at 1e8.
-    assert evidence_adam(1e-4 * mean, 1e6 * eigenvalues) < 0.01 * evidence_optimum(1e-4 * mean, 1e6 * eigenvalues)
+    optimum = evidence_optimum(1e-4 * mean, 1e6 * eigenvalues)
+    with pytest.warns(ResultWarning, match=re.escape(f"is at {optimum:.3g}")):
+        assert evidence_adam(1e-4 * mean, 1e6 * eigenvalues) < 0.01 * optimum
 
 
-def test_without_information_the_optimum_is_a_bound() -> None:
+def test_without_information_the_optimum_is_a_bound_and_says_so() -> None:
     zeros = torch.zeros(3)
-    assert evidence_optimum(torch.ones(3), zeros) == 1e-8
-    assert evidence_optimum(zeros, torch.ones(3)) == 1e12
+    with pytest.warns(ResultWarning, match=r"1e-08 is the lower bound of the search, not an optimum"):
+        assert evidence_optimum(torch.ones(3), zeros) == 1e-8
+    with pytest.warns(ResultWarning, match=r"1e\+12 is the upper bound of the search, not an optimum"):
+        assert evidence_optimum(zeros, torch.ones(3)) == 1e12
+
+
+def test_a_saturated_net_has_no_optimal_precision() -> None:
+    """Its probabilities are 0 and 1, so that the curvature vanishes and any wider prior is as good."""
+    x = torch.randn(40, 2, generator=stream())
+    net = nn.Linear(2, 2)
+    with torch.no_grad():
+        net.weight.copy_(torch.tensor([[1e4, 0.0], [-1e4, 0.0]]))
+    with pytest.warns(ResultWarning, match="not an optimum"):
+        posterior = laplace.fit(net, Train(x, (x[:, 0] < 0).long()), {"training": None}, stream())
+    assert isinstance(posterior, LaplacePosterior)
+    assert posterior.distribution.precision == 1e-8
+
+
+def test_searches_with_an_optimum_say_nothing() -> None:
+    mean = 0.3 * torch.randn(50, generator=stream(), dtype=torch.float64)
+    eigenvalues = 100 * torch.rand(50, generator=stream(1), dtype=torch.float64)
+    net, theta, features, labels = classes(200, 5, 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evidence_optimum(mean, eigenvalues)
+        evidence_adam(mean, eigenvalues)
+        by_validation(lambda precision: abs(precision - 1), (0.1, 1.0, 10.0))
+        by_validation(lambda precision: 3.0, (0.1,))  # one is no search
+        mode(Target(net, features, labels, Categorical(), 3.0), theta)
+
+
+@pytest.mark.parametrize(("best", "side"), [(0.1, "smallest"), (10.0, "largest")])
+def test_the_edge_of_a_grid_is_named(best: float, side: str) -> None:
+    with pytest.warns(ResultWarning, match=f"{best:g} is the {side} of the grid"):
+        assert by_validation(lambda precision: abs(precision - best), (10.0, 1.0, 0.1)) == best
+
+
+@pytest.mark.parametrize("linear", [True, False])
+def test_a_mode_that_was_not_reached_says_how_steep_it_is_there(linear: bool) -> None:
+    net, theta, features, labels = classes(200, 5, 4)
+    whole: Net = net if linear else WholeNet(nn.Linear(5, 4).double())
+    target = Target(whole, features, labels, Categorical(), 3.0)
+    with pytest.warns(ResultWarning, match=r"ended with a gradient of (\S+) per point") as caught:
+        found = mode(target, theta, max_steps=2)
+    if not linear:  # whose gradient is in the coordinates of the parameters themselves
+        left = target.gradient(found[None])[1].abs().max().item() / 200
+        assert f"a gradient of {left:.2g} per point" in str(caught[0].message)
+
+
+def test_a_mode_is_not_sought_from_where_there_is_no_density() -> None:
+    _, theta, features, labels = classes(200, 5, 4)
+    whole = WholeNet(nn.Linear(5, 4).double())
+    with pytest.raises(ValueError, match=r"^mode: "):
+        mode(Target(whole, features, labels, Categorical(), 3.0), theta * torch.inf)
 
 
 @pytest.mark.parametrize("structure", ["full", "kronecker", "diagonal"])
@@ -259,6 +316,17 @@ def test_a_loss_that_is_not_finite_is_never_chosen(broken: float) -> None:
     assert by_validation(lambda precision: losses[precision], tuple(losses)) == 10.0
     with pytest.raises(ValueError, match=r"0\.1 to 100 has a finite validation loss"):
         by_validation(lambda precision: broken, tuple(losses))
+
+
+@pytest.mark.parametrize(
+    ("scope", "structure"),
+    [("last", "full"), ("last", "kronecker"), ("last", "diagonal"), ("all", "full"), ("all", "diagonal")],
+)
+def test_a_curvature_that_overflows_is_named(scope: str, structure: str) -> None:
+    x = 1e25 * torch.randn(20, 2, generator=stream())
+    net, params = nn.Linear(2, 1), {"training": None, "precision": 1.0, "structure": structure, "scope": scope}
+    with pytest.raises(ValueError, match=r"^curvature: \d+ of \d+ values are NaN or infinite"):
+        laplace.fit(net, Train(x, x[:, 0], Gaussian(1.0)), params, stream())
 
 
 def test_impossible_parameters_are_refused() -> None:

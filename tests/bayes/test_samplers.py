@@ -38,7 +38,7 @@ def test_hmc_has_the_moments_of_the_grid() -> None:
     target = skewed()
     base = at_mode(target)
     std = base.marginal_variances.sqrt()
-    chains, acceptance = hmc.sample(target, base, Sampling(chains=8, draws=800), stream(), SILENT)
+    chains, acceptance, *_ = hmc.sample(target, base, Sampling(chains=8, draws=800), stream(), SILENT)
     check_moments(chains, grid(target, base.mean + std, 12 * std))
     assert 0.6 < acceptance < 0.95
 
@@ -64,7 +64,7 @@ def test_hmc_draws_of_a_normal_posterior_are_nearly_independent() -> None:
     net, _, features, labels = classes(2000, 6, 4)
     target = Target(net, features, labels, Categorical(), 20.0)
     base = at_mode(target)
-    chains, _ = hmc.sample(target, base, Sampling(chains=4, draws=200), stream(), SILENT)
+    chains = hmc.sample(target, base, Sampling(chains=4, draws=200), stream(), SILENT).draws
     assert (effective_size(chains) > 300).all()
     assert (split_rhat(chains) < 1.05).all()
     z = base.pull(chains.flatten(0, 1))
@@ -95,11 +95,13 @@ def test_nuts_on_the_last_layer_has_the_moments_of_the_grid(whitened: bool) -> N
     base = at_mode(target)
     start = base.sample(4, stream())
     params = NUTSParams(chains=4, warmup=300, draws=1500)
-    chains, acceptance, divergences = nuts.sample(target, start, params, stream(1), base if whitened else None)
+    chains, acceptance, divergences, saturated = nuts.sample(
+        target, start, params, stream(1), base if whitened else None
+    )
     std = base.marginal_variances.sqrt()
     check_moments(chains, grid(target, base.mean, 10 * std))
     assert 0.7 < acceptance < 0.99
-    assert divergences == 0
+    assert divergences == saturated == 0
 
 
 @pytest.mark.parametrize("sampler", ["nuts", "hmc"])
@@ -110,10 +112,10 @@ def test_all_layers_have_the_moments_of_the_grid(sampler: str) -> None:
     target = Target(WholeNet(net), x, 0.3 * x[:, 0], Gaussian(0.8), 1.0)
     start = torch.randn(4, 2, generator=stream(), dtype=torch.float64)
     if sampler == "nuts":
-        chains, _, _ = nuts.sample(target, start, NUTSParams(chains=4, warmup=300, draws=1500), stream())
+        chains = nuts.sample(target, start, NUTSParams(chains=4, warmup=300, draws=1500), stream()).draws
     else:
         base = Standard(torch.zeros(2, dtype=torch.float64))
-        chains, _ = hmc.sample(target, base, Sampling(chains=8, draws=1000), stream(), SILENT)
+        chains = hmc.sample(target, base, Sampling(chains=8, draws=1000), stream(), SILENT).draws
     with torch.no_grad():
         reference = grid(target, torch.zeros(2, dtype=torch.float64), torch.full((2,), 6, dtype=torch.float64), 100)
     check_moments(chains, reference)

@@ -1,5 +1,6 @@
 """Methods that learn from batches, on a posterior that is known exactly, and their parts."""
 
+import warnings
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from bnnbench.bayes.swag import SWAGPosterior, from_snapshots, recalibrated, swa
 from bnnbench.bayes.temperature import Tempered, temperature, temperature_scaling
 from bnnbench.bayes.training import batches, reinitialised
 from bnnbench.bayes.weights import NetPosterior
+from bnnbench.errors import ResultWarning
 
 
 def test_map_with_weight_decay_is_the_mode() -> None:
@@ -48,6 +50,61 @@ def test_temperature_is_scipys(sharpness: float) -> None:
     expected = minimize_scalar(loss, bounds=(0.01, 100), method="bounded", options={"xatol": 1e-9}).x
     assert found == pytest.approx(expected, rel=1e-4)  # a minimum found by its values is known to sqrt(1e-16) at best
     assert abs(loss(found * 1.0001) - loss(found / 1.0001)) < 1e-8  # flat at the minimum
+
+
+EXTREMES: dict[
+    str, tuple[float, float, bool]
+] = {  # factor of the one-hot labels, of noise, and whether it has an optimum
+    "all right": (5.0, 0.0, False),
+    "all right, sharp": (500.0, 0.0, False),
+    "all right, blunt": (1e-4, 0.0, False),
+    "all wrong": (-5.0, 0.0, False),
+    "all wrong, sharp": (-6e4, 0.0, False),
+    "constant": (0.0, 0.0, False),
+    "mixed": (1.0, 1.0, True),
+    "overconfident": (100.0, 100.0, True),
+    "huge": (1e4, 1e4, True),
+    "tiny": (1e-3, 1e-3, True),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", EXTREMES)
+def test_a_temperature_is_always_usable_and_says_where_it_is_no_optimum(kind: str, dtype: torch.dtype) -> None:
+    signal, noise, optimum = EXTREMES[kind]
+    labels = torch.randint(0, 10, (200,), generator=stream())
+    logits = (signal * functional.one_hot(labels, 10) + noise * torch.randn(200, 10, generator=stream(1))).to(dtype)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = temperature(logits, labels)
+    assert [issubclass(one.category, ResultWarning) for one in caught] == [True] * (not optimum)
+    assert 0 < found < float("inf")
+    predictive = Tempered(nn.Identity(), found).predict(logits)
+    assert torch.isfinite(predictive.probs).all()
+    assert torch.isfinite(predictive.log_probs).all()
+    assert torch.allclose(predictive.probs.sum(1).double(), torch.ones(200, dtype=torch.float64), atol=1e-4)
+    if optimum:
+        scaled = logits.double().requires_grad_()
+        functional.cross_entropy(scaled / found, labels).backward()
+        assert abs((scaled.grad * scaled).sum().item()) < 1e-8  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("factor", [1e-6, 0.3, 1e6])
+def test_a_temperature_is_in_the_unit_of_the_logits(factor: float) -> None:
+    labels = torch.randint(0, 4, (100,), generator=stream())
+    logits = functional.one_hot(labels, 4) + torch.randn(100, 4, generator=stream(1), dtype=torch.float64)
+    shift = torch.randn(100, 1, generator=stream(2), dtype=torch.float64)
+    assert temperature(factor * logits + shift, labels) == pytest.approx(factor * temperature(logits, labels), rel=1e-6)
+
+
+def test_a_temperature_is_of_finite_logits_and_labels_of_their_classes() -> None:
+    logits, labels = torch.eye(3), torch.arange(3)
+    for wrong in (labels + 1, labels - 100, labels[:2], labels[:, None], labels.float()):
+        with pytest.raises(ValueError, match=r"^labels: "):
+            temperature(logits, wrong)
+    for bad in (torch.nan * logits, logits.log(), 1e300 * logits.double()):
+        with pytest.raises(ValueError, match=r"^logits: "):
+            temperature(bad, labels)
 
 
 def test_temperature_scaling_keeps_the_classes() -> None:
@@ -147,35 +204,6 @@ def test_a_layer_with_a_forward_of_its_own_stays_points() -> None:
 
     noisy = flipout(nn.Sequential(Halved(2, 2), nn.Linear(2, 2)), 0.1, stream())
     assert [type(part) for part in noisy.children()] == [Halved, FlipoutLinear]
-
-
-def half_frozen() -> nn.Sequential:
-    """The first layer's weight is frozen, and all of the second layer."""
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
-    for parameter in (net[0].weight, net[2].weight, net[2].bias):
-        parameter.requires_grad_(False)
-    return net
-
-
-FITS: dict[str, tuple[Method[Any], dict[str, Any]]] = {
-    "map": (map_estimate, {"training": {"epochs": 2}}),
-    "mfvi": (mean_field, {"training": {"epochs": 2}}),
-    "csghmc": (csghmc, {"cycles": 1, "epochs_per_cycle": 3, "learning_rate": 0.01}),
-    "swag": (swag, {"training": {"epochs": 2}, "snapshots": 2, "weight_decay": 0.1}),
-}
-
-
-@pytest.mark.parametrize("name", FITS)
-def test_frozen_parameters_stay_where_they_are(name: str) -> None:
-    net, (method, params) = half_frozen(), FITS[name]
-    x = torch.randn(40, 3, generator=stream())
-    posterior: Any = method.fit(net, Train(x, x.argmax(1)), params, stream())
-    module = posterior.net if name == "csghmc" else posterior.net.module
-    for key, value in net.named_parameters():
-        assert torch.equal(module.get_parameter(key), value) != value.requires_grad
-    spread = WholeNet(net).named(posterior.sample(5, stream()).std(0, correction=0))
-    assert (spread["2.weight"] == 0).all()
 
 
 def test_kl_is_that_of_torch() -> None:

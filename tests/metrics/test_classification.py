@@ -17,6 +17,7 @@ from bnnbench.metrics.classification import (
     confidence,
     confusion,
     error_rate,
+    hits,
     mean_confidence,
     nll,
 )
@@ -102,5 +103,39 @@ def test_what_is_no_probability_is_named(metric: Metric, kind: str) -> None:
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("labels", [LABELS[:-1], LABELS.new_full((6,), 3), LABELS.new_full((6,), -1), LABELS.double()])
 def test_what_is_no_class_is_named(metric: Metric, labels: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"^labels: "):
+        metric(GOOD, labels)
+
+
+@given(st.integers(1, 40), st.integers(2, 60), st.integers(0, 2**32 - 1), st.sampled_from(["uint8", "int8", "int64"]))
+def test_labels_of_any_integer_type_are_counted_alike(n: int, n_classes: int, seed: int, kind: str) -> None:
+    rng = np.random.default_rng(seed)
+    outputs, labels = torch.from_numpy(rng.normal(size=(n, n_classes))), rng.integers(0, n_classes, n)
+    typed = torch.from_numpy(labels.astype(kind))
+    expected = confusion_matrix(labels, outputs.argmax(1).numpy(), labels=range(n_classes))
+    assert np.array_equal(confusion(outputs, typed).numpy(), expected)
+    assert error_rate(outputs, typed) == pytest.approx(100 * (1 - np.trace(expected) / n))
+    assert hits(outputs, typed, 1).item() == np.trace(expected)
+
+
+def test_two_classes_may_be_named_by_truth_values() -> None:
+    outputs, labels = torch.tensor([[1.0, 2.0], [3.0, 2.0]]), torch.tensor([True, True])
+    assert confusion(outputs, labels).tolist() == [[0, 0], [1, 1]]
+    assert error_rate(outputs, labels) == 50.0
+
+
+OF_OUTPUTS = (error_rate, confusion, lambda outputs, labels: hits(outputs, labels, 2))
+
+
+@pytest.mark.parametrize("metric", OF_OUTPUTS)
+@pytest.mark.parametrize("kind", ["NaN", "infinite", "one dimension", "empty"])
+def test_outputs_that_are_no_numbers_are_named(metric: Metric, kind: str) -> None:
+    with pytest.raises(ValueError, match=r"^outputs: "):
+        metric(BAD[kind], LABELS)
+
+
+@pytest.mark.parametrize("metric", OF_OUTPUTS)
+@pytest.mark.parametrize("labels", [LABELS[:-1], LABELS[:, None], LABELS + 3, LABELS - 100, LABELS.float()])
+def test_outputs_have_labels_of_their_own_classes(metric: Metric, labels: Tensor) -> None:
     with pytest.raises(ValueError, match=r"^labels: "):
         metric(GOOD, labels)

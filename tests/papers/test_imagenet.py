@@ -193,6 +193,12 @@ def test_a_loss_that_is_not_finite_is_a_divergence(pictures: ImageFolders, tmp_p
         imagenet(ImageNet(**params), run(tmp_path, pictures))
 
 
+def test_a_net_that_its_last_step_ruined_has_no_accuracy(pictures: ImageFolders, tmp_path: Path) -> None:
+    params = {**SMALL, "weights": "float", "activation": "relu", "schedule": ((0, 1e38),), "batch_size": 27}
+    with pytest.raises(Diverged, match=r"outputs of validation images are not finite after epoch 1"):
+        imagenet(ImageNet(**{**params, "epochs": 1}), run(tmp_path, pictures))
+
+
 def test_latent_weights_are_clipped(pictures: ImageFolders, tmp_path: Path) -> None:
     found: list[float] = []
 

@@ -250,6 +250,17 @@ def test_the_distance_of_draws_from_themselves_is_the_floor() -> None:
     assert far["mmd"] > 10 * found["mmd_floor"]
 
 
+def test_the_floor_of_the_toy_is_the_published_distance_of_two_exact_samples() -> None:
+    params = toy.Toy()
+    target = toy._target(*toy._data(params, torch.Generator().manual_seed(1)), params.precision)
+    samples = [toy._exact_draws(target, 200, torch.Generator().manual_seed(seed)) for seed in range(60)]
+    found = [evaluate.distance_metrics(a, b) for a, b in zip(samples[:30], samples[30:], strict=True)]
+    published, floor = (np.array([one[name] for one in found]) for name in ("mmd_published", "mmd_floor"))
+    error = (published - floor).std(ddof=1) / np.sqrt(len(found))
+    assert abs((published - floor).mean()) < 4 * error
+    assert floor.std() < 0.1 * floor.mean()
+
+
 def test_options_are_checked_by_the_method_and_may_name_the_target(tmp_path: Path) -> None:
     here = fitting.setting(small(), splits(small(), run(tmp_path)), run(tmp_path))
     params = small(method="laplace", options={"precision": "target"})
@@ -258,6 +269,14 @@ def test_options_are_checked_by_the_method_and_may_name_the_target(tmp_path: Pat
     assert seconds > 0
     with pytest.raises(UserError, match=r"method 'laplace': options\.precisn: Extra inputs"):
         fitting.fitted(small(method="laplace", options={"precisn": 3}), here, run(tmp_path))
+
+
+@pytest.mark.parametrize("stuck", [float("nan"), float("inf")])
+def test_stuck_chains_have_no_rhat_and_the_others_do(stuck: float, tmp_path: Path) -> None:
+    here: Any = None
+    for rhat, expected in (([1.0, stuck], {}), ([1.0, 1.5], {"rhat": 1.25})):
+        posterior = SimpleNamespace(rhat=torch.tensor(rhat))
+        assert fitting.weights(posterior, small(), here, run(tmp_path)).metrics == expected
 
 
 def test_a_net_that_does_not_fit_the_images_is_named(tmp_path: Path) -> None:

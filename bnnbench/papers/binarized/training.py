@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite, nan
 from typing import Any
 
 import torch
@@ -109,8 +110,8 @@ def _epoch(step: Step, splits: Splits, params: Training, run: Run) -> float:
 def _validate(net: nn.Module, splits: Splits, progress: Progress, epoch: int, run: Run) -> bool:
     """Logs an epoch; whether it is the best so far."""
     outputs = predict(net, splits, splits.x_validation)
-    error = error_rate(outputs, splits.y_validation)
     loss = squared_hinge(outputs, splits.y_validation).item()
+    error = error_rate(outputs, splits.y_validation) if isfinite(loss) else nan  # the log says that it diverged
     run.log(epoch, train_loss=progress.train_loss, validation_error=error, validation_loss=loss)
     progress.curve.append(error)
     if error > progress.validation_error:

@@ -27,7 +27,7 @@ def predictive_metrics(found: ClassPredictive, labels: Tensor) -> dict[str, floa
 
 def nll(found: ClassPredictive, labels: Tensor) -> float:
     """Mean negative log-likelihood, from logarithms: a probability that rounds to 0 is no infinite loss."""
-    return -found.log_probs.double().gather(1, labels[:, None]).mean().item()
+    return -found.log_density(labels).double().mean().item()
 
 
 def detection_metrics(inside: ClassPredictive, outside: ClassPredictive, name: str) -> dict[str, float]:
@@ -42,7 +42,8 @@ def detection_metrics(inside: ClassPredictive, outside: ClassPredictive, name: s
 def distance_metrics(draws: Tensor, reference: Tensor) -> dict[str, float]:
     """Squared MMD between draws [S, P] and those of HMC [T, P]; as many of both as there are of either.
 
-    The unbiased one takes its width from the reference alone, so that methods can be compared.
+    The unbiased one takes its width from the reference alone, so that methods can be compared; so does the floor, which
+    is what the published one has in expectation for two samples of the reference's distribution.
     """
     count = min(len(draws), len(reference))
     spread = torch.arange(count) * len(reference) // count
@@ -51,5 +52,5 @@ def distance_metrics(draws: Tensor, reference: Tensor) -> dict[str, float]:
     return {
         "mmd_published": mmd.mmd2_published(mine, other),
         "mmd": mmd.mmd2_unbiased(mine, other, gamma),
-        "mmd_floor": mmd.mmd2_floor(count, count),
+        "mmd_floor": mmd.mmd2_floor(count, count, mmd.kernel_mean(other, gamma)),
     }

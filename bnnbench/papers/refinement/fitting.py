@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import torch
@@ -148,8 +149,8 @@ def weights(posterior: Any, params: Posterior, here: Setting, run: Run) -> Outco
     if params.scope == "all":
         return Outcome({})
     found: dict[str, float] = {}
-    if hasattr(posterior, "rhat"):
-        found["rhat"] = posterior.rhat.mean().item()
+    if hasattr(posterior, "rhat") and isfinite(rhat := posterior.rhat.mean().item()):
+        found["rhat"] = rhat  # of chains that are stuck there is none, as the fit has said
     precision = getattr(getattr(posterior, "distribution", None), "precision", None)
     if precision is not None:
         found["prior_precision"] = float(precision)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +16,7 @@ from bnnbench.binary.optimize import clip_latent_weights, parameter_groups, set_
 from bnnbench.data.batches import Batch, Photographs, Share, batches_per_epoch, evaluation_batches, training_batches
 from bnnbench.data.views import View
 from bnnbench.errors import UserError
+from bnnbench.harness.experiment import Diverged
 from bnnbench.harness.run import Run
 from bnnbench.harness.seeds import derive
 from bnnbench.metrics.classification import hits
@@ -72,7 +74,7 @@ def train(net: nn.Module, splits: PhotoSplits, params: "ImageNet", run: Run) -> 
         progress.batches += 1
         if within + 1 == per_epoch or (within + 1) % max(1, per_epoch // LOGS_PER_EPOCH) == 0:
             curves = _look(progress, clock, step + 1, params) | {"learning_rate": learning_rate(params, epoch)}
-            if within + 1 == per_epoch:
+            if within + 1 == per_epoch and isfinite(progress.train_loss):  # another one is refused by the log
                 curves |= _evaluate(net, splits, progress, epoch + 1, params, run)
                 clock.skip()
             run.log(step + 1, **curves)
@@ -167,6 +169,8 @@ def _evaluate(
         photographs, EVALUATION_BATCH, share, params.decode_workers, run.device == "cuda"
     ):
         outputs, known = _outputs(net, pixels, params, run)[0], labels.to(run.device)
+        if not outputs.isfinite().all():
+            raise Diverged(f"outputs of validation images are not finite after epoch {epoch}")
         found += torch.stack([hits(outputs, known, 1), hits(outputs, known, 5)])
     progress.top1, progress.top5 = (100.0 * count / len(splits.test) for count in _summed(found, run).tolist())
     if progress.top1 >= progress.best_top1:

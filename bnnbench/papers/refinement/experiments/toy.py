@@ -126,7 +126,7 @@ def _draws(params: Toy, target: Any, run: Run) -> "Tensor":
         return base.sample(params.draws, noise)  # type: ignore[no-any-return]
     if params.approximation == "hmc":
         sampling = Sampling(chains=4, warmup=100, draws=-(-params.draws // 4))
-        return sample(target, base, sampling, noise, SILENT)[0].flatten(0, 1)[: params.draws]
+        return sample(target, base, sampling, noise, SILENT).draws.flatten(0, 1)[: params.draws]
     return _optimised(params, target, base, noise)
 
 

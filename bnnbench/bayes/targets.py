@@ -1,0 +1,41 @@
+"""Targets y [N]: class labels or real numbers, checked against the points and outputs that they belong to."""
+
+from torch import Tensor
+
+
+def check_labels(y: Tensor, n_points: int, n_classes: int, name: str = "y") -> Tensor:
+    """Labels [N] as int64; `ValueError` unless they are `n_points` integers (of any type, or bool) in 0..n_classes - 1.
+
+    `name` is what the message calls them.
+    """
+    check_shape(y, n_points, name)
+    if y.is_floating_point() or y.is_complex():
+        raise ValueError(f"{name}: class labels are integers, and {y.dtype} was found; give y.long()")
+    found = y.long()
+    low, high = (int(bound) for bound in found.aminmax())
+    if low < 0 or high >= n_classes:
+        raise ValueError(f"{name}: labels from {low} to {high} where outputs are of classes 0 to {n_classes - 1}")
+    return found
+
+
+def check_reals(y: Tensor, n_points: int, name: str = "y") -> Tensor:
+    """Real targets [N] as they are; `ValueError` unless they are `n_points` finite numbers."""
+    check_shape(y, n_points, name)
+    check_finite(y, name)
+    return y
+
+
+def check_finite(values: Tensor, name: str) -> None:
+    """Raises `ValueError` where a value is NaN, infinite or complex."""
+    if values.is_complex():
+        raise ValueError(f"{name}: complex numbers; real ones are needed")
+    if values.is_floating_point() and not (finite := values.isfinite()).all():
+        raise ValueError(f"{name}: {int((~finite).sum())} of {values.numel()} values are NaN or infinite")
+
+
+def check_shape(y: Tensor, n_points: int, name: str = "y") -> None:
+    """Raises `ValueError` unless y is [n_points] and there is a point."""
+    if y.shape != (n_points,):
+        raise ValueError(f"{name}: shape {tuple(y.shape)} for {n_points} points; give one number a point, [{n_points}]")
+    if n_points == 0:
+        raise ValueError(f"{name}: no points")
