@@ -254,7 +254,7 @@ class Dataset(ABC):
     def incomplete(self, folder: Path, missing: Iterable[str]) -> IncompleteFolder:
         """The error for a folder that lacks files."""
         packed = [item.filename for item in self.downloads if item.is_archive and (folder / item.filename).is_file()]
-        todo = f"unpack {', '.join(packed)} there" if packed else f"put that there, from {self.home}"
+        todo = f"unpack {', '.join(packed)} there" if packed else f"complete it from {self.home}"
         own = {spelling(place) for place in self.where if not Path(place).suffix}
         if self.downloads and not packed and spelling(folder.name) in own:  # no other data set is in the way then
             todo += f", or rename the folder and {self.remedy()}"

@@ -69,11 +69,11 @@ def test_a_folder_that_lacks_files_is_named_and_no_stand_in_is_taken(tmp_path: P
     (tmp_path / "data" / "train_32x32.mat").unlink()
     with pytest.raises(DataError) as caught:
         SETS["mnist"].locate(places(tmp_path, bundled=True))
-    text = message(caught, f"{tmp_path / 'data' / 'MNIST'} lacks t10k-labels-idx1-ubyte.gz; put that there")
+    text = message(caught, f"{tmp_path / 'data' / 'MNIST'} lacks t10k-labels-idx1-ubyte.gz; complete it from")
     assert text.endswith("or rename the folder and run: bnnbench data fetch mnist")
     with pytest.raises(DataError) as caught:
         SETS["svhn"].locate(places(tmp_path))
-    text = message(caught, f"{tmp_path / 'data'} lacks train_32x32.mat; put that there")
+    text = message(caught, f"{tmp_path / 'data'} lacks train_32x32.mat; complete it from")
     assert "rename" not in text, "the folder holds other data sets"
 
 
@@ -321,7 +321,7 @@ def test_a_bundled_set_has_no_fingerprint(tmp_path: Path) -> None:
 def test_advice_leaves_a_shared_folder_alone(name: str, tmp_path: Path) -> None:
     text = str(SETS[name].incomplete(tmp_path / "shared", ["some file"]))
     advice = text.partition(";")[2]
-    assert advice.startswith(" put that there, from http")
+    assert advice.startswith(" complete it from http")
     assert "remove" not in advice
     assert "rename" not in advice
 
