@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bnnbench import kernels
-from bnnbench.binary.layers import BinaryActivation, BinaryConv2d, BinaryLinear
+from bnnbench.binary.blocks import Block, Norm, blocks
+from bnnbench.binary.layers import BinaryConv2d
 from bnnbench.binary.shift_norm import ShiftBatchNorm
 from bnnbench.kernels import PackedBits, PackedPlanes, PackedWeights, Threshold
+from bnnbench.kernels.geometry import pair, windows_over
 
-Norm = nn.BatchNorm1d | nn.BatchNorm2d | ShiftBatchNorm
 GEOMETRY = ("is_conv", "stride", "padding", "pool")
 SYMMETRIC = (2 / 255, -1.0)  # pixels to [-1, 1]
 
@@ -46,6 +47,8 @@ class PackedNet:
     """
 
     def __init__(self, stages: Sequence[Stage], image: tuple[int, int] | None = None) -> None:
+        if not stages or [stage.threshold is None for stage in stages] != [False] * (len(stages) - 1) + [True]:
+            raise ValueError("PackedNet: every stage but the last needs a threshold, and the last one gives the logits")
         self.stages = tuple(stages)
         self.image = image
 
@@ -55,16 +58,23 @@ class PackedNet:
     ) -> "PackedNet":
         """Packs a trained net in the paper's block order: layer, [max-pool], BatchNorm, sign; the last without sign.
 
-        BatchNorm may be shift-based (`ShiftBatchNorm`).
+        BatchNorm may be shift-based (`ShiftBatchNorm`). What is packed is the net in evaluation.
         `image`: height and width of the inputs of a convolutional net. `pixels`: the net was trained on scale * pixel +
-        shift, scale > 0. Raises `ValueError` for a net of another form.
+        shift, scale > 0. Raises `ValueError` for a net of another form, and for modules that do more than their class
+        (subclasses, hooks, parametrisations), since bits would not do it; `TypeError` for what is no `nn.Sequential`.
         """
-        return cls(list(_stages(list(_blocks(net)), image, pixels)), image)
+        found = blocks(net)
+        if image is not None:
+            image = pair("PackedNet.from_module", "image", image, 1, single=False)
+        if (image is not None) != isinstance(found[0].layer, BinaryConv2d):
+            kind = "convolutional net needs image=(height, width)" if image is None else "dense net takes no image"
+            raise ValueError(f"PackedNet.from_module: a {kind}")
+        scale, shift = _affine(pixels)
+        return cls(list(_stages(found, image, scale, shift)), image)
 
     def logits(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """[N, D] or [N, H, W, C] -> [N, n_classes]."""
-        if self.image is not None and x.shape[1:3] != self.image:
-            raise ValueError(f"PackedNet: x is {x.shape}; this net was packed for images of {self.image}")
+        """[N, D] or [N, H, W, C] -> [N, n_classes]; raises `TypeError` or `ValueError` for inputs of another form."""
+        self._check(x)
         h: PackedBits | PackedPlanes = kernels.bit_planes(x)
         for stage in self.stages:
             if isinstance(h, PackedBits) and h.words.ndim == 4 and not stage.is_conv:
@@ -74,10 +84,24 @@ class PackedNet:
                 assert stage.shift is not None
                 return np.asarray(kernels.matmul(h, stage.weights) * stage.scale + stage.shift)
             h = _hidden(h, stage, stage.threshold)
-        raise ValueError("PackedNet: the last stage has no logits")
+        raise AssertionError("the last stage has logits")
+
+    def _check(self, x: NDArray[np.uint8]) -> None:
+        first = self.stages[0]
+        here = f"images of {self.image}" if first.is_conv and self.image else "images" if first.is_conv else "rows"
+        size: tuple[Any, ...] = (self.image or ("H", "W")) if first.is_conv else ()
+        form = f"{here}, uint8 [{', '.join(map(str, ('N', *size, first.weights.c)))}]"
+        if not isinstance(x, np.ndarray):
+            raise TypeError(f"PackedNet: x is a {type(x).__name__}, not a NumPy array; this net was packed for {form}")
+        fits = x.ndim == 2 + len(size) and x.shape[-1] == first.weights.c
+        if x.dtype != np.uint8 or not fits or (first.is_conv and self.image not in (None, x.shape[1:3])):
+            raise ValueError(f"PackedNet: x is {x.dtype} {x.shape}; this net was packed for {form}")
 
     def predict(self, x: NDArray[np.uint8], batch: int = 1000) -> NDArray[np.int64]:
-        """Classes [N], in batches."""
+        """Classes [N], `batch` inputs at a time."""
+        if batch < 1:
+            raise ValueError(f"PackedNet: batch is {batch}; it must be at least 1")
+        self._check(x)
         parts = [self.logits(x[start : start + batch]).argmax(axis=1) for start in range(0, len(x), batch)]
         return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
@@ -120,10 +144,10 @@ class PackedNet:
                 about = json.loads(file.metadata()["bnnbench.packed"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             stages = [_loaded(tensors, index, entry) for index, entry in enumerate(about["stages"])]
-            image = None if about["image"] is None else (int(about["image"][0]), int(about["image"][1]))
+            image = None if about["image"] is None else pair("load", "image", about["image"], 1, single=False)
+            return cls(stages, image)
         except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise ValueError(f"{path}: not a packed net of bnnbench ({error!r})") from error
-        return cls(stages, image)
 
 
 def _loaded(tensors: dict[str, NDArray[Any]], index: int, entry: dict[str, Any]) -> Stage:
@@ -137,7 +161,9 @@ def _loaded(tensors: dict[str, NDArray[Any]], index: int, entry: dict[str, Any])
     hidden = threshold is not None and threshold.flip is not None and threshold.flip.shape == (weights.n,)
     if not (hidden and scale is None and shift is None) and not (threshold is None and all(logits)):
         raise ValueError(f"stage {index} has neither a whole threshold nor whole logits")
-    geometry = {name: entry[name] for name in GEOMETRY}
+    geometry: dict[str, Any] = {"is_conv": bool(entry["is_conv"])}
+    for name, least in (("stride", 1), ("padding", 0), ("pool", 1)):
+        geometry[name] = pair(f"stage {index}", name, entry[name], least)[0]
     return Stage(weights, **geometry, threshold=threshold, scale=scale, shift=shift)
 
 
@@ -159,103 +185,80 @@ def _flatten(h: PackedBits) -> PackedBits:
     return kernels.pack(np.ascontiguousarray(values).reshape(len(values), int(np.prod(values.shape[1:]))))
 
 
-@dataclass
-class _Block:
-    layer: BinaryLinear | BinaryConv2d
-    pool: int = 1
-    norm: Norm | None = None
-    sign: bool = False
-
-
-def _blocks(net: nn.Sequential) -> Iterator[_Block]:
-    block: _Block | None = None
-    for module in net:
-        if isinstance(module, nn.Dropout | nn.Flatten | nn.Identity):
-            continue
-        if isinstance(module, BinaryLinear | BinaryConv2d):
-            if block is not None:
-                yield block
-            block = _Block(module)
-        elif block is None:
-            raise ValueError(
-                f"PackedNet: the net begins with {type(module).__name__}; it must begin with a binary layer"
-            )
-        elif isinstance(module, nn.MaxPool2d) and _may_pool(block):
-            block.pool = _window(module)
-        elif isinstance(module, Norm) and block.norm is None:
-            block.norm = module
-        elif isinstance(module, BinaryActivation) and block.norm is not None:
-            block.sign = True
-        else:
-            form = "a block is a binary layer, max-pooling, BatchNorm, sign"
-            raise ValueError(f"PackedNet: {type(module).__name__} is out of place; {form}")
-    if block is not None:
-        yield block
-
-
-def _may_pool(block: _Block) -> bool:
-    return isinstance(block.layer, BinaryConv2d) and block.pool == 1 and block.norm is None
-
-
-def _window(pool: nn.MaxPool2d) -> int:
-    """The window of a pooling that tiles the image; any other is refused."""
-    size, ones = pool.kernel_size, (1, (1, 1))
-    square = isinstance(size, int) or len(set(size)) == 1
-    plain = pool.stride == size and pool.padding in (0, (0, 0)) and pool.dilation in ones and not pool.ceil_mode
-    if not square or not plain:
-        raise ValueError("PackedNet: max-pooling must be square, with its stride equal to its window and nothing else")
-    return size if isinstance(size, int) else size[0]
-
-
 def _moments(norm: Norm) -> tuple[NDArray[np.float64], ...]:
     """gamma, beta, mean and variance with eps, in float64; a layer without affine part has ones and zeros."""
     if isinstance(norm, ShiftBatchNorm):
         slope, mean, beta = (part.cpu().numpy() for part in norm.evaluation_map())
         return slope, beta, mean, np.ones_like(slope)
     if norm.running_mean is None or norm.running_var is None:
-        raise ValueError("PackedNet: BatchNorm keeps no running statistics, so it has no evaluation to fold")
+        raise ValueError("BatchNorm keeps no running statistics, so it has no evaluation to fold")
     n = len(norm.running_mean)
     gamma = np.ones(n) if norm.weight is None else norm.weight.detach().cpu().double().numpy()
     beta = np.zeros(n) if norm.bias is None else norm.bias.detach().cpu().double().numpy()
     return gamma, beta, norm.running_mean.cpu().double().numpy(), norm.running_var.cpu().double().numpy() + norm.eps
 
 
-def _stages(blocks: list[_Block], image: tuple[int, int] | None, pixels: tuple[float, float]) -> Iterator[Stage]:
+def _affine(pixels: tuple[float, float]) -> tuple[float, float]:
+    try:
+        scale, shift = (float(part) for part in pixels)
+    except (TypeError, ValueError):
+        scale, shift = np.nan, np.nan
+    if not (0 < scale < np.inf and np.isfinite(shift)):
+        raise ValueError(f"PackedNet.from_module: pixels is {pixels!r}; it must be (scale, shift), with scale > 0")
+    return scale, shift
+
+
+def _stages(blocks: list[Block], image: tuple[int, int] | None, scale: float, shift: float) -> Iterator[Stage]:
     size = image
-    for index, block in enumerate(blocks):
-        last = index + 1 == len(blocks)
-        if block.norm is None or block.sign == last:
-            raise ValueError("PackedNet: every layer needs BatchNorm, and every one but the last the sign")
-        if last and isinstance(block.layer, BinaryConv2d):
-            raise ValueError("PackedNet: the last layer must be dense")
-        weights = kernels.prepare(block.layer.weight.detach().cpu())
-        scale, shift = pixels if index == 0 else (1.0, 0.0)
-        geometry = {"stride": 1, "padding": 0, "pool": 1}
-        if isinstance(block.layer, BinaryConv2d):
-            if size is None:
-                raise ValueError("PackedNet.from_module: a convolutional net needs image=(height, width)")
-            geometry = {"stride": block.layer.stride, "padding": block.layer.padding, "pool": block.pool}
-        here = size if size is not None and isinstance(block.layer, BinaryConv2d) else (1, 1)
-        sums = kernels.weight_sums(weights, here, geometry["stride"], geometry["padding"])
-        if isinstance(block.layer, BinaryConv2d):
-            size = _output(here, block.layer, block.pool)
-        if last:
-            yield _final(weights, block.norm, scale, shift * sums[0])
-        else:
-            offsets = shift * sums if shift else np.zeros((1, weights.n))
-            gamma, beta, mean, var = _moments(block.norm)
-            threshold = kernels.fold(gamma, beta, mean, var, eps=0.0, scale=scale, shift=offsets)
-            is_conv = isinstance(block.layer, BinaryConv2d)
-            yield Stage(weights, is_conv, geometry["stride"], geometry["padding"], geometry["pool"], threshold)
+    for block in blocks:
+        try:
+            stage, size = _stage(block, size, scale, shift)
+        except ValueError as error:
+            raise ValueError(f"PackedNet: module {block.path!r} and what follows it: {error}") from error
+        yield stage
+        scale, shift = 1.0, 0.0  # of signs
 
 
-def _output(size: tuple[int, int], layer: BinaryConv2d, pool: int) -> tuple[int, int]:
-    kernel = layer.weight.shape[2]
-    height, width = ((s + 2 * layer.padding - kernel) // layer.stride + 1 for s in size)
-    return height // pool, width // pool
+def _stage(
+    block: Block, size: tuple[int, int] | None, scale: float, shift: float
+) -> tuple[Stage, tuple[int, int] | None]:
+    """The layer with what follows it, and the size of its output image; inputs are scale * x + shift."""
+    assert block.norm is not None
+    weights = kernels.prepare(block.layer.weight.detach().cpu())
+    gamma, beta, mean, var = _moments(block.norm)
+    if len(mean) != weights.n:
+        raise ValueError(f"BatchNorm has {len(mean)} features and the layer {weights.n} outputs")
+    stride, padding, is_conv = 1, 0, isinstance(block.layer, BinaryConv2d)
+    if isinstance(block.layer, BinaryConv2d):
+        stride, padding = _alike("stride", block.layer.stride, 1), _alike("padding", block.layer.padding, 0)
+    here = size if is_conv and size is not None else (1, 1)
+    sums = kernels.weight_sums(weights, here, stride, padding)
+    if not block.sign:
+        return _final(weights, (gamma, beta, mean, var), scale, shift * sums[0]), None
+    offsets = shift * sums if shift else np.zeros((1, weights.n))
+    threshold = kernels.fold(gamma, beta, mean, var, eps=0.0, scale=scale, shift=offsets)
+    stage = Stage(weights, is_conv, stride, padding, block.pool, threshold)
+    return stage, _output(here, stage) if is_conv else None
 
 
-def _final(weights: PackedWeights, norm: Norm, scale: float, offset: NDArray[np.float64]) -> Stage:
-    gamma, beta, mean, var = _moments(norm)
+def _alike(argument: str, value: Any, least: int) -> int:
+    rows, columns = pair("BinaryConv2d", argument, value, least)
+    if rows != columns:
+        raise ValueError(f"{argument} is {value}; it must be the same for rows and columns")
+    return rows
+
+
+def _output(size: tuple[int, int], stage: Stage) -> tuple[int, int]:
+    """Height and width of the pooled output of a convolution over an image of `size`."""
+    steps, edges = (stage.stride, stage.stride), (stage.padding, stage.padding)
+    pooled = (stage.pool, stage.pool)
+    convolved = windows_over("BinaryConv2d", size, stage.weights.kernel, steps, edges).output
+    return windows_over("MaxPool2d", convolved, pooled, pooled, (0, 0)).output
+
+
+def _final(
+    weights: PackedWeights, moments: tuple[NDArray[np.float64], ...], scale: float, offset: NDArray[np.float64]
+) -> Stage:
+    gamma, beta, mean, var = moments
     slope = gamma / np.sqrt(var)
     return Stage(weights, is_conv=False, scale=scale * slope, shift=(offset - mean) * slope + beta)

@@ -163,7 +163,8 @@ CIFAR10 = Cifar(
     licence="none stated; free for research with citation",
     citation="Krizhevsky 2009, Learning multiple layers of features from tiny images",
     home=f"{CIFAR}cifar.html",
-    where=("cifar10", "cifar-10", "cifar-10-batches-bin"),
+    where=("cifar10", "cifar-10-batches-bin"),
+    unread=("cifar-10-batches-py",),
     archive_folder="cifar-10-batches-bin",
     files={
         "train": (
@@ -186,7 +187,8 @@ CIFAR100 = Cifar(
     licence="none stated; free for research with citation",
     citation="Krizhevsky 2009, Learning multiple layers of features from tiny images",
     home=f"{CIFAR}cifar.html",
-    where=("cifar100", "cifar-100", "cifar-100-binary"),
+    where=("cifar100", "cifar-100-binary"),
+    unread=("cifar-100-python",),
     archive_folder="cifar-100-binary",
     files={
         "train": (BinFile("train.bin", 50_000, "6172c7755cfe09b2fe270c85cebc1b15"),),
@@ -204,7 +206,7 @@ CIFAR10_C = CifarC(
     licence="CC BY 4.0",
     citation="Hendrycks and Dietterich 2019, Benchmarking neural network robustness (arXiv:1903.12261)",
     home="https://zenodo.org/record/2535967",
-    where=("cifar10-c", "CIFAR-10-C"),
+    where=("cifar10-c",),
 )
 
 LSUN_CLASSROOM = Lsun(
@@ -225,7 +227,7 @@ SVHN_SET = Svhn(
     licence="non-commercial use only",
     citation="Netzer et al. 2011, Reading digits in natural images with unsupervised feature learning",
     home=SVHN,
-    where=("svhn",),
+    where=("svhn", "train_32x32.mat", "test_32x32.mat"),
     files={
         "train": MatFile("train_32x32.mat", 73_257, "e26dedcc434d2e4c54c9b2d4a06d8373"),
         "test": MatFile("test_32x32.mat", 26_032, "eb5a983be6a315427106f1b164d9cef3"),

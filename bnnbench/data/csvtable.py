@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bnnbench.data.cells import codes, csv_rows, floats, whole
 from bnnbench.data.dataset import Dataset, Source, Table
-from bnnbench.data.files import one_line, read_bytes
+from bnnbench.data.files import read_bytes
 from bnnbench.data.tables import make_table
-from bnnbench.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,11 +56,10 @@ def parse_abalone(path: Path, data: bytes) -> Table:
     """abalone.data of UCI: the sex becomes three 0/1 columns, the target is the number of rings."""
     import numpy as np
 
-    rows = _rows(path, data, columns=9)
-    if unknown := {row[0] for row in rows} - set("MFI"):
-        raise DataError(f"{path}: unknown sex {min(unknown)!r}, expected M, F or I")
-    sex = np.array([[row[0] == code for code in "MFI"] for row in rows], np.float64)
-    numbers = _floats(path, [row[1:] for row in rows])
+    rows = csv_rows(path, data, 9, ("Sex", *ABALONE_FEATURES[3:], "Rings"))
+    sexes = codes(path, rows, 0, "MFI")
+    sex = np.array([[found == code for code in "MFI"] for found in sexes], np.float64)
+    numbers = floats(path, rows, 1, 9)
     x = np.concatenate([sex, numbers[:, :-1]], axis=1)
     return make_table(path, x, numbers[:, -1], (4177, 10), features=ABALONE_FEATURES, target="Rings")
 
@@ -69,49 +68,36 @@ def parse_wdbc(path: Path, data: bytes) -> Table:
     """wdbc.data of UCI: an id, M or B, 30 numbers; malignant is class 0 and benign 1, as in scikit-learn."""
     import numpy as np
 
-    rows = _rows(path, data, columns=32)
-    if unknown := {row[1] for row in rows} - set("MB"):
-        raise DataError(f"{path}: unknown diagnosis {min(unknown)!r}, expected M or B")
-    return _breast_cancer(path, _floats(path, [row[2:] for row in rows]), np.array([row[1] == "B" for row in rows]))
+    measured = [f"{name} {kind}" for kind in ("mean", "se", "worst") for name in MEASURES]
+    rows = csv_rows(path, data, 32, ("id", "diagnosis", *measured))
+    benign = np.array([code == "B" for code in codes(path, rows, 1, "MB")])
+    return _breast_cancer(path, floats(path, rows, 2, 32), benign)
 
 
 def parse_breast_cancer(path: Path, data: bytes) -> Table:
     """The CSV of scikit-learn: a line of headings, then 30 numbers and the class."""
-    numbers = _floats(path, _rows(path, data.partition(b"\n")[2], columns=31))
+    rows = csv_rows(path, data, 31, (*BREAST_FEATURES, "target"))
+    numbers = floats(path, rows, 0, 31)
+    whole(path, rows, 30, numbers[:, -1], range(2))
     return _breast_cancer(path, numbers[:, :-1], numbers[:, -1])
 
 
 def parse_digits(path: Path, data: bytes) -> Table:
     """optdigits.tes of UCI, which is also the file of scikit-learn: 64 pixels from 0 to 16 and the digit."""
-    numbers = _floats(path, _rows(path, data, columns=65))
+    rows = csv_rows(path, data, 65)
+    numbers = floats(path, rows, 0, 65)
+    whole(path, rows, 64, numbers[:, -1], range(10))
     names = tuple(f"pixel_{row}_{column}" for row in range(8) for column in range(8))
     return make_table(path, numbers[:, :-1], numbers[:, -1], (1797, 64), features=names, target="digit", classes=10)
 
 
 def parse_banana(path: Path, data: bytes) -> Table:
     """Two coordinates and the class, 1 or 2, which becomes 0 or 1."""
-    numbers = _floats(path, _rows(path, data, columns=3))
+    rows = csv_rows(path, data, 3)
+    numbers = floats(path, rows, 0, 3)
+    whole(path, rows, 2, numbers[:, -1], range(1, 3))
     return make_table(path, numbers[:, :2], numbers[:, 2] - 1, (5300, 2), classes=2)
 
 
 def _breast_cancer(path: Path, x: NDArray[np.float64], y: NDArray[np.generic]) -> Table:
     return make_table(path, x, y, (569, 30), features=BREAST_FEATURES, target="benign", classes=2)
-
-
-def _rows(path: Path, data: bytes, columns: int) -> list[list[str]]:
-    rows = [line.split(",") for line in data.decode("latin-1").splitlines() if line.strip()]
-    for number, row in enumerate(rows, 1):
-        if len(row) != columns:
-            raise DataError(f"{path}: row {number} has {len(row)} columns, expected {columns}")
-    return rows
-
-
-def _floats(path: Path, rows: list[list[str]]) -> NDArray[np.float64]:
-    import numpy as np
-
-    if not rows:
-        raise DataError(f"{path}: no rows there")
-    try:
-        return np.array(rows).astype(np.float64)
-    except ValueError as error:
-        raise DataError(f"{path}: not a table of numbers ({one_line(error)})") from None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from bnnbench.data.files import fingerprint
+from bnnbench.data.files import names_and_sizes, stamps
+from bnnbench.data.search import folders, looking_at, printable, spelling
 from bnnbench.errors import DataError, DataUnavailable, UserError
 
 if TYPE_CHECKING:
@@ -52,6 +53,16 @@ class Source:
     folder: Path | None
     note: str
     """One line for people."""
+    files: tuple[Path, ...] = field(default=(), repr=False, compare=False)
+    """The files of the set in its folder."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what the file system says now of every file of the set; it changes when one is written in place.
+
+        Nothing is read. Empty for a bundled set, whose content is checked at every load.
+        """
+        return stamps(self.files) if self.folder is not None else ""
 
 
 @dataclass(frozen=True)
@@ -125,6 +136,8 @@ class Dataset(ABC):
     """The official page, for people."""
     where: tuple[str, ...]
     """What to look for under a data folder; finding any of them means that the user has the data set there."""
+    unread: tuple[str, ...] = ()
+    """Folders with another version of the data set, in a form that is not read."""
     downloads: tuple[Download, ...] = ()
     bundled: Bundled | None = None
 
@@ -147,14 +160,41 @@ class Dataset(ABC):
         Raises DataUnavailable when no place has it, and DataError for a folder that is there but broken or
         incomplete, which is never passed over in silence; both are one line that ends with what to do.
         """
-        if places.data_dir is not None and not places.data_dir.is_dir():
-            raise DataError(f"{places.data_dir}: there is no such data folder; correct $BNNBENCH_DATA or unset it")
+        if places.data_dir is not None:
+            with looking_at(places.data_dir):
+                if not places.data_dir.is_dir():
+                    where = printable(places.data_dir)
+                    raise DataError(f"{where}: there is no such data folder; correct $BNNBENCH_DATA or unset it")
         for root in (places.data_dir, places.cache_dir):
-            if root is not None and (folder := self.find(root)) is not None:
-                return self.inspect(folder)
+            if root is not None and (source := self._below(root)) is not None:
+                return source
         if places.bundled and self.bundled is not None and self.bundled.path() is not None:
             return self._bundled_source(self.bundled)
-        raise DataUnavailable(f"{self.name} is not on this machine; {self.remedy(places)}")
+        raise DataUnavailable(f"{self.name} is not on this machine{self._unread(places)}; {self.remedy(places)}")
+
+    def _below(self, root: Path) -> Source | None:
+        """The first sound folder of the data set below `root`; its note names the others."""
+        sources: list[Source] = []
+        there, errors = folders(root, self.where)
+        for folder in there:
+            try:
+                with looking_at(folder):
+                    sources.append(self.inspect(folder))
+            except DataError as error:
+                errors.append(error)
+        if not sources:
+            if errors:
+                raise type(errors[0])(printable(errors[0]))
+            return None
+        others = [printable(folder) for folder in there if folder != sources[0].folder]
+        if not others:
+            return sources[0]
+        note = f"{sources[0].note}; taken from {printable(sources[0].folder)}, not from {', '.join(others)}"
+        return replace(sources[0], note=note)
+
+    def _unread(self, places: Places) -> str:
+        there, _ = folders(places.data_dir, self.unread) if places.data_dir is not None else ([], [])
+        return f" ({printable(there[0])} holds another version, which is not read)" if there else ""
 
     def fetch(self, places: Places, progress: bool = False) -> Source:
         """Download into the cache, checked and whole or not at all; what is there already and sound stays.
@@ -168,8 +208,13 @@ class Dataset(ABC):
             raise UserError(f"{self.name} cannot be downloaded by this program; {self.remedy(places)}")
         from bnnbench.data.download import install
 
-        if (folder := self.find(places.cache_dir)) is not None and self._is_sound(folder):
-            return self.inspect(folder)
+        try:
+            source = self._below(places.cache_dir)
+            if source is not None and source.folder is not None:
+                self.read(source.folder)
+                return source
+        except DataError:
+            pass  # what is broken there is replaced
         target = places.cache_dir / self.where[0]  # the place that `find` tries first
         install(self.name, self.downloads, target, check=self._load_folder, progress=progress)
         return self.inspect(target)
@@ -181,26 +226,23 @@ class Dataset(ABC):
                 raise DataUnavailable(f"{self.name}: no installed package holds this data set; {self.remedy()}")
             return self.bundled.read()
         try:
-            return self.read(source.folder)
+            with looking_at(source.folder):
+                return self.read(source.folder)
         except IncompleteFolder:
             raise
         except DataError as error:
-            again = f"run: bnnbench data fetch {self.name}" if self.downloads else f"get it again: {self.home}"
-            raise DataError(f"{error}; remove {source.folder} and {again}") from None
+            todo = f"put a sound copy of that file there, from {self.home}"
+            if self.downloads:
+                todo += f", or where that is the cache run: bnnbench data fetch {self.name}"
+            raise DataError(f"{printable(error)}; {todo}") from None
 
     def verify(self, source: Source) -> str:
         """Read and check everything; the sha256 of the decoded content, the same however it was compressed."""
         return self.load(source).digest()
 
     def find(self, root: Path) -> Path | None:
-        """The data set's folder under a data folder, with '-' or '_' in its name."""
-        for place in self.where:
-            head, _, rest = place.partition("/")
-            for spelling in dict.fromkeys((head, head.replace("-", "_"), head.replace("_", "-"))):
-                path = root / spelling / rest
-                if path.exists():
-                    return path if path.is_dir() else path.parent
-        return None
+        """The data set's folder below a data folder, under any usual spelling of its name."""
+        return next(iter(folders(root, self.where)[0]), None)
 
     def remedy(self, places: Places | None = None) -> str:
         """What a user can do to get the data set."""
@@ -212,19 +254,18 @@ class Dataset(ABC):
     def incomplete(self, folder: Path, missing: Iterable[str]) -> IncompleteFolder:
         """The error for a folder that lacks files."""
         packed = [item.filename for item in self.downloads if item.is_archive and (folder / item.filename).is_file()]
-        if packed:
-            todo = f"unpack {', '.join(packed)} there"
-        elif self.downloads:
-            todo = f"complete the folder, or remove it and {self.remedy()}"
-        else:
-            todo = f"complete it from {self.home}"
+        todo = f"unpack {', '.join(packed)} there" if packed else f"complete it from {self.home}"
+        own = {spelling(place) for place in self.where if not Path(place).suffix}
+        if self.downloads and not packed and spelling(folder.name) in own:  # no other data set is in the way then
+            todo += f", or rename the folder and {self.remedy()}"
         return IncompleteFolder(f"{self.name}: {folder} lacks {', '.join(missing)}; {todo}")
 
     def describe(self, folder: Path, files: Iterable[Path], official: bool, note: str, part: str = "") -> Source:
         """The Source for files in a folder; `part` marks a folder that holds only some of the splits."""
         key = f"{self.name}[{part}]" if part else self.name
-        identity = f"official:{key}" if official else f"copy:{key}-{fingerprint(folder, files)}"
-        return Source(self.name, "official" if official else "copy", identity, folder, note)
+        whole = tuple(files)
+        identity = f"official:{key}" if official else f"copy:{key}-{names_and_sizes(folder, whole)}"
+        return Source(self.name, "official" if official else "copy", identity, folder, note, whole)
 
     def _bundled_source(self, bundled: Bundled) -> Source:
         return Source(self.name, "bundled", f"bundled:{bundled.identity}", None, bundled.note)
@@ -232,10 +273,3 @@ class Dataset(ABC):
     def _load_folder(self, folder: Path) -> None:
         self.inspect(folder)
         self.read(folder)
-
-    def _is_sound(self, folder: Path) -> bool:
-        try:
-            self._load_folder(folder)
-        except DataError:
-            return False
-        return True

@@ -16,6 +16,8 @@ UNPACKED_LIMIT = 1 << 30  # a gzip file that grows beyond this is not one of our
 def read_bytes(path: Path) -> bytes:
     """The content of a file that must not be empty; DataError when it cannot be read."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise DataError(f"{path}: not a file")
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
@@ -59,13 +61,27 @@ def check_size(path: Path, expected: int) -> None:
         raise DataError(f"{path}: wrong length ({found:,} bytes, expected {expected:,})")
 
 
-def fingerprint(folder: Path, files: Iterable[Path]) -> str:
+def names_and_sizes(folder: Path, files: Iterable[Path]) -> str:
     """A short digest of the names and sizes of files, which stands for their content in a cache key."""
     digest = hashlib.sha256()
-    start = len(str(folder))  # plain strings, because ImageNet has 1.3 million files
-    for name in sorted(map(str, files)):
-        digest.update(f"{name[start:]}\0{os.stat(name).st_size}\n".encode())  # noqa: PTH116
+    start = len(os.fsencode(folder))  # plain strings, because ImageNet has 1.3 million files
+    for name in sorted(map(os.fsencode, files)):
+        digest.update(name[start:] + f"\0{os.stat(name).st_size}\n".encode())  # noqa: PTH116
     return digest.hexdigest()[:12]
+
+
+def stamps(files: Iterable[Path]) -> str:
+    """A short digest of the size, times of change and inode of every file, or of its absence."""
+    digest = hashlib.sha256()
+    for name in sorted(map(os.fsencode, files)):
+        try:
+            now = os.stat(name)  # noqa: PTH116
+            # A program may set back the time of the content (mtime), but not that of the inode (ctime).
+            seen = f"{now.st_size} {now.st_mtime_ns} {now.st_ctime_ns} {now.st_ino}"
+        except OSError:
+            seen = "absent"
+        digest.update(name + f"\0{seen}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def one_line(error: BaseException) -> str:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 from bnnbench.data.dataset import Dataset, Source
 from bnnbench.data.files import one_line, read_bytes
+from bnnbench.data.search import is_debris
 from bnnbench.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
 SUFFIXES = (".jpeg", ".jpg", ".png")
 Listing = dict[str, list[tuple[Path, str]]]  # for each split its files, each with its class
@@ -68,10 +70,36 @@ def decode(path: Path, data: bytes) -> NDArray[np.uint8]:
 
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return np.array(image.convert("RGB"))
+            image.load()
+            refusal = _refusal(image)
+            if refusal is None:
+                return np.array(_eight_bits(image).convert("RGB"))
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more
         reason = one_line(error).partition(" <")[0]  # without the address of the buffer
         raise DataError(f"{path}: not a readable image ({reason}); put a sound copy there") from None
+    raise DataError(f"{path}: {refusal}")
+
+
+def _refusal(image: Image) -> str | None:
+    """Why the colours of an image cannot be told, if they cannot."""
+    import numpy as np
+
+    if image.mode in ("F", "LAB", "HSV") or (image.mode == "I" and image.format != "PNG"):
+        return f"an image of mode {image.mode}, whose range of values nobody knows; save it with 8 or 16 bits a colour"
+    if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+        return "an image with transparent pixels, whose colour nobody knows; save it without transparency"
+    return None
+
+
+def _eight_bits(image: Image) -> Image:
+    """An image of 16 bits (which Pillow would clip at 255) scaled to 8; any other as it is."""
+    import numpy as np
+    from PIL import Image
+
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        values = np.asarray(image).astype(np.float64)
+        return Image.fromarray(np.rint(values / 257).astype(np.uint8))
+    return image
 
 
 class PhotoDataset(Dataset):
@@ -180,13 +208,32 @@ def _lines(path: Path) -> list[str]:
 
 
 def _folders(root: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+    """The names of the folders in one, in order; a link to nowhere is an error."""
+    names = []
+    for entry in os.scandir(root):
+        if is_debris(entry.name):
+            continue
+        if entry.is_dir():
+            names.append(entry.name)
+        elif entry.is_symlink() and not entry.is_file():
+            raise DataError(f"{entry.path}: a link to nowhere; mend or remove the link")
+    return sorted(map(_readable, names))
 
 
 def _images(root: Path) -> list[Path]:
     """The images in a class's folder, in name order; a class without any is an error."""
-    entries = os.scandir(root) if root.is_dir() else ()
-    names = sorted(entry.name for entry in entries if entry.name.lower().endswith(SUFFIXES))
+    names = []
+    for entry in os.scandir(root) if root.is_dir() else ():
+        if entry.name.lower().endswith(SUFFIXES) and not is_debris(entry.name):
+            if not entry.is_file():
+                raise DataError(f"{entry.path}: no file, or a link to nowhere; mend or remove it")
+            names.append(_readable(entry.name))
     if not names:
         raise DataError(f"{root}: no images there")
-    return [root / name for name in names]
+    return [root / name for name in sorted(names)]
+
+
+def _readable(name: str) -> str:
+    """A name that is UTF-8; `UnicodeError` for any other, which records could not hold."""
+    name.encode()
+    return name

@@ -38,8 +38,11 @@ def make_table(
     if x.shape != shape or y.shape != shape[:1]:
         raise DataError(f"{path}: wrong shape ({x.shape} and {y.shape}, expected {shape} and {shape[:1]})")
     inputs, numbers = np.array(x, np.float64, order="C"), np.array(y, np.float64)
-    if not (np.isfinite(inputs).all() and np.isfinite(numbers).all()):
-        raise DataError(f"{path}: not all numbers are finite")
+    wrong = np.argwhere(~np.isfinite(np.column_stack([inputs, numbers])))
+    if len(wrong):
+        row, column = wrong[0]
+        where = f"{target} of row {row + 1}" if column == shape[1] else f"row {row + 1}, column {column + 1} of x"
+        raise DataError(f"{path}: not all numbers are finite ({where})")
     if classes and not np.array_equal(np.unique(numbers), np.arange(classes)):
         raise DataError(f"{path}: the classes are not {classes} consecutive numbers")
     names = features or tuple(f"x{column}" for column in range(shape[1]))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bnnbench.data.cells import number_rows
 from bnnbench.data.dataset import Dataset, Source, Table
 from bnnbench.data.files import one_line, read_bytes
 from bnnbench.data.tables import SPLITS, make_table
@@ -39,15 +40,17 @@ class UciRegression(Dataset):
     def read(self, folder: Path) -> Table:
         """See `Dataset.read`."""
         root = folder / "data"
-        data = read_numbers(root / "data.txt")
+        data, _ = _numbers(root / "data.txt")
         if len(data) != self.rows:
             raise DataError(f"{root / 'data.txt'}: {len(data):,} rows, expected {self.rows:,}")
-        features = _indices(root / "index_features.txt", data.shape[1])
-        target = _indices(root / "index_target.txt", data.shape[1])
+        features, _ = _indices(root / "index_features.txt", data.shape[1])
+        target, _ = _indices(root / "index_target.txt", data.shape[1])
         if len(features) != self.columns or len(target) != 1 or target[0] in features:
             raise DataError(f"{root / 'index_features.txt'}: expected {self.columns} features and one other target")
-        if (count := int(read_numbers(root / "n_splits.txt").flat[0])) != self.splits:
-            raise DataError(f"{root / 'n_splits.txt'}: {count} splits, expected {self.splits}")
+        counts, lines = _numbers(root / "n_splits.txt")
+        if counts.shape != (1, 1) or counts[0, 0] != self.splits:
+            found = " ".join(f"{count:g}" for count in counts.flat)
+            raise DataError(f"{root / 'n_splits.txt'}: row {lines[0]}: {found} splits, expected {self.splits}")
         splits = tuple(self._split(root, i) for i in range(self.splits))
         names = tuple(f"x{column}" for column in features)
         return Table(data[:, features], data[:, target[0]].copy(), splits, names, f"x{target[0]}")
@@ -55,9 +58,15 @@ class UciRegression(Dataset):
     def _split(self, root: Path, i: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         import numpy as np
 
-        train, test = (_indices(root / f"index_{part}_{i}.txt", self.rows) for part in ("train", "test"))
-        if not np.array_equal(np.sort(np.concatenate([train, test])), np.arange(self.rows)):
-            raise DataError(f"{root / f'index_train_{i}.txt'}: it and the test file do not divide the {self.rows} rows")
+        paths = root / f"index_train_{i}.txt", root / f"index_test_{i}.txt"
+        (train, _), (test, lines) = (_indices(path, self.rows) for path in paths)
+        if (both := np.isin(test, train)).any():
+            place = int(both.argmax())
+            raise DataError(f"{paths[1]}: row {lines[place]}: {test[place]} is also in {paths[0].name}")
+        if len(train) + len(test) != self.rows:
+            absent = np.setdiff1d(np.arange(self.rows), np.concatenate([train, test]))
+            files = f"{paths[0]}: it and {paths[1].name} do not divide the {self.rows} rows"
+            raise DataError(f"{files}: row {absent[0] + 1} of data.txt is in neither")
         return train, test
 
 
@@ -93,27 +102,22 @@ class UciClassification(Dataset):
         return make_table(path, x, y, (self.rows, self.columns), classes=self.classes)
 
 
-def read_numbers(path: Path) -> NDArray[np.float64]:
-    """The numbers in a text file separated by white space, [rows, columns]; DataError for anything else."""
+def _numbers(path: Path) -> tuple[NDArray[np.float64], list[int]]:
+    return number_rows(path, read_bytes(path))
+
+
+def _indices(path: Path, limit: int) -> tuple[NDArray[np.int64], list[int]]:
+    """The different whole numbers from 0 to `limit` - 1 in a file, and the row of each; DataError for any other."""
     import numpy as np
 
-    lines = read_bytes(path).decode("latin-1").split("\n")
-    if not any(map(str.strip, lines)):
-        raise DataError(f"{path}: the file is blank")
-    try:
-        numbers = np.loadtxt(lines, dtype=np.float64, ndmin=2)
-    except ValueError as error:
-        raise DataError(f"{path}: not a table of numbers ({one_line(error)})") from None
-    if not np.isfinite(numbers).all():
-        raise DataError(f"{path}: not all numbers are finite")
-    return numbers
-
-
-def _indices(path: Path, limit: int) -> NDArray[np.int64]:
-    import numpy as np
-
-    numbers = read_numbers(path).ravel()
-    indices = numbers.astype(np.int64)
-    if not ((indices == numbers) & (indices >= 0) & (indices < limit)).all():
-        raise DataError(f"{path}: expected whole numbers from 0 to {limit - 1}")
-    return indices
+    numbers, rows = _numbers(path)
+    lines = [row for row in rows for _ in range(numbers.shape[1])]
+    first: dict[float, int] = {}
+    for line, number in zip(lines, numbers.ravel().tolist(), strict=True):
+        if not (0 <= number < limit and number.is_integer()):
+            expected = f"expected whole numbers from 0 to {limit - 1}"
+            raise DataError(f"{path}: row {line}: {number:g}: {expected}")
+        if number in first:
+            raise DataError(f"{path}: row {line}: {number:g} is there twice, first in row {first[number]}")
+        first[number] = line
+    return numbers.ravel().astype(np.int64), lines

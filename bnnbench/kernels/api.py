@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bnnbench.kernels import narrow, reference, registry
 from bnnbench.kernels.arrays import Kind, kind_of
 from bnnbench.kernels.fold import Threshold
-from bnnbench.kernels.geometry import Window, pair
+from bnnbench.kernels.geometry import Window, pair, windows_over
 from bnnbench.kernels.packed import WORD, PackedBits, PackedPlanes, PackedWeights, words_of
 from bnnbench.kernels.registry import backends, use_backend
 
@@ -36,12 +36,13 @@ EXACT = {"int32": 2**30 - 1, "int16": 2**15 - 1, "float32": 2**24}  # int32: bel
 
 
 def pack(x: Any, *, check: bool = True, backend: str | None = None) -> PackedBits:
-    """Signs of x [..., k] (any real dtype; NumPy, torch or CuPy), packed along the last axis.
+    """Signs of x [..., k] (NumPy, torch or CuPy), packed along the last axis: floats, signed integers, or bits (bool).
 
-    Raises `ValueError` for NaN where `check`; without it NaN counts as -1. -0.0 is +1.
+    -0.0 is +1, and True is +1. Raises `ValueError` for NaN where `check` (without it NaN counts as -1), for unsigned
+    integers, and for signed ones of which all are 0 or 1 and some 0: as signs they would all be +1.
     """
-    kind = kind_of("x", x)
-    values = kind.real("x", x)
+    kind = kind_of("pack: x", x)
+    values = kind.signed("pack: x", x)
     if values.ndim == 0:
         raise ValueError("pack: x has no axis to pack; it must be [..., k]")
     chosen = registry.choose(backend, kind.device).operations()
@@ -63,7 +64,7 @@ def unpack(bits: PackedBits) -> Any:
 
 def bit_planes(x: Any, *, backend: str | None = None) -> PackedPlanes:
     """Unsigned 8-bit integers x [..., k] as eight planes of bits: the input of a first layer."""
-    kind = kind_of("x", x)
+    kind = kind_of("bit_planes: x", x)
     values = kind.native(x)
     if str(values.dtype).rpartition(".")[2] != "uint8" or values.ndim == 0:
         raise ValueError(f"bit_planes: x is {values.dtype} {tuple(values.shape)}; it must be uint8 [..., k]")
@@ -72,9 +73,12 @@ def bit_planes(x: Any, *, backend: str | None = None) -> PackedPlanes:
 
 
 def prepare(weights: Any, *, backend: str | None = None) -> PackedWeights:
-    """Weights by sign, packed once for a backend: [n, k] of a dense layer, [n, c, kh, kw] of a convolution."""
-    kind = kind_of("weights", weights)
-    values = kind.real("weights", weights)
+    """Weights by sign, packed once for a backend: [n, k] of a dense layer, [n, c, kh, kw] of a convolution.
+
+    Numbers that are taken and refused are those of `pack`; NaN is always refused.
+    """
+    kind = kind_of("prepare: weights", weights)
+    values = kind.signed("prepare: weights", weights)
     if values.ndim not in (2, 4):
         raise ValueError(f"prepare: weights are {tuple(values.shape)}; they must be [n, k] or [n, c, kh, kw]")
     if kind.has_nan(values):
@@ -94,7 +98,7 @@ def restore(
         raise ValueError(
             f"restore: rows must be an array and c a number of inputs, not {type(rows).__name__} and {c!r}"
         )
-    kernel = pair("restore", "kernel", (kernel[0], kernel[1]), 1)
+    kernel = pair("restore", "kernel", kernel, 1, single=False)
     if rows.dtype != np.uint64 or rows.ndim != 3 or rows.shape[1:] != (kernel[0] * kernel[1], words_of(c)):
         expected = f"[n, {kernel[0] * kernel[1]}, {words_of(c)}]"
         raise ValueError(f"restore: rows are {rows.dtype} {rows.shape}; they must be uint64 {expected}")
@@ -132,10 +136,12 @@ def weight_sums(
 
     A dense layer has one class. `size` is the height and width of the input image.
     """
+    _weights("weight_sums", weights)
+    image = pair("weight_sums", "size", size, 1, single=False)
     steps, edges = pair("weight_sums", "stride", stride, 1), pair("weight_sums", "padding", padding, 0)
-    window = Window(*size, weights.kernel, steps, edges)
+    taps = windows_over("weight_sums", image, weights.kernel, steps, edges).taps
     tap_sums = 2 * _ones(weights) - weights.c
-    return np.asarray(window.taps.astype(np.int64) @ tap_sums.T, np.float64)
+    return np.asarray(taps.astype(np.int64) @ tap_sums.T, np.float64)
 
 
 def matmul(x: PackedBits | PackedPlanes, weights: PackedWeights, *, dtype: str = "int32", out: Any = None) -> Any:
@@ -151,11 +157,21 @@ def matmul(x: PackedBits | PackedPlanes, weights: PackedWeights, *, dtype: str =
     found = found.reshape(*shape, weights.n).astype(dtype, copy=False)
     if out is None:
         return kind.back(found)
-    into = kind_of("out", out).native(out)
-    if into.shape != found.shape or into.dtype != found.dtype:
-        raise ValueError(f"matmul: out is {into.dtype} {into.shape}; it must be {found.dtype} {found.shape}")
-    into[...] = found
+    _into("matmul", kind, out, found)[...] = found
     return out
+
+
+def _into(name: str, kind: Kind, out: Any, found: Any) -> Any:
+    """`out` as a native array that can take what was found."""
+    given = kind_of(f"{name}: out", out)
+    if given != kind:
+        raise TypeError(f"{name}: out is of {given.name} on {given.device} and x of {kind.name} on {kind.device}")
+    into = given.real(f"{name}: out", out)
+    if into.shape != found.shape or into.dtype != found.dtype:
+        raise ValueError(f"{name}: out is {into.dtype} {into.shape}; it must be {found.dtype} {found.shape}")
+    if kind.device == "cpu" and not into.flags.writeable:
+        raise ValueError(f"{name}: out is read-only; give an array that can be written to")
+    return into
 
 
 def _check_range(name: str, x: PackedBits | PackedPlanes, weights: PackedWeights, dtype: str) -> None:
@@ -170,6 +186,7 @@ def _check_range(name: str, x: PackedBits | PackedPlanes, weights: PackedWeights
 def linear(x: PackedBits | PackedPlanes, weights: PackedWeights, threshold: Threshold) -> PackedBits:
     """Products compared with a threshold and packed, in one go: bits [..., n]."""
     kind, words, shape = _rows("linear", x, weights)
+    _is_threshold("linear", threshold)
     _check_range("linear", x, weights, "int32")
     operations = registry.backend(weights.backend).operations()
     found = operations.dense(words, weights, _table("linear", operations, x, weights, threshold))
@@ -184,30 +201,41 @@ def conv2d(
     padding: int | tuple[int, int] = 0,
     pad: str | int = "zero",
     threshold: Threshold | None = None,
+    groups: int = 1,
+    dilation: int | tuple[int, int] = 1,
 ) -> Any:
     """Convolution of x [b, h, w, c] (channels last) with weights [n, c, kh, kw].
 
     Products int32 [b, ho, wo, n], or packed bits where a `threshold` is given. `pad`: "zero" (exact: padded pixels add
-    nothing), +1 or -1.
+    nothing), +1 or -1. `groups` and `dilation` are torch's, and only 1 can be computed. Raises `ValueError` for that,
+    and where no window fits into the padded image.
     """
+    for argument, value in (("groups", groups), ("dilation", dilation)):
+        if value not in (1, (1, 1)):
+            raise ValueError(f"conv2d: {argument} is {value!r}; it must be 1, there are no kernels for another")
     _weights("conv2d", weights)
     kind, words = _operand("conv2d", x)
     _same_device("conv2d", kind, weights)
+    if threshold is not None:
+        _is_threshold("conv2d", threshold)
     _check_range("conv2d", x, weights, "int32")
-    window = _conv_window(x, weights, stride, padding, pad)
-    words = window.padded(words, kind.xp, _fill(x, weights.c, pad))
+    windows = _conv_windows(x, weights, stride, padding, pad)
+    words = windows.padded(words, kind.xp, _fill(x, weights.c, pad))
     operations = registry.backend(weights.backend).operations()
-    table = _table("conv2d", operations, x, weights, threshold, window, pad)
+    table = _table("conv2d", operations, x, weights, threshold, windows, pad)
     if isinstance(weights.layout, PackedWeights):
-        words = narrow.windows(words, weights.c, weights.kernel, window.stride, window.output, kind.xp)
+        words = narrow.windows(words, weights.c, weights.kernel, windows.stride, windows.output, kind.xp)
         found = kind.back(operations.convolve(words, weights.layout, (1, 1), table))
     else:
-        found = kind.back(operations.convolve(words, weights, window.stride, table))
+        found = kind.back(operations.convolve(words, weights, windows.stride, table))
     return found if threshold is None else PackedBits(found, weights.n)
 
 
 def max_pool(x: PackedBits, window: int | tuple[int, int], stride: int | tuple[int, int] | None = None) -> PackedBits:
-    """Max-pooling of signs [b, h, w, c]: the OR of the bits of each window; incomplete windows are left out."""
+    """Max-pooling of signs [b, h, w, c]: the OR of the bits of each window; incomplete windows are left out.
+
+    Raises `ValueError` where no window fits into the image.
+    """
     if isinstance(x, PackedPlanes):
         raise TypeError("max_pool: x holds planes; pool signs (PackedBits)")
     kind, words = _operand("max_pool", x)
@@ -215,9 +243,9 @@ def max_pool(x: PackedBits, window: int | tuple[int, int], stride: int | tuple[i
         raise ValueError(f"max_pool: x is {x.shape}; it must be [b, h, w, c]")
     size = pair("max_pool", "window", window, 1)
     step = size if stride is None else pair("max_pool", "stride", stride, 1)
-    shape = Window(x.shape[1], x.shape[2], size, step, (0, 0))
+    shape = windows_over("max_pool", (x.shape[1], x.shape[2]), size, step, (0, 0)).output
     chosen = registry.choose(None, kind.device).operations()
-    pooled = chosen.max_pool(kind.contiguous(words[0]), size, step, shape.output)
+    pooled = chosen.max_pool(kind.contiguous(words[0]), size, step, shape)
     return PackedBits(kind.back(pooled), x.k)
 
 
@@ -251,6 +279,11 @@ def _weights(name: str, weights: PackedWeights) -> None:
         raise TypeError(f"{name}: weights are a {type(weights).__name__}; they must be packed (prepare)")
 
 
+def _is_threshold(name: str, threshold: Threshold) -> None:
+    if not isinstance(threshold, Threshold):
+        raise TypeError(f"{name}: threshold is a {type(threshold).__name__}; it must be a Threshold (fold)")
+
+
 def _same_device(name: str, kind: Kind, weights: PackedWeights) -> None:
     place = "cuda" if weights.backend == "cupy" else "cpu"
     if kind.device != place and weights.backend in ("cpu", "cupy", "reference"):
@@ -273,11 +306,14 @@ def _table(
     """What counts are compared with or subtracted from, as the backend keeps it; made once, since layers repeat."""
     known = _tables.setdefault(weights, {})
     key = (isinstance(x, PackedPlanes), threshold, window, pad)
-    if key not in known:
+    found = known.get(key)
+    if found is None:
+        found = _new_table(name, operations, x, weights, threshold, window, pad)
+        # Other threads may have made the same table or may clear this one: what is returned is never read back.
         if len(known) >= TABLES:
             known.clear()
-        known[key] = _new_table(name, operations, x, weights, threshold, window, pad)
-    return known[key]
+        known[key] = found
+    return found
 
 
 def _new_table(
@@ -345,16 +381,16 @@ def _threshold(
     return bound.astype(np.int64), np.ascontiguousarray(np.broadcast_to(flip, weights.n))
 
 
-def _conv_window(
+def _conv_windows(
     x: PackedBits | PackedPlanes, weights: PackedWeights, stride: Any, padding: Any, pad: str | int
 ) -> Window:
     if len(x.shape) != 4 or x.k != weights.c:
-        raise ValueError(f"conv2d: x is {x.shape}; it must be [b, h, w, {weights.c}] for these weights")
+        raise ValueError(f"conv2d: x is {x.shape}; it must be [b, h, w, {weights.c}] for these weights (one group)")
     if pad not in ("zero", 1, -1) or (isinstance(x, PackedPlanes) and pad != "zero"):
         allowed = '"zero"' if isinstance(x, PackedPlanes) else '"zero", +1 or -1'
         raise ValueError(f"conv2d: pad is {pad!r}; it must be {allowed}")
     steps, edges = pair("conv2d", "stride", stride, 1), pair("conv2d", "padding", padding, 0)
-    return Window(x.shape[1], x.shape[2], weights.kernel, steps, edges)
+    return windows_over("conv2d", (x.shape[1], x.shape[2]), weights.kernel, steps, edges)
 
 
 def _fill(x: PackedBits | PackedPlanes, c: int, pad: str | int) -> NDArray[np.uint64] | None:

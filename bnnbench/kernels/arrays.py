@@ -47,6 +47,21 @@ class Kind:
             raise ValueError(f"{argument} is {values.dtype}; it must hold real numbers")
         return values
 
+    def signed(self, argument: str, array: Any) -> Any:
+        """Real numbers as a native array whose signs `x >= 0` are those meant: bits (bool) become +1 and -1.
+
+        Raises `ValueError` for integers that have no signs: unsigned ones, and bits given as 0 and 1.
+        """
+        values = self.real(argument, array)
+        way_out = "give bits as bool, or signs as -1 and +1"
+        if values.dtype.kind == "b":
+            return 2 * values.astype(np.int8) - 1
+        if values.dtype.kind == "u":
+            raise ValueError(f"{argument} is {values.dtype}, where every number would be +1; {way_out}")
+        if values.dtype.kind == "i" and values.size and (int(values.min()), int(values.max())) in ((0, 0), (0, 1)):
+            raise ValueError(f"{argument} holds integers 0 and 1 only, which would all be +1; {way_out}")
+        return values
+
     def has_nan(self, values: Any) -> bool:
         """Whether floating-point values hold NaN."""
         return values.dtype.kind == "f" and bool(self.xp.isnan(values).any())

@@ -43,21 +43,25 @@ def fold(
 
     gamma, beta, mean, var: [n]; shift (a bias, or what an affine input adds): [n] or [classes, n]. Everything is
     computed in float64, which is the definition, ties included: the smallest y whose value there is >= 0. A negative
-    gamma turns the comparison round, a zero gamma makes the bit constant.
+    gamma turns the comparison round, a zero gamma makes the bit constant. A single number serves all channels.
+
+    Raises `ValueError` for what is no finite number, for shapes that do not fit and for var + eps <= 0.
     """
-    if not 0 < scale < np.inf:
-        raise ValueError(f"fold: scale is {scale}; it must be positive and finite")
-    given = {"gamma": gamma, "beta": beta, "mean": mean, "var": var, "shift": shift, "eps": eps}
-    gamma, beta, mean, var, offset, epsilon = (_float64(name, value) for name, value in given.items())
-    if not (var + epsilon > 0).all():
-        raise ValueError("fold: var + eps must be positive")
-    offset = np.broadcast_to(offset, np.broadcast_shapes(offset.shape, gamma.shape))
+    given = {"gamma": gamma, "beta": beta, "mean": mean, "var": var, "shift": shift, "eps": eps, "scale": scale}
+    gamma, beta, mean, var, offset, epsilon, factor = (_float64(name, value) for name, value in given.items())
+    if factor.ndim or not factor > 0:
+        raise ValueError(f"fold: scale is {scale}; it must be one positive and finite number")
+    if epsilon.ndim or not (var + epsilon > 0).all():
+        raise ValueError(f"fold: eps is {eps}; it must be one number, and var + eps must be positive")
+    _check_shapes({"gamma": gamma, "beta": beta, "mean": mean, "var": var}, offset)
+    whole = np.broadcast_shapes(gamma.shape, beta.shape, mean.shape, var.shape, offset.shape)
+    gamma, offset = np.broadcast_to(gamma, whole[-1:]), np.broadcast_to(offset, whole)
 
     def value(y: FLOAT) -> FLOAT:
-        return np.asarray(gamma * (scale * y + offset - mean) / np.sqrt(var + eps) + beta)
+        return np.asarray(gamma * (factor * y + offset - mean) / np.sqrt(var + epsilon) + beta)
 
     with np.errstate(divide="ignore", invalid="ignore"):
-        guess = (mean - beta * np.sqrt(var + eps) / gamma - offset) / scale
+        guess = (mean - beta * np.sqrt(var + epsilon) / gamma - offset) / factor
     guess = np.clip(np.nan_to_num(guess), -float(NEVER), float(NEVER))
     rising = _first(lambda y: value(y) >= 0, guess)
     falling = _first(lambda y: value(y) < 0, guess)  # for gamma < 0: the first y that is not >= 0
@@ -66,6 +70,16 @@ def fold(
     at_least = np.where(gamma == 0, constant, at_least)
     limited = np.clip(at_least, -float(NEVER), float(NEVER)).astype(np.int32)
     return Threshold(limited, gamma < 0)
+
+
+def _check_shapes(vectors: dict[str, FLOAT], shift: FLOAT) -> None:
+    shapes = {name: vector.shape for name, vector in vectors.items() if vector.ndim}
+    if any(len(shape) != 1 for shape in shapes.values()) or len(set(shapes.values())) > 1:
+        given = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"fold: {given}; gamma, beta, mean and var must be [n] alike, or single numbers")
+    n = next(iter(shapes.values()), shift.shape[-1:])
+    if shift.ndim > 2 or (shift.ndim and shift.shape[-1:] != n):
+        raise ValueError(f"fold: shift is {shift.shape}; it must be [n] or [classes, n] where gamma is {n}")
 
 
 def _first(holds: Callable[[FLOAT], NDArray[np.bool_]], guess: FLOAT) -> FLOAT:
@@ -81,7 +95,10 @@ def _float64(name: str, value: Any) -> FLOAT:
         raise ValueError(f"fold: {name} is None; give ones or zeros for what a layer lacks")
     if hasattr(value, "detach"):
         value = value.detach().cpu().double().numpy()
-    found = np.asarray(value, np.float64)
+    given = np.asarray(value)
+    if given.dtype.kind not in "fiub":
+        raise ValueError(f"fold: {name} is {given.dtype}; it must hold real numbers")
+    found = given.astype(np.float64)
     if not np.isfinite(found).all():
         raise ValueError(f"fold: {name} holds NaN or infinity")
     return found

@@ -9,16 +9,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def pair(name: str, argument: str, value: int | tuple[int, int], least: int) -> tuple[int, int]:
-    """`value` for rows and columns, each at least `least`; anything else raises `ValueError`."""
-    both = value if isinstance(value, tuple) else (value, value)
+def pair(name: str, argument: str, value: Any, least: int, *, single: bool = True) -> tuple[int, int]:
+    """`value` for rows and columns, each at least `least`: two integers or, where `single`, one for both.
+
+    Anything else raises `ValueError`.
+    """
+    both = tuple(value) if isinstance(value, tuple | list) else (value, value) if single else ()
     try:
         parts = tuple(index(part) for part in both)
     except TypeError:
         parts = ()
     if len(parts) != 2 or not all(least <= part < 2**31 for part in parts):
-        raise ValueError(f"{name}: {argument} is {value!r}; it must be an int or a pair of ints, at least {least}")
+        form = "an int or a pair of ints" if single else "a pair of ints (height, width)"
+        raise ValueError(f"{name}: {argument} is {value!r}; it must be {form}, at least {least}")
     return parts[0], parts[1]
+
+
+def windows_over(
+    name: str, image: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]
+) -> "Window":
+    """The windows over an image; raises `ValueError` where none fits."""
+    found = Window(*image, kernel, stride, padding)
+    if 0 in found.output:
+        (height, width), (top, left) = image, padding
+        whole = f"{height + 2 * top} x {width + 2 * left} with its padding"
+        raise ValueError(f"{name}: a window of {kernel[0]} x {kernel[1]} does not fit into the image, {whole}")
+    return found
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
+from bnnbench.errors import UserError
+
 GROUP = "bnnbench.kernels"
 VARIABLE = "BNNBENCH_KERNELS"
 _ready: set[str] = set()  # backends that were found available: a probe takes longer than a small product
@@ -104,6 +106,8 @@ def choose(name: str | None, device: str) -> Backend:
     wanted = name or _chosen.get()
     if wanted == "auto":
         wanted = os.environ.get(VARIABLE) or "auto"
+        if wanted not in ("auto", *known()):
+            raise UserError(f"{VARIABLE} is {wanted!r}; it must be auto or one of {', '.join(known())}")
     if wanted != "auto":
         return backend(wanted)
     if device == "cuda":

@@ -1,16 +1,20 @@
 """Packed nets against the torch modules that they were made from."""
 
+import re
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.utils.prune
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from bnnbench.binary.batch_norm import BatchNorm
 from bnnbench.binary.layers import BinaryActivation, BinaryConv2d, BinaryLayer, BinaryLinear
 from bnnbench.binary.packed import PackedNet
 from bnnbench.binary.shift_norm import ShiftBatchNorm
@@ -158,11 +162,12 @@ def test_sums_on_the_mean_of_a_shift_norm_are_plus_one() -> None:
     hidden.bias.data.zero_()
     hidden.running_mean.mul_(2).round_().mul_(2)  # sums of 64 signs are even
     zeros: list[int] = []
-    hidden.register_forward_hook(
+    counting = hidden.register_forward_hook(
         lambda module, _, output: zeros.append(int((output[:, module.weight != 0] == 0).sum()))
     )
     pixels = np.random.default_rng(0).integers(0, 256, (100, 40), np.uint8)
     expected = real_logits(net, pixels)
+    counting.remove()
     assert zeros[0] > 50
     assert np.allclose(PackedNet.from_module(net).logits(pixels), expected, rtol=1e-9, atol=1e-9)
 
@@ -192,7 +197,29 @@ def test_weights_take_a_32nd_of_the_memory() -> None:
         (nn.Sequential(nn.ReLU()), "begins with ReLU"),
         (nn.Sequential(BinaryLinear(4, 4), nn.ReLU()), "ReLU is out of place"),
         (nn.Sequential(BinaryLinear(4, 4), BinaryActivation()), "BinaryActivation is out of place"),
-        (nn.Sequential(BinaryLinear(4, 4)), "every layer needs BatchNorm"),
+        (nn.Sequential(BinaryLinear(4, 4)), "every layer needs BatchNorm.*; module '0' is wrong"),
+        (nn.Sequential(), "the net has no binary layer"),
+        (nn.Sequential(nn.Dropout(0.1), nn.Linear(4, 4)), r"begins with Linear \(module '1'\)"),
+        (nn.Sequential(BinaryLinear(4, 4), nn.BatchNorm2d(4)), r"BatchNorm2d is out of place \(module '1'\)"),
+        (nn.Sequential(BinaryConv2d(1, 4, 3), nn.BatchNorm1d(4)), r"BatchNorm1d is out of place \(module '1'\)"),
+        (nn.Sequential(BinaryConv2d(1, 4, 3), nn.Flatten()), r"Flatten is out of place \(module '1'\)"),
+        (nn.Sequential(nn.Flatten(0)), "module '0' flattens 0 to -1"),
+        (nn.Sequential(BinaryLinear(4, 4), nn.BatchNorm1d(3)), "'0' and what follows it: BatchNorm has 3 features"),
+        (nn.Sequential(nn.Sequential(BinaryLinear(4, 4))), "begins with Sequential"),
+        (
+            nn.Sequential(
+                *(BinaryConv2d(1, 4, 3), nn.BatchNorm2d(4), BinaryActivation()), BinaryLinear(4, 3), nn.BatchNorm1d(3)
+            ),
+            "module '3' is dense and follows images: nn.Flatten is missing",
+        ),
+        (
+            nn.Sequential(
+                *(BinaryLinear(4, 4), nn.BatchNorm1d(4), BinaryActivation()),
+                *(BinaryConv2d(4, 4, 1), nn.BatchNorm2d(4), BinaryActivation()),
+                *(nn.Flatten(), BinaryLinear(4, 3), nn.BatchNorm1d(3)),
+            ),
+            "module '3' is a convolution of what is no image",
+        ),
         (nn.Sequential(BinaryConv2d(1, 4, 3), nn.MaxPool2d(2, 3)), "stride equal to its window"),
         (nn.Sequential(BinaryConv2d(1, 4, 3), nn.MaxPool2d(2, padding=1)), "stride equal to its window"),
         (nn.Sequential(BinaryConv2d(1, 4, 3), nn.MaxPool2d((2, 3))), "stride equal to its window"),
@@ -206,7 +233,7 @@ def test_nets_of_another_form_are_refused(net: nn.Sequential, message: str) -> N
     for module in net:
         if isinstance(module, BinaryLayer):
             module.reset_parameters(torch.Generator())
-    if "image" in message:
+    if "image=" in message:
         last = BinaryLinear(4, 2)
         last.reset_parameters(torch.Generator())
         net = nn.Sequential(*net, nn.Flatten(), last, nn.BatchNorm1d(2))
@@ -228,9 +255,201 @@ def test_batch_norm_without_affine_part_has_ones_and_zeros() -> None:
     assert np.allclose(PackedNet.from_module(net).logits(pixels), real_logits(net, pixels), rtol=1e-9, atol=1e-9)
 
 
-def test_images_of_another_size_are_refused() -> None:
-    layers = [BinaryConv2d(1, 4, 3, padding=1), nn.MaxPool2d(2), nn.BatchNorm2d(4), BinaryActivation(), nn.Flatten()]
-    net = randomised(nn.Sequential(*layers, BinaryLinear(16, 3), nn.BatchNorm1d(3)), 0)
+def convnet(**geometry: Any) -> nn.Sequential:
+    layers = [BinaryConv2d(1, 4, 3, **geometry), nn.MaxPool2d(2), nn.BatchNorm2d(4), BinaryActivation(), nn.Flatten()]
+    return randomised(nn.Sequential(*layers, BinaryLinear(16, 3), nn.BatchNorm1d(3)), 0)
+
+
+class Biased(BinaryLinear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) + 50.0
+
+
+class Silent(BinaryActivation):
+    pass
+
+
+class Residual(nn.Sequential):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+        return y + 1
+
+
+class Doubled(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+
+def hooked(net: nn.Sequential, path: str) -> None:
+    net.get_submodule(path).register_forward_hook(lambda module, given, output: output + 1)
+
+
+def prehooked(net: nn.Sequential, path: str) -> None:
+    net.get_submodule(path).register_forward_pre_hook(lambda module, given: (given[0] + 1,))
+
+
+def patched(net: nn.Sequential, path: str) -> None:
+    module = net.get_submodule(path)
+    forward = module.forward
+    module.forward = lambda x: forward(x) + 1
+
+
+def reweighted(net: nn.Sequential, path: str) -> None:
+    layer = net.get_submodule(path)
+    assert isinstance(layer, BinaryLinear)
+    layer.binary_weight = lambda: layer.weight  # type: ignore[method-assign]
+
+
+def parametrised(net: nn.Sequential, path: str) -> None:
+    nn.utils.parametrize.register_parametrization(net.get_submodule(path), "weight", Doubled())
+
+
+def pruned(net: nn.Sequential, path: str) -> None:
+    nn.utils.prune.random_unstructured(net.get_submodule(path), "weight", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "message"),
+    [
+        (hooked, "", "the net (Sequential) has forward hooks"),
+        (hooked, "1", "module '1' (BinaryLinear) has forward hooks"),
+        (prehooked, "2", "module '2' (BatchNorm1d) has forward hooks"),
+        (hooked, "3", "module '3' (BinaryActivation) has forward hooks"),
+        (hooked, "4", "module '4' (Dropout) has forward hooks"),
+        (patched, "5", "module '5' (BinaryLinear) has another forward than its class"),
+        (patched, "6", "module '6' (BatchNorm1d) has another forward than its class"),
+        (reweighted, "5", "module '5' (BinaryLinear) has another binary_weight than its class"),
+        (parametrised, "5", "module '5' is a ParametrizedBinaryLinear, which changes BinaryLinear"),
+        (pruned, "1", "module '1' (BinaryLinear) has forward hooks"),
+    ],
+)
+def test_what_packing_would_lose_is_refused(
+    change: Callable[[nn.Sequential, str], None], path: str, message: str
+) -> None:
+    net = randomised(mlp([20, 33, 5]), 0)
+    PackedNet.from_module(net)
+    change(net, path)
+    with pytest.raises(ValueError, match=f"^PackedNet: {re.escape(message)}; packed bits would lose that"):
+        PackedNet.from_module(net)
+
+
+@pytest.mark.parametrize(
+    ("path", "other", "message"),
+    [
+        (1, Biased(20, 33), "module '1' is a Biased, which changes BinaryLinear"),
+        (3, Silent(), "module '3' is a Silent, which changes BinaryActivation"),
+    ],
+)
+def test_subclasses_are_refused(path: int, other: nn.Module, message: str) -> None:
+    net = randomised(mlp([20, 33, 5]), 0)
+    net[path] = other
+    with pytest.raises(ValueError, match=message):
+        PackedNet.from_module(randomised(net, 0))
+    with pytest.raises(ValueError, match="the net is a Residual, which changes Sequential"):
+        PackedNet.from_module(Residual(*mlp([20, 33, 5])))
+
+
+@pytest.mark.parametrize("net", [nn.Linear(3, 3), nn.ModuleList(), None, [BinaryLinear(3, 3)]])
+def test_what_is_no_sequential_is_refused(net: Any) -> None:
+    with pytest.raises(TypeError, match=f"the net is a {type(net).__name__}; it must be an nn.Sequential"):
+        PackedNet.from_module(net)
+
+
+def test_an_activation_that_comes_twice_is_seen_twice() -> None:
+    sign = BinaryActivation()
+    layers = [BinaryLinear(20, 33), nn.BatchNorm1d(33), sign, BinaryLinear(33, 12), nn.BatchNorm1d(12), sign]
+    net = randomised(nn.Sequential(*layers, BinaryLinear(12, 3), nn.BatchNorm1d(3)), 0)
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 20), np.uint8)
+    assert np.allclose(PackedNet.from_module(net).logits(pixels), real_logits(net, pixels), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_batch_norm_of_shared_batches_is_packed(scale: bool) -> None:
+    layers: list[nn.Module] = [BinaryConv2d(2, 9, 3, padding=1), BatchNorm(9, scale=scale), BinaryActivation()]
+    net = nn.Sequential(*layers, nn.Flatten(), BinaryLinear(9 * 36, 3), BatchNorm(3, scale=scale))
+    generator = torch.Generator().manual_seed(0)
+    for module in net:
+        if isinstance(module, BinaryLayer):
+            module.reset_parameters(generator)
+        if isinstance(module, BatchNorm):
+            assert module.running_mean is not None
+            assert module.bias is not None
+            module.running_mean.normal_(0, 3, generator=generator)
+            module.bias.data.normal_(generator=generator)
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 6, 6, 2), np.uint8)
+    packed = PackedNet.from_module(net.eval().double(), image=(6, 6))
+    assert np.allclose(packed.logits(pixels), real_logits(net, pixels), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("geometry", "image", "message"),
+    [
+        ({"padding": "same"}, (4, 4), "module '0' and what follows it: BinaryConv2d: padding is 'same'"),
+        ({"stride": (1, 2), "padding": 1}, (4, 4), "stride is (1, 2); it must be the same for rows and columns"),
+        ({"padding": 0}, (2, 4), "a window of 3 x 3 does not fit into the image, 2 x 4 with its padding"),
+        ({"padding": 0}, (3, 3), "MaxPool2d: a window of 2 x 2 does not fit into the image, 1 x 1 with its padding"),
+        ({"padding": 1}, 4, "image is 4; it must be a pair of ints (height, width), at least 1"),
+        ({"padding": 1}, None, "a convolutional net needs image=(height, width)"),
+    ],
+)
+def test_geometry_that_cannot_be_packed_is_named(geometry: dict[str, Any], image: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        PackedNet.from_module(convnet(**geometry), image=image)
+
+
+def test_tuples_of_equal_numbers_are_one_number() -> None:
+    geometry: dict[str, Any] = {"stride": (1, 1), "padding": (1, 1)}
+    net = convnet(**geometry)
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1), np.uint8)
     packed = PackedNet.from_module(net, image=(4, 4))
-    with pytest.raises(ValueError, match=r"packed for images of \(4, 4\)"):
-        packed.logits(np.zeros((1, 5, 5, 1), np.uint8))
+    assert np.allclose(packed.logits(pixels), real_logits(net, pixels), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("pixels", [(0.0, 1.0), (-1.0, 1.0), (np.nan, 0.0), (1.0, np.inf), (1.0,), 1.0, None, "ab"])
+def test_pixels_must_be_an_increasing_affine_map(pixels: Any) -> None:
+    with pytest.raises(ValueError, match=r"pixels is .*; it must be \(scale, shift\), with scale > 0"):
+        PackedNet.from_module(randomised(mlp([4, 4, 3]), 0), pixels=pixels)
+
+
+def test_a_dense_net_takes_no_image() -> None:
+    with pytest.raises(ValueError, match="a dense net takes no image"):
+        PackedNet.from_module(randomised(mlp([4, 4, 3]), 0), image=(2, 2))
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.zeros((1, 5, 5, 1), np.uint8),
+        np.zeros((1, 1, 4, 4), np.uint8),
+        np.zeros((1, 4, 4, 2), np.uint8),
+        np.zeros((4, 4, 1), np.uint8),
+        np.zeros((1, 16), np.uint8),
+        np.zeros((1, 4, 4, 1), np.float32),
+        np.zeros((1, 4, 4, 1), bool),
+        torch.zeros((1, 4, 4, 1), dtype=torch.uint8),
+        [[1]],
+    ],
+)
+def test_inputs_of_another_form_are_refused(x: Any) -> None:
+    packed = PackedNet.from_module(convnet(padding=1), image=(4, 4))
+    for call in (packed.logits, packed.predict):
+        with pytest.raises((TypeError, ValueError), match=r"packed for images of \(4, 4\), uint8 \[N, 4, 4, 1\]$"):
+            call(x)
+
+
+def test_rows_of_another_form_are_refused() -> None:
+    packed = PackedNet.from_module(randomised(mlp([20, 33, 5]), 0))
+    wrong: list[Any] = [np.zeros((2, 21), np.uint8), np.zeros((2, 20), np.int64), np.zeros(20, np.uint8)]
+    for x in wrong:
+        with pytest.raises(ValueError, match=r"x is .*; this net was packed for rows, uint8 \[N, 20\]$"):
+            packed.logits(x)
+    for batch in (0, -1):
+        with pytest.raises(ValueError, match=f"batch is {batch}; it must be at least 1"):
+            packed.predict(np.zeros((2, 20), np.uint8), batch)
+
+
+def test_stages_must_end_in_logits() -> None:
+    stages = PackedNet.from_module(randomised(mlp([20, 33, 5]), 0)).stages
+    for wrong in ([], stages[:1], stages[::-1], [stages[1], stages[1]]):
+        with pytest.raises(ValueError, match="the last one gives the logits"):
+            PackedNet(wrong)

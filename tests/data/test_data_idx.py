@@ -134,7 +134,7 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, kind: str) -> Non
             caught,
             str(path),
             expected,
-            f"; remove {dataset.locate(where).folder} and get it again: https://example.org",
+            "; put a sound copy of that file there, from https://example.org",
         )
 
 

@@ -1,5 +1,6 @@
 """The UCI layouts and the CSV files against tables written here."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 from data_makers import TEXTS, message, places
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bnnbench.data import DATASETS, Dataset, Table
-from bnnbench.data.csvtable import parse_abalone, parse_digits, parse_wdbc
+from bnnbench.data.csvtable import (
+    BREAST_FEATURES,
+    parse_abalone,
+    parse_banana,
+    parse_breast_cancer,
+    parse_digits,
+    parse_wdbc,
+)
 from bnnbench.data.tables import standard_splits
 from bnnbench.data.uci import UciClassification, UciRegression
 from bnnbench.errors import DataError, DataUnavailable
@@ -51,19 +61,30 @@ def test_a_regression_set_with_its_splits(tmp_path: Path, parent: str) -> None:
 
 
 @pytest.mark.parametrize(("file", "content", "expected"), [
-    ("data.txt", "1 2 3\n4 5\n", "not a table of numbers"),
-    ("data.txt", "<!DOCTYPE html>\n", "not a table of numbers"),
+    ("data.txt", "1 2 3\n4 5\n", "row 2 has 2 columns, row 1 has 3"),
+    ("data.txt", "<!DOCTYPE html>\n", "row 1, column 1: '<!DOCTYPE': not a number"),
     ("data.txt", "1 2 3 4\n" * 9, "9 rows, expected 10"),
-    ("data.txt", "1 2 nan 4\n" * 10, "finite"),
+    ("data.txt", "1 2 3 4\n" * 4 + "1 2 nan 4\n" * 6, "row 5, column 3: 'nan': a value is missing"),
+    ("data.txt", "\n1 2 3 4\n" * 4 + "1 2 1e999 4\n" * 6, "row 9, column 3: '1e999': not a number"),
+    ("data.txt", "1 2 1_0 4\n" * 10, "row 1, column 3: '1_0': not a number"),
     ("data.txt", "\n\n", "blank"),
     ("data.txt", "", "empty"),
-    ("index_features.txt", "0\n9\n", "whole numbers from 0 to 3"),
+    ("index_features.txt", "0\n9\n", "row 2: 9: expected whole numbers from 0 to 3"),
+    ("index_features.txt", "0\n0\n", "row 2: 0 is there twice, first in row 1"),
     ("index_features.txt", "0\n", "expected 2 features"),
     ("index_features.txt", "0\n3\n", "expected 2 features and one other target"),
-    ("n_splits.txt", "3\n", "3 splits, expected 2"),
+    ("n_splits.txt", "3\n", "row 1: 3 splits, expected 2"),
+    ("n_splits.txt", "2.7\n", "row 1: 2.7 splits, expected 2"),
+    ("n_splits.txt", "-2\n", "row 1: -2 splits, expected 2"),
+    ("n_splits.txt", "abc\n", "row 1, column 1: 'abc': not a number"),
+    ("n_splits.txt", "2 2\n", "row 1: 2 2 splits, expected 2"),
     ("index_train_1.txt", "0\n1\n", "do not divide the 10 rows"),
-    ("index_test_0.txt", "3\n", "do not divide the 10 rows"),
-    ("index_test_0.txt", "0.5\n", "whole numbers"),
+    ("index_train_1.txt", "1\n2\n3\n4\n5\n6\n7\n9\n", "row 1 of data.txt is in neither"),
+    ("index_test_0.txt", "3\n", "row 1: 3 is also in index_train_0.txt"),
+    ("index_test_0.txt", "9\n\n9\n", "row 3: 9 is there twice, first in row 1"),
+    ("index_test_0.txt", "10\n", "row 1: 10: expected whole numbers from 0 to 9"),
+    ("index_test_0.txt", "-1\n", "row 1: -1: expected whole numbers"),
+    ("index_test_0.txt", "0.5\n", "row 1: 0.5: expected whole numbers"),
 ])  # fmt: skip
 def test_a_damaged_regression_set_is_refused(tmp_path: Path, file: str, content: str, expected: str) -> None:
     dataset = boston_like()
@@ -124,7 +145,7 @@ def test_a_classification_set(tmp_path: Path) -> None:
         ({"X": x.astype(str), "y": y}, "expected numbers"),
         ({"X": x[:3], "y": y[:3]}, "wrong shape"),
         ({"X": x, "y": y + 1}, "classes"),
-        ({"X": np.full((4, 3), np.inf), "y": y}, "finite"),
+        ({"X": np.full((4, 3), np.inf), "y": y}, "not all numbers are finite (row 1, column 1 of x)"),
     ]
     for content, expected in contents:
         np.savez(folder / "tiny.npz", **content)
@@ -163,11 +184,114 @@ def test_abalone_in_both_places(tmp_path: Path, place: str) -> None:
     assert len(table.splits) == 20
 
 
+def ending(lines: list[str], i: int, cell: str) -> list[str]:
+    """The lines with another last cell in line i, counted from 0."""
+    return [*lines[:i], f"{lines[i].rpartition(',')[0]},{cell}", *lines[i + 1 :]]
+
+
+HEADING = "Sex,Length,Diameter,Height,Whole weight,Shucked weight,Viscera weight,Shell weight,Rings"
+SWAPPED = "Sex,Diameter,Length,Height,Whole weight,Shucked weight,Viscera weight,Shell weight,Rings"
+WRITTEN: dict[str, Callable[[list[str]], bytes]] = {
+    "plain": lambda lines: "\n".join(lines).encode(),
+    "BOM": lambda lines: "\n".join(lines).encode("utf-8-sig"),
+    "CRLF": lambda lines: "\r\n".join(lines).encode(),
+    "old Mac": lambda lines: "\r".join(lines).encode(),
+    "UTF-16": lambda lines: "\n".join(lines).encode("utf-16"),
+    "UTF-16 without a mark": lambda lines: "\n".join(lines).encode("utf-16-le"),
+    "UTF-16 big-endian": lambda lines: "\n".join(lines).encode("utf-16-be"),
+    "UTF-32": lambda lines: "\n".join(lines).encode("utf-32"),
+    "heading": lambda lines: "\n".join([HEADING, *lines]).encode(),
+    "heading with a mark": lambda lines: "\r\n".join([HEADING, *lines, ""]).encode("utf-8-sig"),
+    "heading in Latin-1": lambda lines: "\n".join([HEADING.replace("Shell", "Höhe"), *lines]).encode("latin-1"),
+    "blank lines": lambda lines: "\n\n".join(["", *lines, "  ", ",,"]).encode(),
+    "semicolons": lambda lines: "\n".join(line.replace(",", ";") for line in lines).encode(),
+    "tabs": lambda lines: "\n".join(line.replace(",", "\t") for line in lines).encode(),
+    "decimal commas": lambda lines: "\n".join(line.replace(",", ";").replace(".", ",") for line in lines).encode(),
+    "quotes": lambda lines: "\n".join('"' + line.replace(",", '","') + '"' for line in lines).encode(),
+    "quoted decimal commas": lambda lines: "\n".join(
+        '"' + line.replace(",", '"x"').replace(".", ",").replace("x", ",") + '"' for line in lines
+    ).encode(),
+    "spaces": lambda lines: "\n".join(line.replace(",", " , ") for line in lines).encode(),
+    "commas at the ends": lambda lines: "\n".join(f"{line}," for line in [HEADING, *lines]).encode(),
+    "an unnamed last column": lambda lines: "\n".join(
+        [f"{HEADING},Unnamed: 9", *(f"{line}," for line in lines)]
+    ).encode(),
+    "small letters": lambda lines: "\n".join(lines).lower().encode(),
+    "form feeds": lambda lines: "\x0c\n".join(lines).encode(),
+}
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+def test_tables_are_read_however_they_were_saved(written: str) -> None:
+    lines = abalone_lines()
+    expected = parse_abalone(Path("abalone.data"), "\n".join(lines).encode())
+    assert expected.y.tolist() == [float(line.rpartition(",")[2]) for line in lines]
+    found = parse_abalone(Path("abalone.csv"), WRITTEN[written](lines))
+    assert found.digest() == expected.digest()
+
+
+@pytest.mark.parametrize(("content", "expected"), [
+    (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" * 50, "abalone.csv: "),
+    (b"\xff\xfeM\0,\0" + b"\xd8", "not a text file in utf-16"),
+    (b"\n \n\n", "no rows there"),
+    (HEADING.encode(), "no rows there"),
+    (b"PK\x03\x04" + bytes(range(256)), "abalone.csv: "),
+])  # fmt: skip
+def test_what_is_no_text_is_refused(content: bytes, expected: str) -> None:
+    with pytest.raises(DataError) as caught:
+        parse_abalone(Path("abalone.csv"), content)
+    message(caught, "abalone.csv", expected)
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_are_more_than_one_line_of_error(content: bytes) -> None:
+    for parse in (parse_abalone, parse_wdbc, parse_breast_cancer, parse_digits, parse_banana):
+        with pytest.raises(DataError) as caught:
+            parse(Path("table.csv"), content)
+        message(caught, "table.csv")
+
+
+CANCER = [",".join([*(f"{(i * j) % 97}.5" for j in range(30)), str(i % 2)]) for i in range(569)]
+
+
+@pytest.mark.parametrize(
+    "heading", [["569,30,malignant,benign"], ["f,g"], [",".join([*BREAST_FEATURES, "target"])], []]
+)
+def test_the_heading_of_the_other_breast_cancer_file(heading: list[str]) -> None:
+    table = parse_breast_cancer(Path("breast_cancer.csv"), "\n".join([*heading, *CANCER]).encode())
+    assert table.x.shape == (569, 30)
+    assert table.x[1].tolist() == [j % 97 + 0.5 for j in range(30)]
+    assert table.y.tolist() == [i % 2 for i in range(569)]
+
+
+def test_a_class_that_is_none_is_named() -> None:
+    lines = ending(CANCER, 4, "2")
+    with pytest.raises(DataError, match=r"breast\.csv: row 5, column 31: '2': expected a whole number from 0 to 1$"):
+        parse_breast_cancer(Path("breast.csv"), "\n".join(lines).encode())
+    with pytest.raises(DataError, match=r"banana\.csv: row 2, column 3: '0': expected a whole number from 1 to 2$"):
+        parse_banana(Path("banana.csv"), b"0.5,1.5,1\n0.5,1.5,0\n")
+    wrong = f"{'0,' * 64}9.5\n"
+    with pytest.raises(DataError, match=r"row 1, column 65: '9\.5': expected a whole number from 0 to 9$"):
+        parse_digits(Path("optdigits.tes"), wrong.encode())
+
+
 @pytest.mark.parametrize(("change", "expected"), [
     (lambda lines: lines[:-1], "wrong shape"),
     (lambda lines: [*lines[:-1], lines[-1] + ",1"], "row 4177 has 10 columns, expected 9"),
-    (lambda lines: ["X" + lines[0][1:], *lines[1:]], "unknown sex 'X'"),
-    (lambda lines: [lines[0].replace("0.", "zero"), *lines[1:]], "not a table of numbers"),
+    (lambda lines: ["X" + lines[0][1:], *lines[1:]], "row 1, column 1: 'X': expected M, F or I"),
+    (lambda lines: [lines[0].replace("0.", "zero"), *lines[1:]], "row 1, column 2: 'zero"),
+    (lambda lines: ["", *ending(lines, 6, "?")], "row 8, column 9: '?': a value is"),
+    (lambda lines: ending(lines, 6, ""), "row 7, column 9: '': a value is missing"),
+    (lambda lines: ending(lines, 6, "NA"), "row 7, column 9: 'NA': a value is"),
+    (lambda lines: ending(lines, 6, "nan"), "row 7, column 9: 'nan': a value is"),
+    (lambda lines: ending(lines, 6, "1e999"), "row 7, column 9: '1e999': not a"),
+    (lambda lines: [*lines[:6], '"M' + lines[6][1:], *lines[7:]], "row 7 cannot be read"),
+    (lambda lines: [HEADING, *lines[:6], HEADING, *lines[6:]], "row 8, column 1: 'Sex': expected M, F or I"),
+    (lambda lines: [SWAPPED, *lines], "row 1, column 2: 'Diameter': that is column 3 of this data set"),
+    (lambda lines: [line.partition(",")[2] for line in lines], "row 1 has 8 columns, expected 9"),
+    (lambda lines: [line + "," for line in lines[:-1]] + lines[-1:], "row 1 has 10 columns, expected 9"),
+    (lambda lines: [lines[0].replace(".", ","), *lines[1:]], "row 1 has 16 columns, expected 9"),
+    (lambda lines: ["M;0,5;0.5;1;1;1;1;1;9"] * 4177, "row 1, column 2: '0,5': not a number"),
 ])  # fmt: skip
 def test_a_damaged_abalone_is_refused(change: Any, expected: str) -> None:
     with pytest.raises(DataError) as caught:

@@ -136,9 +136,14 @@ def test_cubins_are_cached_by_content(tmp_path: Path, monkeypatch: pytest.Monkey
         made = set(pool.map(lambda _: cubin("ones", "", "sm_80"), range(4)))
     kept = list((tmp_path / "bnnbench" / "kernels").iterdir())
     assert len(made) == len(kept) == 1
-    assert kept[0].read_bytes() in made
-    kept[0].write_bytes(b"kept")
-    assert cubin("ones", "", "sm_80") == b"kept"
+    monkeypatch.setattr(compile, "build", None)  # what was kept needs no compiler
+    assert cubin("ones", "", "sm_80") in made
+    monkeypatch.setattr(compile, "build", build)
+    whole = kept[0].read_bytes()
+    for damaged in (b"", whole[:100], whole[:-1], whole[:500] + b"x" + whole[501:]):
+        kept[0].write_bytes(damaged)
+        assert cubin("ones", "", "sm_80") in made
+        assert kept[0].read_bytes() == whole
     monkeypatch.setattr(compile, "OPTIONS", (*compile.OPTIONS, "-DANOTHER"))
     assert cubin("ones", "", "sm_80") in made
     monkeypatch.setenv("XDG_CACHE_HOME", str(kept[0]))  # a file: nothing can be written there

@@ -2,6 +2,9 @@
 
 import gc
 import os
+import re
+import sys
+import threading
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bnnbench import kernels
+from bnnbench.errors import UserError
 from bnnbench.kernels import PackedBits, Threshold, narrow, reference, registry
 
 BACKENDS = [name for name, available, _ in kernels.backends() if available and name != "cupy"]
@@ -188,10 +192,14 @@ def test_convolutions_are_exact(
     pad: Any,
     seed: int,
 ) -> None:
-    if any(s + 2 * p < k for s, p, k in zip(size, padding, kernel, strict=True)):
-        return
     rng = np.random.default_rng(seed)
     x, w = numbers(rng, batch, *size, c), numbers(rng, n, c, *kernel)
+    if any(s + 2 * p < k for s, p, k in zip(size, padding, kernel, strict=True)):  # torch refuses that, too
+        whole = " x ".join(str(s + 2 * p) for s, p in zip(size, padding, strict=True))
+        message = f"conv2d: a window of {kernel[0]} x {kernel[1]} does not fit into the image, {whole} with its padding"
+        with pytest.raises(ValueError, match=message), kernels.use_backend(name):
+            kernels.conv2d(kernels.pack(x), kernels.prepare(w), stride=stride, padding=padding)
+        return
     if pad == "planes":
         values, mode, fill = rng.integers(0, 256, x.shape, np.uint8), "zero", 0.0
     else:
@@ -215,6 +223,8 @@ def test_convolutions_are_exact(
 def test_pooling_is_the_maximum(name: str, size: tuple[int, int], window: int, stride: int, c: int, seed: int) -> None:
     x = numbers(np.random.default_rng(seed), 2, *size, c)
     if min(size) < window:
+        with pytest.raises(ValueError, match=f"max_pool: a window of {window} x {window} does not fit"):
+            kernels.max_pool(kernels.pack(x), window, stride)
         return
     with kernels.use_backend(name):
         found = kernels.max_pool(kernels.pack(x), window, stride)
@@ -223,11 +233,16 @@ def test_pooling_is_the_maximum(name: str, size: tuple[int, int], window: int, s
     assert np.array_equal(kernels.unpack(found), expected)
 
 
-@given(st.integers(0, 5), inputs, seeds, st.sampled_from(["f2", "f4", "f8", "i4", "u1", "?"]))
+@given(st.integers(0, 5), inputs, seeds, st.sampled_from(["f2", "f4", "f8", "i4", "i1"]))
 @pytest.mark.parametrize("name", BACKENDS)
 def test_packing_round_trip(name: str, m: int, k: int, seed: int, dtype: str) -> None:
-    with np.errstate(over="ignore", invalid="ignore"):
-        x = np.nan_to_num(numbers(np.random.default_rng(seed), m, k)).astype(dtype)
+    rng = np.random.default_rng(seed)
+    if dtype[0] == "i":
+        x = rng.integers(-5, 6, (m, k)).astype(dtype)
+        x[:, :1] = -3  # integers 0 and 1 alone are refused
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):
+            x = np.nan_to_num(numbers(rng, m, k)).astype(dtype)
     with kernels.use_backend(name):
         packed = kernels.pack(x)
     assert np.array_equal(kernels.unpack(packed), sign(x))
@@ -236,6 +251,61 @@ def test_packing_round_trip(name: str, m: int, k: int, seed: int, dtype: str) ->
     padded = np.zeros((m, packed.words.shape[1] * 64), np.uint8)
     padded[:, :k] = x >= 0
     assert np.array_equal(packed.words.view(np.uint8), np.packbits(padded, axis=1, bitorder="little"))
+
+
+def kinds_of(x: NDArray[Any]) -> list[Any]:
+    """The same numbers as NumPy array (also with strides and read-only) and as torch tensor."""
+    strided = np.repeat(x, 2, axis=-1)[..., ::2]
+    strided.setflags(write=False)
+    return [x, strided, torch.from_numpy(x)]
+
+
+@given(st.integers(0, 5), inputs, seeds)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_bits_are_plus_one_where_true_and_minus_one_where_false(name: str, m: int, k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, w = rng.random((m, k)) < 0.5, rng.random((3, k)) < 0.5
+    with kernels.use_backend(name):
+        for bits in kinds_of(x):
+            packed = kernels.pack(bits)
+            assert np.array_equal(kernels.unpack(packed), np.where(x, 1, -1))
+            for weights in kinds_of(w):
+                found = kernels.matmul(packed, kernels.prepare(weights))
+                assert np.array_equal(found, np.where(x, 1, -1) @ np.where(w, 1, -1).T)
+
+
+@given(
+    st.sampled_from(["i1", "i2", "i4", "i8", ">i4", "u1", "u2", "u4", "u8"]),
+    st.integers(1, 4),
+    st.integers(1, 70),
+    st.booleans(),
+    seeds,
+)
+def test_bits_as_integers_are_refused(dtype: str, m: int, k: int, zeros: bool, seed: int) -> None:
+    x = np.zeros((m, k), dtype) if zeros else np.random.default_rng(seed).integers(0, 2, (m, k)).astype(dtype)
+    x[0, 0] = 0
+    image = np.broadcast_to(x[:, :, None, None], (m, k, 2, 3)).copy()
+    given = [x, torch.from_numpy(x)] if x.dtype.isnative else [x]
+    for call, operands in ((kernels.pack, given), (kernels.prepare, [*given, image])):
+        for operand in operands:
+            with pytest.raises(ValueError, match=rf"^{call.__name__}: .* would .*be \+1; give bits as bool"):
+                call(operand)
+
+
+@given(st.sampled_from(["u1", "u2", "u4", "u8"]), st.integers(0, 4), st.integers(1, 70), seeds)
+def test_unsigned_integers_have_no_signs(dtype: str, m: int, k: int, seed: int) -> None:
+    x = np.random.default_rng(seed).integers(0, 200, (m, k)).astype(dtype)
+    for call in (kernels.pack, kernels.prepare):
+        for operand in (x, torch.from_numpy(x)):
+            with pytest.raises(ValueError, match=rf"{x.dtype}, where every number would be \+1; .* or signs as -1"):
+                call(operand)
+
+
+def test_integers_that_are_signs_are_taken(backend: str) -> None:
+    for x in ([[1, 1, 1]], [[-1, -1, -1]], [[-1, 1, 0]], [[0, 5, 2]], [[-7, 0, 9]]):
+        values = np.array(x, np.int8)
+        assert np.array_equal(kernels.unpack(kernels.pack(values)), sign(values))
+        assert np.array_equal(kernels.rows(kernels.prepare(values))[:, 0], kernels.pack(values).words)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
@@ -301,6 +371,74 @@ def test_products_of_another_dtype_and_into_an_array(backend: str) -> None:
     planes = kernels.bit_planes(rng.integers(0, 256, (2, 200), np.uint8))
     with pytest.raises(ValueError, match="products reach 51000, which int16 does not hold"):
         kernels.matmul(planes, kernels.prepare(rng.standard_normal((2, 200))), dtype="int16")
+
+
+def test_products_go_into_an_array_of_the_kind_of_x_that_can_be_written(backend: str) -> None:
+    x, w = kernels.pack(np.ones((3, 4))), kernels.prepare(np.ones((5, 4)))
+    fixed = np.zeros((3, 5), np.int32)
+    fixed.setflags(write=False)
+    wrong: list[tuple[Any, str]] = [
+        (fixed, "out is read-only; give an array that can be written to"),
+        (torch.zeros(3, 5, dtype=torch.int32), "out is of torch on cpu and x of numpy on cpu"),
+        ([[0]], "out is a list; it must be a NumPy, torch or CuPy array"),
+        (np.zeros((3, 5), bool), r"out is bool \(3, 5\); it must be int32 \(3, 5\)"),
+    ]
+    for out, message in wrong:
+        with pytest.raises((TypeError, ValueError), match=f"^matmul: {message}$"):
+            kernels.matmul(x, w, out=out)
+    assert not fixed.any()
+    strided = np.zeros((6, 5), np.int32)[::2]
+    assert np.array_equal(kernels.matmul(x, w, out=strided), np.full((3, 5), 4))
+
+
+def test_threads_share_a_layer(backend: str) -> None:
+    """More sizes of images than tables are kept: what one thread clears another may be about to use."""
+    rng = np.random.default_rng(0)
+    weights = kernels.prepare(rng.standard_normal((3, 70, 3, 3)))
+    images = [kernels.pack(rng.standard_normal((1, 3 + i % 8, 3 + i // 8, 70))) for i in range(40)]
+    expected = [kernels.conv2d(x, weights, padding=1) for x in images]
+    wrong: list[object] = []
+
+    def serve(seed: int) -> None:
+        for i in np.random.default_rng(seed).integers(0, len(images), 150):
+            try:
+                if not np.array_equal(kernels.conv2d(images[i], weights, padding=1), expected[i]):
+                    wrong.append(i)
+            except Exception as error:
+                wrong.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=serve, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert wrong == []
+
+
+@pytest.mark.parametrize("value", ["abc", "0", "-2", "1.5", "1e3", "99999", "\u0663"])
+def test_a_number_of_threads_that_is_none_is_named(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, w = kernels.pack(np.ones((2, 4))), kernels.prepare(np.ones((3, 4)), backend="cpu")
+    monkeypatch.setenv("BNNBENCH_THREADS", value)
+    with pytest.raises(UserError, match=f"^BNNBENCH_THREADS is '{re.escape(value)}'; it must be a number of threads"):
+        kernels.matmul(x, w)
+
+
+@pytest.mark.parametrize("value", ["", " ", "1", " 2 "])
+def test_without_a_number_of_threads_numba_decides(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, w = kernels.pack(np.ones((2, 4))), kernels.prepare(np.ones((3, 4)), backend="cpu")
+    monkeypatch.setenv("BNNBENCH_THREADS", value)
+    assert np.array_equal(kernels.matmul(x, w), np.full((2, 3), 4))
+
+
+def test_a_backend_in_the_environment_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BNNBENCH_KERNELS", "gpu")
+    with pytest.raises(UserError, match=r"^BNNBENCH_KERNELS is 'gpu'; it must be auto or one of reference, cpu, cupy"):
+        kernels.prepare(np.ones((2, 2)))
 
 
 def test_strides_and_read_only_arrays_are_taken(backend: str) -> None:
@@ -400,6 +538,43 @@ def threshold(at_least: NDArray[Any]) -> Threshold:
             "flip is int64",
         ),
         (lambda: kernels.restore(np.full((1, 1, 2), 2**60, np.uint64), 3), "padding must be zero"),
+        (
+            lambda: kernels.restore(np.zeros((1, 9, 2), np.uint64), 3, kernel=3),  # type: ignore[arg-type]
+            r"restore: kernel is 3; it must be a pair of ints \(height, width\), at least 1",
+        ),
+        (
+            lambda: kernels.restore(np.zeros((1, 9, 2), np.uint64), 3, kernel=(3, 3, 3)),  # type: ignore[arg-type]
+            r"restore: kernel is \(3, 3, 3\); it must be a pair of ints",
+        ),
+        (
+            lambda: kernels.weight_sums(kernels.prepare(np.ones((1, 2, 3, 3))), size=6),  # type: ignore[arg-type]
+            r"weight_sums: size is 6; it must be a pair of ints \(height, width\), at least 1",
+        ),
+        (
+            lambda: kernels.weight_sums(kernels.prepare(np.ones((1, 2, 3, 3))), (2, 6)),
+            "weight_sums: a window of 3 x 3 does not fit into the image, 2 x 6 with its padding",
+        ),
+        (lambda: kernels.weight_sums(raw(1, 2), (6, 6)), "weight_sums: weights are a ndarray; they must be packed"),
+        (
+            lambda: kernels.linear(ones(2, 4), kernels.prepare(np.ones((3, 4))), None),  # type: ignore[arg-type]
+            r"linear: threshold is a NoneType; it must be a Threshold \(fold\)",
+        ),
+        (
+            lambda: kernels.conv2d(ones(1, 4, 4, 2), kernels.prepare(np.ones((1, 2, 3, 3))), threshold=raw(1)),
+            r"conv2d: threshold is a ndarray; it must be a Threshold \(fold\)",
+        ),
+        (
+            lambda: kernels.conv2d(ones(1, 4, 4, 2), kernels.prepare(np.ones((1, 2, 3, 3))), groups=2),
+            "conv2d: groups is 2; it must be 1",
+        ),
+        (
+            lambda: kernels.conv2d(ones(1, 4, 4, 2), kernels.prepare(np.ones((1, 2, 3, 3))), dilation=(2, 1)),
+            r"conv2d: dilation is \(2, 1\); it must be 1",
+        ),
+        (
+            lambda: kernels.conv2d(ones(1, 4, 4, 4), kernels.prepare(np.ones((1, 2, 3, 3)))),
+            r"x is \(1, 4, 4, 4\); it must be \[b, h, w, 2\] for these weights \(one group\)",
+        ),
         (lambda: registry.backend("gpu"), "no backend 'gpu'; there are reference, cpu, cupy"),
     ],
 )

@@ -1,12 +1,17 @@
 """Choices measured on a machine: what is timed, what is chosen, and what a damaged file costs."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import environment
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bnnbench.errors import UserError
 from bnnbench.kernels import disk
 from bnnbench.kernels.cpu import target as targets
 from bnnbench.kernels.cpu import tune
@@ -67,20 +72,78 @@ def test_kept_choices_hold_and_leave_others_alone() -> None:
     assert launch.choose("sm_90a", 132, 1024, 2048, 1, dense=True) == "wgmma"  # 132 tiles without the choice
 
 
-def test_a_tile_that_cannot_be_is_not_taken() -> None:
+def test_a_tile_that_cannot_be_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     default = targets.default()
-    disk.keep_tuned(default.name, {"rows": 7, "vectors": default.vectors})
-    assert targets.target() == default
+    disk.keep_tuned(default.name, {"rows": 3, "vectors": 5})
+    with pytest.warns(UserWarning, match=r"has no tile of 3 x 5 vectors; the built-in one is taken"):
+        assert targets.target() == default
+    for tile in ("7x4", "0x4", "axb", "2", "", "2x5"):
+        targets.target.cache_clear()
+        monkeypatch.setenv(targets.TILE, tile)
+        with pytest.raises(UserError, match=f"^BNNBENCH_CPU_TILE is '{tile}'; it must be rows x "):
+            targets.target()
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"sm_90a": 3}', b'{"sm_90a": {"rows": "x"}}', b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"3", b"{", b'{"sm_90a": 3}', b'{"sm_90a": [1]}', b"\xff", b"[" * 100_000]
+)
 def test_a_damaged_file_counts_as_none(content: bytes) -> None:
     disk.keep(disk.tuning_file(), content)
-    assert disk.tuned("sm_90a") == {}
+    with pytest.warns(UserWarning, match=f"^{disk.tuning_file()}"):
+        assert disk.tuned("sm_90a") == {}
     assert launch.choose("sm_90a", 132, 9, 4096, 1, dense=True) == "gemv"
     disk.keep_tuned("sm_90a", {"small_batch": 8})
     disk.tuned.cache_clear()
     assert disk.tuned("sm_90a") == {"small_batch": 8}
+
+
+def test_a_folder_in_place_of_the_file_counts_as_none() -> None:
+    disk.tuning_file().mkdir(parents=True)
+    with pytest.warns(UserWarning, match="cannot be read"):
+        assert disk.tuned("avx2") == {}
+    with pytest.raises(UserError, match=r"what was measured cannot be kept: .*set XDG_CACHE_HOME"):
+        disk.keep_tuned("avx2", {"block": 60})
+    assert [path.name for path in disk.folder().iterdir()] == ["tuned.json"]
+
+
+def test_no_file_is_no_reason_to_warn(recwarn: pytest.WarningsRecorder) -> None:
+    assert disk.tuned("avx2") == {}
+    assert not recwarn
+
+
+WRONG = st.sampled_from([0, -5, 2**63, 1.0, 60.5, True, None, "60", [60], {"block": 60}, float("nan")])
+
+
+@given(st.sampled_from(sorted(disk.CHOICES)), WRONG)
+def test_a_choice_that_kernels_cannot_have_is_left_out(name: str, value: object) -> None:
+    if (name, value) == ("small_batch", 0) and value is not False:
+        return  # never the kernel for small batches: a measured choice
+    right = {"rows": 3, "vectors": 2, "block": 60, "small_batch": 8, "wgmma_tiles": 5}
+    disk.keep(disk.tuning_file(), json.dumps({"avx2": {**right, name: value}}).encode())
+    disk.tuned.cache_clear()
+    with pytest.warns(UserWarning, match=f"{name} of avx2 is .*; it must be .*, so the built-in choice is taken$"):
+        assert disk.tuned("avx2") == {other: choice for other, choice in right.items() if other != name}
+
+
+def test_a_choice_of_another_name_is_left_out() -> None:
+    disk.keep(disk.tuning_file(), b'{"avx2": {"blocks": 60, "rows": 3}}')
+    with pytest.warns(UserWarning, match="avx2 has no choice 'blocks'; there are rows, vectors, block"):
+        assert disk.tuned("avx2") == {"rows": 3}
+
+
+@pytest.mark.parametrize("block", [0, -5, 2**40])
+def test_products_do_not_depend_on_what_the_file_says(tmp_path: Path, block: int) -> None:
+    names = (targets.AVX512, targets.AVX2, targets.VECTOR128, targets.SCALAR)
+    disk.keep(disk.tuning_file(), json.dumps({target.name: {"block": block} for target in names}).encode())
+    script = (
+        "import numpy as np; from bnnbench import kernels; a = np.ones((7, 70)); "
+        "print(np.unique(kernels.matmul(kernels.pack(a), kernels.prepare(a))))"
+    )
+    values = environment() | {"XDG_CACHE_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], env=values, capture_output=True, text=True, check=True)
+    assert done.stdout == "[70]\n"
+    assert len(done.stderr.splitlines()) == 1
+    assert f"block of {targets.default().name} is {block}" in done.stderr
 
 
 @given(st.dictionaries(st.integers(1, 50), st.booleans()))

@@ -285,7 +285,9 @@ def test_a_net_that_does_not_fit_the_images_is_named(tmp_path: Path) -> None:
     ):
         fmnist(small(net="convnet"), run(tmp_path))
     table = Run(0, "cpu", tmp_path, lambda name: SimpleNamespace())
-    with pytest.raises(UserError, match="data set 'wine' is no set of images that fit in memory"):
+    with pytest.raises(
+        UserError, match="data set 'wine' holds a SimpleNamespace; this experiment takes images of one size"
+    ):
         fmnist(small(dataset="wine"), table)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnbench.errors import UserError
 from bnnbench.kernels import reference
 from bnnbench.kernels.cpu import gemm, packing
 from bnnbench.kernels.cpu.codegen import PANEL
@@ -24,6 +25,7 @@ __all__ = ["bit_planes", "convolve", "dense", "layout", "max_pool", "pack", "row
 # Rows whose words stay in the L2 cache while the panels pass by.
 BLOCK = tuned(target().name).get("block", 240)
 THREADS = "BNNBENCH_THREADS"  # where it is set, instead of Numba's number
+MOST_THREADS = 4096
 PARALLEL_OPS = 50e6  # below this, handing out work costs more than it saves
 
 
@@ -174,9 +176,7 @@ def _runs(classes: Ints) -> NDArray[np.int64]:
 
 def _share(part: Callable[[int, int], None], n: int, ops: float, most: int | None = None) -> None:
     """Runs `part` over 0..n on Numba's number of threads where the work is worth it; kernels release the GIL."""
-    from numba import get_num_threads
-
-    most = most or int(os.environ.get(THREADS) or 0) or get_num_threads()
+    most = most or _most_threads()
     threads = min(most, n) if ops >= PARALLEL_OPS else 1
     if threads <= 1:
         part(0, n)
@@ -189,6 +189,18 @@ def _share(part: Callable[[int, int], None], n: int, ops: float, most: int | Non
         return
     for done in running:
         done.result()
+
+
+def _most_threads() -> int:
+    """`$BNNBENCH_THREADS`, or without it Numba's number."""
+    from numba import get_num_threads
+
+    given = os.environ.get(THREADS, "").strip()
+    if not given:
+        return int(get_num_threads())
+    if not (given.isascii() and given.isdecimal() and 1 <= int(given) <= MOST_THREADS):
+        raise UserError(f"{THREADS} is {given!r}; it must be a number of threads, 1 to {MOST_THREADS}")
+    return int(given)
 
 
 @cache

@@ -1,10 +1,12 @@
 """Equally naive products over floats and over words: the paper's pair of kernels on a CPU. Baselines only."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from bnnbench.kernels.cpu.compiled import compiled
 
 
 def float_matmul(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -21,7 +23,7 @@ def xnor_matmul(a: NDArray[np.uint64], b: NDArray[np.uint64], k: int) -> NDArray
     return out
 
 
-@njit(fastmath=True, nogil=True, cache=True)
+@partial(compiled, fastmath=True)
 def _float(a: Any, b: Any, out: Any) -> None:
     for i in range(a.shape[0]):
         for j in range(b.shape[0]):
@@ -31,7 +33,7 @@ def _float(a: Any, b: Any, out: Any) -> None:
             out[i, j] = total
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _xnor(a: Any, b: Any, k: int, out: Any) -> None:
     for i in range(a.shape[0]):
         for j in range(b.shape[0]):

@@ -1,10 +1,12 @@
 """What this processor's vectors can do: read from LLVM's feature flags, never from the name of the processor."""
 
 import os
+import re
 from dataclasses import dataclass, replace
 from functools import cache
 
-from bnnbench.kernels.disk import tuned
+from bnnbench.errors import UserError
+from bnnbench.kernels.disk import tuned, tuning_file, warn
 
 WIDTHS = (8, 16, 32)  # outputs of a tile in one row: whole bytes of bits, and a panel has 32
 TILE = "BNNBENCH_CPU_TILE"  # "6x4": rows and vectors, to try another tile
@@ -33,19 +35,30 @@ SCALAR = Target("scalar popcnt", lanes=1, rows=1, vectors=8)
 
 @cache
 def target() -> Target:
-    """The widest target that this process may use, with the tile that was measured to be best here, if one was."""
+    """The widest target that this process may use, with the tile that was measured to be best here, if one was.
+
+    Raises `UserError` where `$BNNBENCH_CPU_TILE` names no tile that the kernels can have.
+    """
     found = default()
     if TILE in os.environ:
-        rows, _, vectors = os.environ[TILE].partition("x")
-        return _with_tile(found, int(rows), int(vectors))
+        shape = re.fullmatch(r"(\d+)x(\d+)", os.environ[TILE], re.ASCII)
+        named = _with_tile(found, int(shape[1]), int(shape[2])) if shape else None
+        if named is None:
+            shapes = ", ".join(f"rows x {width // found.lanes}" for width in WIDTHS if width >= found.lanes)
+            raise UserError(f"{TILE} is {os.environ[TILE]!r}; it must be {shapes}, with 1 to 6 rows")
+        return named
     measured = tuned(found.name)
-    return _with_tile(found, measured.get("rows", found.rows), measured.get("vectors", found.vectors))
+    rows, vectors = measured.get("rows", found.rows), measured.get("vectors", found.vectors)
+    chosen = _with_tile(found, rows, vectors)
+    if chosen is None:
+        warn(f"{tuning_file()}: {found.name} has no tile of {rows} x {vectors} vectors; the built-in one is taken")
+    return chosen or found
 
 
-def _with_tile(found: Target, rows: int, vectors: int) -> Target:
-    """The target with another tile, unless it is none that the kernels can have (a file that was edited)."""
+def _with_tile(found: Target, rows: int, vectors: int) -> Target | None:
+    """The target with another tile; `None` where the kernels cannot have it."""
     changed = replace(found, rows=rows, vectors=vectors)
-    return changed if 1 <= rows <= 6 and changed.width in WIDTHS else found
+    return changed if 1 <= rows <= 6 and changed.width in WIDTHS else None
 
 
 @cache

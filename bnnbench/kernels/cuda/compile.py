@@ -138,13 +138,16 @@ def build(name: str, variant: str, arch: str) -> Build:
 
 def cubin(name: str, variant: str, arch: str) -> bytes:
     """The cubin of a variant, from the disk cache or compiled into it."""
-    key = "\0".join((source(name), *options(name, variant, arch), str(version())))
-    path = disk.folder() / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.cubin"
-    if path.is_file():
-        return path.read_bytes()
+    key = "\0".join((source(name), *options(name, variant, arch), str(version()))).encode()
+    path = None
+    with suppress(OSError, RuntimeError):  # a cache that cannot be read or written costs a compilation a process
+        path = disk.folder() / f"{name}-{hashlib.sha256(key).hexdigest()[:32]}.cubin"
+        if (kept := disk.kept_code(path, key)) is not None:
+            return kept
     made = build(name, variant, arch).cubin
-    with suppress(OSError):  # a cache that cannot be written costs a compilation a process, no more
-        disk.keep(path, made)
+    with suppress(OSError):
+        if path is not None:
+            disk.keep_code(path, made, key)
     return made
 
 

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bnnbench.data import kinds
 from bnnbench.harness.run import Run
 from bnnbench.papers.binarized import preprocess
 from bnnbench.papers.binarized.settings import Training
@@ -51,7 +52,7 @@ def classification_splits(params: Training, run: Run, *, images: bool) -> Splits
     A data set too small for both (a bundled stand-in) gives its last quarter to validation and the rest to training,
     with a warning.
     """
-    data = run.data(params.dataset)
+    data = kinds.images(params.dataset, run.data(params.dataset), "train", "test")
     (train, validation), warnings = _divided(data, params)
     test = (data.splits["test"].x[: params.n_test], data.splits["test"].y[: params.n_test])
     x_train = _images(train[0], run)

@@ -11,8 +11,8 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from bnnbench.data.corruptions import corrupt
-from bnnbench.data.dataset import Images
-from bnnbench.errors import DataUnavailable, UserError
+from bnnbench.data.kinds import images, pictures
+from bnnbench.errors import DataUnavailable
 from bnnbench.harness.run import Run
 from bnnbench.papers.refinement.settings import Posterior, TrainedNet
 
@@ -37,9 +37,7 @@ class Splits:
 
 def splits(params: TrainedNet, run: Run) -> Splits:
     """The official test images are divided into `n_validation` (a fifth at most) and the others, always in one way."""
-    data = run.data(params.dataset)
-    if not isinstance(data, Images):
-        raise UserError(f"data set {params.dataset!r} is no set of images that fit in memory; name another as dataset")
+    data = images(params.dataset, run.data(params.dataset), "train", "test")
     train, test = data.splits["train"], data.splits["test"]
     order = torch.randperm(len(test), generator=torch.Generator().manual_seed(SPLIT_SEED)).numpy()
     n_validation = min(params.n_validation, len(test) // 5)
@@ -52,9 +50,9 @@ def splits(params: TrainedNet, run: Run) -> Splits:
 
 def _images(x: Any, params: TrainedNet, run: Run) -> Tensor:
     pixels = torch.as_tensor(np.ascontiguousarray(x)).to(run.device)
-    images = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
-    images = images.to(torch.float32) / 255
-    return images if params.side is None else functional.adaptive_avg_pool2d(images, params.side)
+    pixels = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+    unit = pixels.to(torch.float32) / 255
+    return unit if params.side is None else functional.adaptive_avg_pool2d(unit, params.side)
 
 
 def others(params: Posterior, run: Run) -> tuple[dict[str, Tensor], list[str]]:
@@ -66,7 +64,7 @@ def others(params: Posterior, run: Run) -> tuple[dict[str, Tensor], list[str]]:
     own = run.data(params.dataset).splits["test"].x
     for name in params.others:
         try:
-            split = run.data(name).splits["test"]
+            split = pictures(name, run.data(name), "test")
         except DataUnavailable as error:
             absent.append(f"{name} is left out: {str(error).partition(';')[0]}")
             continue

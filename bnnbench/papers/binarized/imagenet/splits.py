@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnbench.data.folders import ImageFolder, ImageFolders
+from bnnbench.data.kinds import photographs
 from bnnbench.errors import DataError
 
 
@@ -29,6 +30,7 @@ def photo_splits(folders: ImageFolders, dataset: str, most: int | None = None) -
     Classes without training images are left out. Without any training images the test images serve for both, which
     exercises everything and measures nothing. Both come with a warning.
     """
+    photographs(dataset, folders)
     warnings = []
     if "test" not in folders.splits:
         raise DataError(f"{dataset}: no validation images there; sort them into class folders below val")

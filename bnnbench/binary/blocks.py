@@ -1,0 +1,142 @@
+"""A trained binarized net read as the blocks of the paper: layer, [max-pool], BatchNorm, sign; the last without sign.
+
+Only modules whose whole behaviour is known are read: what a subclass, a hook or a parametrisation adds would be lost
+silently. Everything else is refused, with the path of the module in the net.
+"""
+
+from dataclasses import dataclass
+from inspect import isfunction
+from itertools import pairwise
+
+from torch import nn
+
+from bnnbench.binary.batch_norm import BatchNorm
+from bnnbench.binary.layers import BinaryActivation, BinaryConv2d, BinaryLinear
+from bnnbench.binary.shift_norm import ShiftBatchNorm
+
+Norm = nn.BatchNorm1d | nn.BatchNorm2d | BatchNorm | ShiftBatchNorm
+UNDERSTOOD = (
+    BinaryLinear,
+    BinaryConv2d,
+    BinaryActivation,
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    BatchNorm,
+    ShiftBatchNorm,
+    nn.MaxPool2d,
+    nn.Dropout,
+    nn.Identity,
+    nn.Flatten,
+)
+FORM = "a block is a binary layer, max-pooling, BatchNorm, sign"
+
+
+@dataclass
+class Block:
+    """A binary layer at `path` in the net, with what follows it up to the next one."""
+
+    path: str
+    layer: BinaryLinear | BinaryConv2d
+    pool: int = 1
+    norm: Norm | None = None
+    sign: bool = False
+    flat: bool = False
+
+
+def blocks(net: nn.Sequential) -> list[Block]:
+    """The blocks of a net, which are at least one; raises `TypeError` or `ValueError` for a net of another form."""
+    if not isinstance(net, nn.Sequential):
+        raise TypeError(f"PackedNet: the net is a {type(net).__name__}; it must be an nn.Sequential of its layers")
+    _check_plain("the net", net, (nn.Sequential,))
+    found: list[Block] = []
+    for path, module in net._modules.items():  # named_children() would leave out a module that comes twice
+        where = f"module {path!r}"
+        assert module is not None
+        _check_plain(where, module, UNDERSTOOD)
+        if isinstance(module, BinaryLinear | BinaryConv2d):
+            found.append(Block(path, module))
+        elif not isinstance(module, nn.Dropout | nn.Identity):  # which do nothing in evaluation
+            _add(found[-1] if found else None, where, module)
+    if not found:
+        raise ValueError("PackedNet: the net has no binary layer")
+    _check_whole(found)
+    _check_joints(found)
+    return found
+
+
+def _check_plain(where: str, module: nn.Module, understood: tuple[type[nn.Module], ...]) -> None:
+    """Refuses a module that does more than its class says."""
+    kind = type(module)
+    own = next((parent for parent in understood if isinstance(module, parent) and kind not in understood), None)
+    if own is not None:
+        reason = f"is a {kind.__name__}, which changes {own.__name__}"
+    elif module._forward_hooks or module._forward_pre_hooks:
+        reason = f"({kind.__name__}) has forward hooks"
+    else:
+        replaced = [name for name in vars(module) if isfunction(getattr(kind, name, None))]
+        if not replaced:
+            return
+        reason = f"({kind.__name__}) has another {replaced[0]} than its class"
+    raise ValueError(f"PackedNet: {where} {reason}; packed bits would lose that, so pack a net without it")
+
+
+def _add(block: Block | None, where: str, module: nn.Module) -> None:
+    """Adds to a block what stands behind its layer, in the order of the paper."""
+    name = type(module).__name__
+    if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) != (1, -1):
+        raise ValueError(f"PackedNet: {where} flattens {module.start_dim} to {module.end_dim}; it must be 1 to -1")
+    if block is None:
+        if not isinstance(module, nn.Flatten):
+            raise ValueError(f"PackedNet: the net begins with {name} ({where}); it must begin with a binary layer")
+        return
+    is_conv = isinstance(block.layer, BinaryConv2d)
+    if isinstance(module, nn.MaxPool2d) and is_conv and block.pool == 1 and block.norm is None:
+        block.pool = _window(where, module)
+    elif isinstance(module, Norm) and block.norm is None and _is_spatial(module) in (None, is_conv):
+        block.norm = module
+    elif isinstance(module, BinaryActivation) and block.norm is not None:
+        block.sign = True
+    elif isinstance(module, nn.Flatten) and (block.norm is not None or not is_conv):
+        block.flat = True
+    else:
+        raise ValueError(f"PackedNet: {name} is out of place ({where}); {FORM}")
+
+
+def _is_spatial(norm: Norm) -> bool | None:
+    """Whether a BatchNorm is of images; `None` where it takes both images and rows."""
+    if isinstance(norm, ShiftBatchNorm):
+        return norm.spatial
+    return None if isinstance(norm, BatchNorm) else isinstance(norm, nn.BatchNorm2d)
+
+
+def _window(where: str, pool: nn.MaxPool2d) -> int:
+    """The window of a pooling that tiles the image; any other is refused."""
+    size, ones = pool.kernel_size, (1, (1, 1))
+    square = isinstance(size, int) or len(set(size)) == 1
+    side = size if isinstance(size, int) else size[0]
+    plain = pool.stride in (side, (side, side)) and pool.padding in (0, (0, 0)) and pool.dilation in ones
+    if not square or not plain or pool.ceil_mode or pool.return_indices:
+        form = "max-pooling must be square, with its stride equal to its window and nothing else"
+        raise ValueError(f"PackedNet: {where}: {form}")
+    return side
+
+
+def _check_whole(found: list[Block]) -> None:
+    """Every layer but the last needs BatchNorm and sign, the last one BatchNorm alone."""
+    for block in found:
+        last = block is found[-1]
+        if block.norm is None or block.sign == last:
+            rule = "every layer needs BatchNorm, and every one but the last the sign"
+            raise ValueError(f"PackedNet: {rule}; module {block.path!r} is wrong")
+        if last and isinstance(block.layer, BinaryConv2d):
+            raise ValueError(f"PackedNet: the last layer must be dense; module {block.path!r} is a convolution")
+
+
+def _check_joints(found: list[Block]) -> None:
+    """Images are flattened where dense layers begin, and only there."""
+    for before, after in pairwise(found):
+        from_conv, to_conv = isinstance(before.layer, BinaryConv2d), isinstance(after.layer, BinaryConv2d)
+        if to_conv and (not from_conv or before.flat):
+            raise ValueError(f"PackedNet: module {after.path!r} is a convolution of what is no image")
+        if from_conv and not to_conv and not before.flat:
+            raise ValueError(f"PackedNet: module {after.path!r} is dense and follows images: nn.Flatten is missing")

@@ -1,0 +1,85 @@
+"""Where a data set lies below a folder: under any of its usual names, however they are spelled."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bnnbench.errors import DataError
+
+DEBRIS = ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini", "lost+found")
+UNFINISHED = (".tmp", ".part", ".crdownload")
+
+
+def is_debris(name: str) -> bool:
+    """Is it what archivers, browsers and file managers leave behind: hidden, unfinished or never data."""
+    return name.startswith(".") or name in DEBRIS or name.endswith(UNFINISHED)
+
+
+def spelling(name: str) -> str:
+    """What the spellings of a name have in common: Fashion-MNIST, fashion_mnist and FashionMNIST are one."""
+    return name.lower().replace("-", "").replace("_", "").replace(" ", "")
+
+
+def folders(root: Path, where: tuple[str, ...]) -> tuple[list[Path], list[DataError]]:
+    """The folders below `root` that the places in `where` name, best match first and none twice.
+
+    A place is a folder, or a file whose folder is meant; its first part may be spelled in any usual way. Beside them,
+    what is there under such a name and cannot be one: a link to nowhere, or a file in place of a folder.
+    """
+    found: dict[Path, Path] = {}
+    errors: list[DataError] = []
+    with looking_at(root):
+        names = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
+    for place in where:
+        head, _, rest = place.partition("/")
+        alike = [name for name in names if spelling(name) == spelling(head)]
+        for name in sorted(alike, key=lambda name: (name != head, name.lower() != head.lower())):
+            path = root / name / rest
+            try:
+                with looking_at(path):
+                    if (folder := _folder(path, is_file=bool(Path(place).suffix))) is not None:
+                        found.setdefault(folder.resolve(), folder)
+            except DataError as error:
+                errors.append(error)
+    return list(found.values()), errors
+
+
+def _folder(path: Path, is_file: bool) -> Path | None:
+    """The folder that a place means; `None` where nothing is."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise DataError(f"{path}: a link to nowhere; mend or remove the link") from None
+        return None
+    if stat.S_ISDIR(mode):
+        return path
+    if not stat.S_ISREG(mode):
+        raise DataError(f"{path}: neither a file nor a folder; rename it")
+    if not is_file:
+        raise DataError(f"{path}: a file, where the folder of a data set is expected; rename it")
+    return path.parent
+
+
+@contextmanager
+def looking_at(path: Path | None) -> Iterator[None]:
+    """Turns whatever a file system answers into one line about that file, or about `path` where it names none."""
+    try:
+        yield
+    except OSError as error:
+        name = error.filename if error.filename is not None else path
+        reason = "a link that leads to itself" if error.errno == errno.ELOOP else error.strerror or str(error)
+        raise DataError(f"{printable(name)}: cannot be looked at ({reason})") from None
+    except UnicodeError as error:
+        raise DataError(f"{printable(path)}: a name there is not UTF-8 ({printable(error)}); rename it") from None
+
+
+def printable(name: object) -> str:
+    """A name on one line, whatever bytes it is made of."""
+    text = os.fsdecode(name) if isinstance(name, bytes) else str(name)
+    return " ".join(text.encode("utf-8", "backslashreplace").decode().split("\n"))
