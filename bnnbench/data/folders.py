@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bnnbench.data.cells import text_of
 from bnnbench.data.dataset import Dataset, Source
 from bnnbench.data.files import one_line, read_bytes
 from bnnbench.data.search import is_debris
@@ -199,12 +200,12 @@ class ClassFolders(PhotoDataset):
         rows = list(csv.DictReader(_lines(folder / self.index)))
         if not rows or "file" not in rows[0]:
             raise DataError(f"{folder / self.index}: no column named file")
-        if absent := [row["file"] for row in rows if folder / row["file"] not in there]:
+        if absent := [row["file"] for row in rows if folder / (row["file"] or ".") not in there]:
             raise self.incomplete(folder, [f"{len(absent)} of {len(rows)} images ({absent[0]}, ...)"])
 
 
 def _lines(path: Path) -> list[str]:
-    return read_bytes(path).decode("utf-8", errors="replace").splitlines()
+    return text_of(path, read_bytes(path)).splitlines()
 
 
 def _folders(root: Path) -> list[str]:

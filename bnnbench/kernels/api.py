@@ -79,7 +79,7 @@ def prepare(weights: Any, *, backend: str | None = None) -> PackedWeights:
     """
     kind = kind_of("prepare: weights", weights)
     values = kind.signed("prepare: weights", weights)
-    if values.ndim not in (2, 4):
+    if values.ndim not in (2, 4) or 0 in values.shape[2:]:
         raise ValueError(f"prepare: weights are {tuple(values.shape)}; they must be [n, k] or [n, c, kh, kw]")
     if kind.has_nan(values):
         raise ValueError("prepare: weights hold NaN, which has no sign")

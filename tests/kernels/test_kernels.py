@@ -490,6 +490,7 @@ def threshold(at_least: NDArray[Any]) -> Threshold:
         (lambda: kernels.pack(np.array(["a"])), "it must hold real numbers"),
         (lambda: kernels.pack(np.ones(3, complex)), "it must hold real numbers"),
         (lambda: kernels.prepare(np.ones(3)), r"weights are \(3,\); they must be \[n, k\] or \[n, c, kh, kw\]"),
+        (lambda: kernels.prepare(np.ones((3, 2, 0, 3))), r"weights are \(3, 2, 0, 3\); they must be"),
         (lambda: kernels.prepare(np.full((2, 2), np.nan)), "weights hold NaN"),
         (lambda: kernels.bit_planes(np.ones((2, 2))), r"x is float64 \(2, 2\); it must be uint8"),
         (
