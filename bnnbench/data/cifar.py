@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bnnbench.data.cifar_pickles import records
 from bnnbench.data.dataset import Dataset, Images, Source, Split
 from bnnbench.data.files import check_md5, check_size, read_bytes
-from bnnbench.data.search import spelling
+from bnnbench.data.search import has_file, has_folder, spelling
 from bnnbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Cifar(Dataset):
         root, python = self._root(folder)
         files = [file for split in self.files.values() for file in split]
         paths = [root / file.python_name if python else root / file.name for file in files]
-        if missing := [path.name for path in paths if not path.is_file()]:
+        if missing := [path.name for path in paths if not has_file(path)]:
             raise self.incomplete(root, missing)
         if python:
             note = f"{self.title}, the Python version; no checksum is known for it, its structure is checked"
@@ -84,11 +84,11 @@ class Cifar(Dataset):
     def _root(self, folder: Path) -> tuple[Path, bool]:
         """Where the files are, and whether they are those of the Python version; the binary one comes first."""
         inner = folder / self.archive_folder
-        root = inner if inner.is_dir() else folder
+        root = inner if has_folder(inner) else folder
         if not self.python_folder or any((root / file.name).exists() for part in self.files.values() for file in part):
             return root, False
         python = folder / self.python_folder
-        if python.is_dir():
+        if has_folder(python):
             return python, True
         return root, root == folder and spelling(folder.name) == spelling(self.python_folder)
 

@@ -236,7 +236,32 @@ def test_debris_is_no_data(tmp_path: Path) -> None:
     assert [dataset.locate(where) for dataset in (FULL, SAMPLE, TINY)] == clean
 
 
-@pytest.mark.parametrize("link", ["val/n02", "val/n01/b.JPEG"])
+@pytest.mark.parametrize(
+    "name", ["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte", "raw/train-images.idx3-ubyte"]
+)
+def test_an_optional_file_that_is_a_link_to_nowhere_is_not_absent(tmp_path: Path, name: str) -> None:
+    dataset = small_idx(optional=("train",))
+    folder = tmp_path / "data" / "small"
+    write_idx(folder, dataset)
+    for path in folder.glob("train-*"):
+        path.unlink()
+    assert "only the test split" in dataset.locate(places(tmp_path)).note
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).symlink_to("nowhere")
+    with pytest.raises(DataError) as caught:
+        dataset.locate(places(tmp_path))
+    message(caught, str(folder / name), "link to nowhere")
+
+
+def test_of_two_tables_the_one_that_is_read_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "abalone"
+    folder.mkdir(parents=True)
+    for name in ("abalone.csv", "abalone.data"):
+        (folder / name).write_text("M,1")
+    assert SETS["abalone"].locate(places(tmp_path)).note.endswith("; read from abalone.data, not from abalone.csv")
+
+
+@pytest.mark.parametrize("link", ["train", "val/n02", "val/n01/b.JPEG"])
 def test_links_to_nowhere_among_photographs_are_named(tmp_path: Path, link: str) -> None:
     folder = tmp_path / "data" / "full"
     picture(folder / "val" / "n01" / "a.JPEG")
