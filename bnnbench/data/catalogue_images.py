@@ -163,9 +163,9 @@ CIFAR10 = Cifar(
     licence="none stated; free for research with citation",
     citation="Krizhevsky 2009, Learning multiple layers of features from tiny images",
     home=f"{CIFAR}cifar.html",
-    where=("cifar10", "cifar-10-batches-bin"),
-    unread=("cifar-10-batches-py",),
+    where=("cifar10", "cifar-10-batches-bin", "cifar-10-batches-py"),
     archive_folder="cifar-10-batches-bin",
+    python_folder="cifar-10-batches-py",
     files={
         "train": (
             BinFile("data_batch_1.bin", 10_000, "5dd7e06a14cb22eb9f671a540d1b7c25"),
@@ -187,9 +187,9 @@ CIFAR100 = Cifar(
     licence="none stated; free for research with citation",
     citation="Krizhevsky 2009, Learning multiple layers of features from tiny images",
     home=f"{CIFAR}cifar.html",
-    where=("cifar100", "cifar-100-binary"),
-    unread=("cifar-100-python",),
+    where=("cifar100", "cifar-100-binary", "cifar-100-python"),
     archive_folder="cifar-100-binary",
+    python_folder="cifar-100-python",
     files={
         "train": (BinFile("train.bin", 50_000, "6172c7755cfe09b2fe270c85cebc1b15"),),
         "test": (BinFile("test.bin", 10_000, "4499cfba6c016c1be1438163640a0898"),),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bnnbench.data.cifar import SIDE
 from bnnbench.data.dataset import Dataset, Source, array_digest
 from bnnbench.data.files import one_line
+from bnnbench.data.search import has_file
 from bnnbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class CifarC(Dataset):
     def inspect(self, folder: Path) -> Source:
         """See `Dataset.inspect`."""
         paths = {name: folder / f"{name}.npy" for name in ("labels", *KINDS)}
-        if missing := [path.name for path in paths.values() if not path.is_file()]:
+        if missing := [path.name for path in paths.values() if not has_file(path)]:
             raise self.incomplete(folder, missing)
         return self.describe(folder, paths.values(), False, f"{self.title} ({len(KINDS)} kinds)")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bnnbench.data.cells import codes, csv_rows, floats, whole
 from bnnbench.data.dataset import Dataset, Source, Table
 from bnnbench.data.files import read_bytes
+from bnnbench.data.search import has_file
 from bnnbench.data.tables import make_table
 
 if TYPE_CHECKING:
@@ -37,19 +38,20 @@ class CsvTable(Dataset):
 
     def inspect(self, folder: Path) -> Source:
         """See `Dataset.inspect`."""
-        path = self._path(folder)
-        return self.describe(folder, [path], False, self.title)
+        path, *others = self._paths(folder)
+        unread = f"; read from {path.name}, not from {', '.join(other.name for other in others)}" if others else ""
+        return self.describe(folder, [path], False, self.title + unread)
 
     def read(self, folder: Path) -> Table:
         """See `Dataset.read`."""
-        path = self._path(folder)
+        path = self._paths(folder)[0]
         return self.files[path.name](path, read_bytes(path))
 
-    def _path(self, folder: Path) -> Path:
-        for name in self.files:
-            if (folder / name).is_file():
-                return folder / name
-        raise self.incomplete(folder, [" or ".join(self.files)])
+    def _paths(self, folder: Path) -> list[Path]:
+        """The files that are there, of which the first is read."""
+        if not (found := [folder / name for name in self.files if has_file(folder / name)]):
+            raise self.incomplete(folder, [" or ".join(self.files)])
+        return found
 
 
 def parse_abalone(path: Path, data: bytes) -> Table:

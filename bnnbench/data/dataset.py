@@ -136,8 +136,6 @@ class Dataset(ABC):
     """The official page, for people."""
     where: tuple[str, ...]
     """What to look for under a data folder; finding any of them means that the user has the data set there."""
-    unread: tuple[str, ...] = ()
-    """Folders with another version of the data set, in a form that is not read."""
     downloads: tuple[Download, ...] = ()
     bundled: Bundled | None = None
 
@@ -170,7 +168,7 @@ class Dataset(ABC):
                 return source
         if places.bundled and self.bundled is not None and self.bundled.path() is not None:
             return self._bundled_source(self.bundled)
-        raise DataUnavailable(f"{self.name} is not on this machine{self._unread(places)}; {self.remedy(places)}")
+        raise DataUnavailable(f"{self.name} is not on this machine; {self.remedy(places)}")
 
     def _below(self, root: Path) -> Source | None:
         """The first sound folder of the data set below `root`; its note names the others."""
@@ -191,10 +189,6 @@ class Dataset(ABC):
             return sources[0]
         note = f"{sources[0].note}; taken from {printable(sources[0].folder)}, not from {', '.join(others)}"
         return replace(sources[0], note=note)
-
-    def _unread(self, places: Places) -> str:
-        there, _ = folders(places.data_dir, self.unread) if places.data_dir is not None else ([], [])
-        return f" ({printable(there[0])} holds another version, which is not read)" if there else ""
 
     def fetch(self, places: Places, progress: bool = False) -> Source:
         """Download into the cache, checked and whole or not at all; what is there already and sound stays.

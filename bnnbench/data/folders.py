@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bnnbench.data.cells import text_of
 from bnnbench.data.dataset import Dataset, Source
 from bnnbench.data.files import one_line, read_bytes
-from bnnbench.data.search import is_debris
+from bnnbench.data.search import has_file, has_folder, is_debris
 from bnnbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -138,14 +139,14 @@ class TinyImageNet(PhotoDataset):
 
     def listing(self, folder: Path) -> tuple[tuple[str, ...], Listing]:
         """See `PhotoDataset.listing`."""
-        root = folder / "tiny-imagenet-200" if (folder / "tiny-imagenet-200").is_dir() else folder
+        root = folder / "tiny-imagenet-200" if has_folder(folder / "tiny-imagenet-200") else folder
         needed = ("wnids.txt", "val/val_annotations.txt", "val/images")
         if missing := [name for name in needed if not (root / name).exists()]:
             raise self.incomplete(root, missing)
         classes = tuple(sorted(_lines(root / "wnids.txt")))
         known = set(classes)
         splits: Listing = {}
-        if (root / "train").is_dir():
+        if has_folder(root / "train"):
             splits["train"] = [
                 (path, wnid) for wnid in _folders(root / "train") for path in _images(root / "train" / wnid / "images")
             ]
@@ -178,7 +179,7 @@ class ClassFolders(PhotoDataset):
 
     def listing(self, folder: Path) -> tuple[tuple[str, ...], Listing]:
         """See `PhotoDataset.listing`."""
-        roots = {split: folder / name for split, name in self.split_folders.items() if (folder / name).is_dir()}
+        roots = {split: folder / name for split, name in self.split_folders.items() if has_folder(folder / name)}
         if not roots:
             raise self.incomplete(folder, [f"{name}/<class>/*.JPEG" for name in self.split_folders.values()])
         classes: set[str] = set()
@@ -194,17 +195,17 @@ class ClassFolders(PhotoDataset):
         return tuple(sorted(classes)), splits
 
     def _check_index(self, folder: Path, there: set[Path]) -> None:
-        if not (folder / self.index).is_file():
+        if not has_file(folder / self.index):
             raise self.incomplete(folder, [self.index])
         rows = list(csv.DictReader(_lines(folder / self.index)))
         if not rows or "file" not in rows[0]:
             raise DataError(f"{folder / self.index}: no column named file")
-        if absent := [row["file"] for row in rows if folder / row["file"] not in there]:
+        if absent := [row["file"] for row in rows if folder / (row["file"] or ".") not in there]:
             raise self.incomplete(folder, [f"{len(absent)} of {len(rows)} images ({absent[0]}, ...)"])
 
 
 def _lines(path: Path) -> list[str]:
-    return read_bytes(path).decode("utf-8", errors="replace").splitlines()
+    return text_of(path, read_bytes(path)).splitlines()
 
 
 def _folders(root: Path) -> list[str]:

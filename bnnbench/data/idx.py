@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bnnbench.data.dataset import Dataset, Images, Source, Split
 from bnnbench.data.files import check_md5, gunzip, read_bytes
+from bnnbench.data.search import has_file
 from bnnbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class IdxFile:
             for name in (self.name, self.name.replace("-idx", ".idx")):
                 # The gzip file comes first: for some files it alone has a published checksum.
                 for path in (place / f"{name}.gz", place / name):
-                    if path.is_file():
+                    if has_file(path):
                         return path
         return None
 

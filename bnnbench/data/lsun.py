@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bnnbench.data.dataset import Dataset, Source
 from bnnbench.data.folders import decode
+from bnnbench.data.search import has_file, has_folder
 from bnnbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Lsun(Dataset):
     def inspect(self, folder: Path) -> Source:
         """See `Dataset.inspect`."""
         path = self._database(folder) / "data.mdb"
-        if not path.is_file():
+        if not has_file(path):
             raise self.incomplete(folder, [f"{self.category}_val_lmdb/data.mdb"])
         return self.describe(folder, [path], False, f"{self.title}, validation images")
 
@@ -74,7 +75,7 @@ class Lsun(Dataset):
 
     def _database(self, folder: Path) -> Path:
         inner = folder / f"{self.category}_val_lmdb"
-        return inner if inner.is_dir() else folder
+        return inner if has_folder(inner) else folder
 
 
 @contextmanager

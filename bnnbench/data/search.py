@@ -51,19 +51,39 @@ def folders(root: Path, where: tuple[str, ...]) -> tuple[list[Path], list[DataEr
 
 def _folder(path: Path, is_file: bool) -> Path | None:
     """The folder that a place means; `None` where nothing is."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        if path.is_symlink():
-            raise DataError(f"{path}: a link to nowhere; mend or remove the link") from None
-        return None
-    if stat.S_ISDIR(mode):
-        return path
+    mode = _mode(path)
+    if mode is None or stat.S_ISDIR(mode):
+        return None if mode is None else path
     if not stat.S_ISREG(mode):
         raise DataError(f"{path}: neither a file nor a folder; rename it")
     if not is_file:
         raise DataError(f"{path}: a file, where the folder of a data set is expected; rename it")
     return path.parent
+
+
+def has_file(path: Path) -> bool:
+    """Is there such a file; DataError for anything else of that name, which must not pass for an absent file."""
+    mode = _mode(path)
+    if mode is not None and not stat.S_ISREG(mode):
+        raise DataError(f"{path}: not a file; rename it")
+    return mode is not None
+
+
+def has_folder(path: Path) -> bool:
+    """Is there such a folder; DataError for a link to nowhere, which must not pass for an absent folder."""
+    mode = _mode(path)
+    return mode is not None and stat.S_ISDIR(mode)
+
+
+def _mode(path: Path) -> int | None:
+    """What is at a path, as the file system codes it; `None` for nothing, DataError for a link to nowhere."""
+    with looking_at(path):
+        try:
+            return path.stat().st_mode
+        except FileNotFoundError:
+            if path.is_symlink():
+                raise DataError(f"{path}: a link to nowhere; mend or remove the link") from None
+            return None
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bnnbench.data.dataset import Dataset, Images, Source, Split
 from bnnbench.data.files import check_md5, one_line, read_bytes
+from bnnbench.data.search import has_file
 from bnnbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -49,10 +50,10 @@ class Svhn(Dataset):
 
     def _found(self, folder: Path) -> dict[str, Path]:
         paths = {split: folder / file.name for split, file in self.files.items()}
-        missing = [path.name for split, path in paths.items() if split not in self.optional and not path.is_file()]
+        missing = [path.name for split, path in paths.items() if split not in self.optional and not has_file(path)]
         if missing:
             raise self.incomplete(folder, missing)
-        return {split: path for split, path in paths.items() if path.is_file()}
+        return {split: path for split, path in paths.items() if has_file(path)}
 
     def _split(self, split: str, path: Path) -> Split:
         import numpy as np

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bnnbench.data.cells import number_rows
 from bnnbench.data.dataset import Dataset, Source, Table
 from bnnbench.data.files import one_line, read_bytes
+from bnnbench.data.search import has_file
 from bnnbench.data.tables import SPLITS, make_table
 from bnnbench.errors import DataError
 
@@ -32,7 +33,7 @@ class UciRegression(Dataset):
         root = folder / "data"
         names = ["data.txt", "index_features.txt", "index_target.txt", "n_splits.txt"]
         names += [f"index_{part}_{i}.txt" for i in range(self.splits) for part in ("train", "test")]
-        if missing := [name for name in names if not (root / name).is_file()]:
+        if missing := [name for name in names if not has_file(root / name)]:
             raise self.incomplete(root, missing[:3] + ["..."] * (len(missing) > 3))
         files = [root / name for name in names]
         return self.describe(folder, files, False, f"{self.title} with its {self.splits} published splits")
@@ -82,7 +83,7 @@ class UciClassification(Dataset):
     def inspect(self, folder: Path) -> Source:
         """See `Dataset.inspect`."""
         path = folder / self.file
-        if not path.is_file():
+        if not has_file(path):
             raise self.incomplete(folder, [self.file])
         return self.describe(folder, [path], False, self.title)
 

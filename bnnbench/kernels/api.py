@@ -65,7 +65,7 @@ def unpack(bits: PackedBits) -> Any:
 def bit_planes(x: Any, *, backend: str | None = None) -> PackedPlanes:
     """Unsigned 8-bit integers x [..., k] as eight planes of bits: the input of a first layer."""
     kind = kind_of("bit_planes: x", x)
-    values = kind.native(x)
+    values = kind.real("bit_planes: x", x)
     if str(values.dtype).rpartition(".")[2] != "uint8" or values.ndim == 0:
         raise ValueError(f"bit_planes: x is {values.dtype} {tuple(values.shape)}; it must be uint8 [..., k]")
     chosen = registry.choose(backend, kind.device).operations()
@@ -79,7 +79,7 @@ def prepare(weights: Any, *, backend: str | None = None) -> PackedWeights:
     """
     kind = kind_of("prepare: weights", weights)
     values = kind.signed("prepare: weights", weights)
-    if values.ndim not in (2, 4):
+    if values.ndim not in (2, 4) or 0 in values.shape[2:]:
         raise ValueError(f"prepare: weights are {tuple(values.shape)}; they must be [n, k] or [n, c, kh, kw]")
     if kind.has_nan(values):
         raise ValueError("prepare: weights hold NaN, which has no sign")
@@ -94,10 +94,11 @@ def restore(
     rows: NDArray[np.uint64], c: int, kernel: tuple[int, int] = (1, 1), *, backend: str | None = None
 ) -> PackedWeights:
     """Weights from the words that `rows` gave, which may have been saved."""
-    if not isinstance(rows, np.ndarray) or not isinstance(c, int) or c < 0:
+    if not isinstance(rows, np.ndarray) or isinstance(c, bool) or not isinstance(c, int | np.integer) or c < 0:
         raise ValueError(
             f"restore: rows must be an array and c a number of inputs, not {type(rows).__name__} and {c!r}"
         )
+    c = int(c)
     kernel = pair("restore", "kernel", kernel, 1, single=False)
     if rows.dtype != np.uint64 or rows.ndim != 3 or rows.shape[1:] != (kernel[0] * kernel[1], words_of(c)):
         expected = f"[n, {kernel[0] * kernel[1]}, {words_of(c)}]"
@@ -176,7 +177,7 @@ def _into(name: str, kind: Kind, out: Any, found: Any) -> Any:
 
 def _check_range(name: str, x: PackedBits | PackedPlanes, weights: PackedWeights, dtype: str) -> None:
     largest = weights.k * (255 if isinstance(x, PackedPlanes) else 1)
-    if dtype not in EXACT:
+    if not isinstance(dtype, str) or dtype not in EXACT:
         raise ValueError(f"{name}: dtype is {dtype!r}; it must be one of {', '.join(EXACT)}")
     if largest > EXACT[dtype]:
         wider = "int32" if largest <= EXACT["int32"] else "fewer inputs"
@@ -264,6 +265,8 @@ def _operand(name: str, x: PackedBits | PackedPlanes) -> tuple[Kind, Any]:
     """The kind of x and its native words [planes, ...], checked: kernels trust their shape and dtype."""
     if not isinstance(x, PackedBits | PackedPlanes):
         raise TypeError(f"{name}: x is a {type(x).__name__}; it must be packed (pack, bit_planes)")
+    if not isinstance(x.k, int | np.integer) or x.k < 0:
+        raise ValueError(f"{name}: x.k is {x.k!r}; it must be the number of bits of a row")
     kind = kind_of(f"{name}: x.words", x.words)
     words = kind.native(x.words)
     planes = isinstance(x, PackedPlanes)
@@ -386,7 +389,7 @@ def _conv_windows(
 ) -> Window:
     if len(x.shape) != 4 or x.k != weights.c:
         raise ValueError(f"conv2d: x is {x.shape}; it must be [b, h, w, {weights.c}] for these weights (one group)")
-    if pad not in ("zero", 1, -1) or (isinstance(x, PackedPlanes) and pad != "zero"):
+    if not isinstance(pad, str | int) or pad not in ("zero", 1, -1) or (isinstance(x, PackedPlanes) and pad != "zero"):
         allowed = '"zero"' if isinstance(x, PackedPlanes) else '"zero", +1 or -1'
         raise ValueError(f"conv2d: pad is {pad!r}; it must be {allowed}")
     steps, edges = pair("conv2d", "stride", stride, 1), pair("conv2d", "padding", padding, 0)

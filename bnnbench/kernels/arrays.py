@@ -40,8 +40,9 @@ class Kind:
         try:
             values = self.native(array)
         except (TypeError, RuntimeError, BufferError) as error:  # float8, sparse, meta tensors
+            reason = " ".join(str(error).split())
             raise ValueError(
-                f"{argument}: a tensor of this dtype or layout cannot be seen as numbers: {error}"
+                f"{argument}: a tensor of this dtype or layout cannot be seen as numbers: {reason}"
             ) from error
         if values.dtype.kind not in "fiub":
             raise ValueError(f"{argument} is {values.dtype}; it must hold real numbers")
@@ -93,11 +94,15 @@ class Kind:
 
 def kind_of(name: str, array: Any) -> Kind:
     """The kind of `array`; anything that is not an array raises `TypeError` naming the argument."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; fill what is masked (.filled), since bits cannot be masked")
     if isinstance(array, np.ndarray):
         return Kind("numpy", "cpu")
     # A module that was never imported cannot have made the array: nothing heavy is imported here.
     torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
     if torch is not None and isinstance(array, torch.Tensor):
+        if array.device.type not in ("cpu", "cuda"):
+            raise TypeError(f"{name} is a tensor on {array.device.type}; it must be on cpu or cuda")
         return Kind("torch", array.device.type)
     if cupy is not None and isinstance(array, cupy.ndarray):
         return Kind("cupy", "cuda")

@@ -93,9 +93,10 @@ def _first(holds: Callable[[FLOAT], NDArray[np.bool_]], guess: FLOAT) -> FLOAT:
 def _float64(name: str, value: Any) -> FLOAT:
     if value is None:
         raise ValueError(f"fold: {name} is None; give ones or zeros for what a layer lacks")
-    if hasattr(value, "detach"):
-        value = value.detach().cpu().double().numpy()
-    given = np.asarray(value)
+    try:
+        given = np.asarray(value.detach().cpu().double().numpy() if hasattr(value, "detach") else value)
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors without data
+        raise ValueError(f"fold: {name} cannot be seen as numbers: {' '.join(str(error).split())}") from error
     if given.dtype.kind not in "fiub":
         raise ValueError(f"fold: {name} is {given.dtype}; it must hold real numbers")
     found = given.astype(np.float64)

@@ -90,7 +90,7 @@ def _broken(reason: str) -> Callable[[], Availability]:
 
 def backend(name: str) -> Backend:
     """The backend called `name`, ready to compute; raises `ValueError` or `RuntimeError` that says what is wrong."""
-    if name not in known():
+    if not isinstance(name, str) or name not in known():
         raise ValueError(f"backend: no backend {name!r}; there are {', '.join(known())}")
     found = known()[name]
     if name not in _ready:

@@ -97,6 +97,11 @@ def test_class_folders_with_an_index(tmp_path: Path) -> None:
     assert isinstance(content, ImageFolders)
     assert content.classes == ("n01", "n02")
     assert content.splits["test"].labels.tolist() == [0, 1]
+    (folder / "index.csv").write_bytes("file,wnid\r\nn01/a.JPEG,n01\r\n".encode("utf-8-sig"))
+    assert SAMPLE.locate(where).folder == folder
+    (folder / "index.csv").write_text("wnid,file\nn01\n")
+    with pytest.raises(DataError, match=r"1 of 1 images"):
+        SAMPLE.locate(where)
     (folder / "index.csv").write_text("file,wnid\nn01/a.JPEG,n01\nn02/c.JPEG,n02\n")
     with pytest.raises(DataError, match=r"1 of 2 images \(n02/c\.JPEG"):
         SAMPLE.locate(where)

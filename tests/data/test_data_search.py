@@ -48,19 +48,20 @@ def torchvision(root: Path) -> None:
                 path.write_bytes(b"content")
     for name in ("train_32x32.mat", "test_32x32.mat"):
         (root / name).write_bytes(b"MATLAB")
-    (root / "cifar-10-batches-py").mkdir()
+    for file in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
+        path = root / "cifar-10-batches-py" / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"content")
 
 
 def test_the_layout_of_torchvision_is_found(tmp_path: Path) -> None:
     where = places(tmp_path, bundled=True)
     torchvision(tmp_path / "data")
     folders = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST", "svhn": "."}
+    folders["cifar10"] = "cifar-10-batches-py"
     folders |= {f"emnist-{part}": "EMNIST" for part in ("balanced", "digits", "letters")}
     for name, folder in folders.items():
         assert SETS[name].locate(where).folder == tmp_path / "data" / folder
-    with pytest.raises(DataUnavailable) as caught:
-        SETS["cifar10"].locate(where)
-    message(caught, f"({tmp_path / 'data' / 'cifar-10-batches-py'} holds another version, which is not read)", "run: ")
 
 
 def test_a_folder_that_lacks_files_is_named_and_no_stand_in_is_taken(tmp_path: Path) -> None:
@@ -235,7 +236,32 @@ def test_debris_is_no_data(tmp_path: Path) -> None:
     assert [dataset.locate(where) for dataset in (FULL, SAMPLE, TINY)] == clean
 
 
-@pytest.mark.parametrize("link", ["val/n02", "val/n01/b.JPEG"])
+@pytest.mark.parametrize(
+    "name", ["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte", "raw/train-images.idx3-ubyte"]
+)
+def test_an_optional_file_that_is_a_link_to_nowhere_is_not_absent(tmp_path: Path, name: str) -> None:
+    dataset = small_idx(optional=("train",))
+    folder = tmp_path / "data" / "small"
+    write_idx(folder, dataset)
+    for path in folder.glob("train-*"):
+        path.unlink()
+    assert "only the test split" in dataset.locate(places(tmp_path)).note
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).symlink_to("nowhere")
+    with pytest.raises(DataError) as caught:
+        dataset.locate(places(tmp_path))
+    message(caught, str(folder / name), "link to nowhere")
+
+
+def test_of_two_tables_the_one_that_is_read_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "abalone"
+    folder.mkdir(parents=True)
+    for name in ("abalone.csv", "abalone.data"):
+        (folder / name).write_text("M,1")
+    assert SETS["abalone"].locate(places(tmp_path)).note.endswith("; read from abalone.data, not from abalone.csv")
+
+
+@pytest.mark.parametrize("link", ["train", "val/n02", "val/n01/b.JPEG"])
 def test_links_to_nowhere_among_photographs_are_named(tmp_path: Path, link: str) -> None:
     folder = tmp_path / "data" / "full"
     picture(folder / "val" / "n01" / "a.JPEG")

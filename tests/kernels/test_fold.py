@@ -48,7 +48,7 @@ def test_scale_must_be_positive() -> None:
 
 
 @pytest.mark.parametrize("name", ["gamma", "beta", "mean", "var", "shift"])
-@pytest.mark.parametrize("value", [np.nan, np.inf, None, "1.0", 1j])
+@pytest.mark.parametrize("value", [np.nan, np.inf, None, "1.0", 1j, [[1], [2, 3]]])
 def test_what_is_no_number_is_refused(name: str, value: Any) -> None:
     given: dict[str, Any] = {"gamma": 1.0, "beta": 0.0, "mean": 0.0, "var": 1.0, "shift": 0.0, name: value}
     with pytest.raises(ValueError, match=f"fold: {name} "):

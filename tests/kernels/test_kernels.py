@@ -488,8 +488,32 @@ def threshold(at_least: NDArray[Any]) -> Threshold:
         (lambda: kernels.pack([1.0]), "x is a list; it must be a NumPy, torch or CuPy array"),
         (lambda: kernels.pack(np.float32(1)), "it must be a NumPy, torch or CuPy array"),
         (lambda: kernels.pack(np.array(["a"])), "it must hold real numbers"),
+        (lambda: kernels.pack(np.ma.masked_less(np.ones((2, 2)), 0)), "pack: x is a masked array; fill"),
+        (
+            lambda: kernels.pack(torch.ones(2, 2, device="meta")),
+            "pack: x is a tensor on meta; it must be on cpu or cuda",
+        ),
+        (
+            lambda: kernels.bit_planes(torch.ones(2, 2, dtype=torch.uint8).to_sparse()),
+            "bit_planes: x: a tensor of this",
+        ),
+        (lambda: kernels.pack(np.ones((2, 2)), backend=["cpu"]), r"no backend \['cpu'\]"),  # type: ignore[arg-type]
+        (
+            lambda: kernels.matmul(ones(2, 4), kernels.prepare(np.ones((3, 4))), dtype=["int32"]),  # type: ignore[arg-type]
+            r"matmul: dtype is \['int32'\]; it must be one of int32, int16, float32",
+        ),
+        (
+            lambda: kernels.conv2d(ones(1, 4, 4, 2), kernels.prepare(np.ones((1, 2, 3, 3))), pad=raw(2)),
+            'conv2d: pad is .*; it must be "zero", ',
+        ),
+        (
+            lambda: kernels.restore(np.zeros((1, 1, 2), np.uint64), True),
+            "restore: rows must be an array and c a number",
+        ),
+        (lambda: kernels.unpack(PackedBits(ones(2, 4).words, "4")), "unpack: x.k is '4'"),  # type: ignore[arg-type]
         (lambda: kernels.pack(np.ones(3, complex)), "it must hold real numbers"),
         (lambda: kernels.prepare(np.ones(3)), r"weights are \(3,\); they must be \[n, k\] or \[n, c, kh, kw\]"),
+        (lambda: kernels.prepare(np.ones((3, 2, 0, 3))), r"weights are \(3, 2, 0, 3\); they must be"),
         (lambda: kernels.prepare(np.full((2, 2), np.nan)), "weights hold NaN"),
         (lambda: kernels.bit_planes(np.ones((2, 2))), r"x is float64 \(2, 2\); it must be uint8"),
         (
