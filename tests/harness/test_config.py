@@ -37,6 +37,21 @@ WRONG = {
     "params: {binarized/mnist-mlp: {dataset: mnsit}}": "no data set 'mnsit'; did you mean 'mnist'?",
     "- a list": "must hold keys with values",
     "scale: [": "not valid YAML (line 2)",
+    "papers: [binarized, binarized]": "papers: binarized is listed more than once",
+    "results: a{b}": "results: 'a{b}' holds braces",
+    "results: -x": "results: '-x' cannot be the name of a folder",
+    "results: ~nobody-of-this-name": "results: '~nobody-of-this-name': there is no such home directory",
+    'results: "a\\nb"': "cannot be the name of a folder",
+    "data: {dir: ~nobody-of-this-name}": "there is no such home directory",
+    "params: {binarized/mnist-mlp: {epochs: yes}}": "'yes' is read differently",
+    "params: {binarized/mnist-mlp: {epochs: true}}": "mnist-mlp.epochs is True, where a number belongs",
+    "params: {binarized/mnist-mlp: {epochs: '010'}}": "epochs is '010', where a number belongs",
+    "params: {binarized/mnist-mlp: {gradient_mask: 1}}": "gradient_mask is 1, where true or false belongs",
+    "kernels: 'false'": "kernels is 'false', where true or false belongs",
+    "params: {refinement/fmnist: {angles: [15, '30']}}": "angles.1 is '30', where a number belongs",
+    "add_variants: {binarized/mnist-mlp: {..: {}}}": "add_variants: binarized/mnist-mlp: name '..'",
+    "add_variants: {binarized/mnist-mlp: {.: {}}}": "add_variants: binarized/mnist-mlp: name '.'",
+    "add_variants: {binarized/mnist-mlp: {%s: {}}}" % ("x" * 300): "at most 100 of them",
 }
 
 
@@ -91,3 +106,59 @@ def test_the_users_folder_comes_from_the_environment_once(tmp_path: Path, monkey
     monkeypatch.delenv("BNNBENCH_DATA")
     assert found.data.dir == tmp_path
     assert config.validate(found.model_dump(mode="json"), "resolved").data.dir == tmp_path
+
+
+def test_files_of_a_workflow_change_what_they_name_and_words_change_them(tmp_path: Path) -> None:
+    base, other = tmp_path / "base.yaml", tmp_path / "other.yaml"
+    base.write_text("scale: laptop\nparams: {binarized/mnist-mlp: {epochs: 5, width: 64}}\n")
+    other.write_text("params: {binarized/mnist-mlp: {epochs: 7}}\n")
+    words = [
+        "seeds=[0, 1]",
+        "scale=smoke",
+        "papers=[binarized]",
+        "results=elsewhere",
+        "params={binarized/mnist-mlp: {depth: 2}}",
+    ]
+    found = config.load_for_workflow([base, other], words, "here")
+    assert found.params == {"binarized/mnist-mlp": {"epochs": 7, "width": 64, "depth": 2}}
+    assert (found.scale, found.seeds, found.papers) == ("smoke", [0, 1], ["binarized"])
+    assert found.results == Path("elsewhere")
+    for word, message in {
+        "seeds=0": "seeds is 0; it must be a list: [0]",
+        "seeds=[": "--config seeds: not valid YAML",
+    }.items():
+        with pytest.raises(UserError) as caught:
+            config.load_for_workflow([base], [word], "here")
+        assert message in str(caught.value)
+
+
+@given(
+    st.dictionaries(st.sampled_from("abc"), st.integers() | st.dictionaries(st.sampled_from("xy"), st.integers())),
+    st.dictionaries(st.sampled_from("abc"), st.integers() | st.dictionaries(st.sampled_from("xy"), st.integers())),
+)
+def test_merging_keeps_what_is_not_named(first: dict[str, object], second: dict[str, object]) -> None:
+    found = config.merged(first, second)
+    assert found.keys() == first.keys() | second.keys()
+    for key, value in found.items():
+        if isinstance(first.get(key), dict) and isinstance(second.get(key), dict):
+            assert value == {**first[key], **second[key]}  # type: ignore[dict-item]
+        else:
+            assert value == second.get(key, first.get(key))
+
+
+def test_without_a_home_there_is_a_cache_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert config.Config().cache_dir().name == "bnnbench"
+
+
+def test_a_byte_order_mark_is_no_content(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_bytes(b"\xef\xbb\xbfscale: smoke\r\n")
+    assert config.load(str(path)).scale == "smoke"
+    path.write_bytes("scale: smoke".encode("utf-16"))
+    with pytest.raises(UserError, match=r"c\.yaml: not UTF-8 \(byte 0\)"):
+        config.load(str(path))

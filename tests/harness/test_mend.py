@@ -41,23 +41,33 @@ def test_what_is_sound_stays(made: plan.Plan) -> None:
     assert mend.records(made) + mend.derived(made) == []
 
 
-DAMAGES = {
-    "empty": lambda path: path.write_bytes(b""),
-    "torn": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
-    "noise": lambda path: path.write_bytes(random.Random(3).randbytes(300)),
-    "not UTF-8": lambda path: path.write_bytes(b'{"a": "\xff\xfe"}'),
-    "another shape": lambda path: path.write_text("[1, 2]"),
-    "deep": lambda path: path.write_text("[" * 100_000),
-    "folder": lambda path: (path.unlink(), path.mkdir()),
-    "link to nowhere": lambda path: (path.unlink(), path.symlink_to("nowhere")),
-}
+def damage_with(path: Path, kind: str) -> None:
+    contents = {
+        "empty": b"",
+        "torn": path.read_bytes()[: path.stat().st_size // 2],
+        "noise": random.Random(3).randbytes(300),
+        "not UTF-8": b'{"a": "\xff\xfe"}',
+        "another shape": b"[1, 2]",
+        "deep": b"[" * 100_000,
+    }
+    if kind in contents:
+        path.write_bytes(contents[kind])
+        return
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("nowhere")
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+KINDS = ("empty", "torn", "noise", "not UTF-8", "another shape", "deep", "folder", "link to nowhere")
+
+
+@pytest.mark.parametrize("damage", KINDS)
 def test_what_is_damaged_is_set_aside_and_made_again(made: plan.Plan, damage: str) -> None:
     paths = [*derived(made), *(made.result(job) for job in made.jobs)]
     for path in paths:
-        DAMAGES[damage](path)
+        damage_with(path, damage)
     moved = mend.records(made) + mend.derived(made)
     assert {path.name.partition(".damaged")[0] for path in moved} == {path.name for path in paths}
     assert not any(path.exists() or path.is_symlink() for path in paths)
@@ -94,7 +104,7 @@ def test_a_recording_is_whole_or_absent(made: plan.Plan, monkeypatch: pytest.Mon
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(recorded.shutil, "copyfile", full)
+        patch.setattr("bnnbench.harness.recorded.shutil.copyfile", full)
         with pytest.raises(UserError, match="No space left"):
             recorded.record(made, "mine")
     assert list((made.config.results / "recorded").iterdir()) == []

@@ -9,7 +9,7 @@ import yaml
 from conftest import forget_registered
 
 from bnnbench.errors import UserError
-from bnnbench.harness import config, plan, registry
+from bnnbench.harness import config, paper, plan, registry
 from bnnbench.harness.experiment import Params
 
 
@@ -255,3 +255,59 @@ def test_variants_of_ones_own_stand_beside_those_of_the_paper() -> None:
 def test_mistakes_in_variants_of_ones_own_are_named(added: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         make(add_variants=added)
+
+
+def test_options_of_a_scale_are_merged_into_those_of_the_variant(toy: Path) -> None:
+    path = toy / "toy_paper" / "paper.yaml"
+    spec = yaml.safe_load(path.read_text())
+    walk = spec["experiments"]["walk"]
+    walk["params"] = {"options": {"deep": {"a": 1, "b": 2}, "kept": 3}}
+    walk["variants"]["plain"] = {"options": {"deep": {"b": 20}}}
+    walk["scales"]["smoke"]["variant_params"] = {"plain": {"options": {"deep": {"a": 100}}}}
+    path.write_text(yaml.safe_dump(spec))
+    module = toy / "toy_paper" / "walk.py"
+    module.write_text(
+        module.read_text().replace("    steps: int\n", "    steps: int\n    options: dict[str, object] = {}\n")
+    )
+    forget_registered()
+    found = make(params={"toy/walk": {"options": {"kept": 4}}})
+    plain, shifted = found.job("toy/walk/plain"), found.job("toy/walk/shifted")
+    assert plain.params.model_dump()["options"] == {"deep": {"a": 100, "b": 20}, "kept": 4}
+    assert shifted.params.model_dump()["options"] == {"deep": {"a": 1, "b": 2}, "kept": 4}
+
+
+@pytest.mark.usefixtures("toy")
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a;b;c\n", "its columns are separated by ';'"),
+        ("größe,x\n".encode("latin-1"), "not UTF-8"),
+        (b"experiment,variant\nwalk,\0\n", "holds a NUL character"),
+        (b"experiment,varant\n", "no column 'varant'; did you mean 'variant'?"),
+        (b"experiment,variant\n", "column 'model' is missing"),
+        (
+            b"HEADwalk,plain,walker,-,end,nan,,m,Table 1,true,\n",
+            "row 2: value is 'nan': input should be a finite number",
+        ),
+        (b"HEADwalk,plain,walker,-,end,inf,,m,Table 1,true,\n", "row 2: value is 'inf'"),
+        (b"HEADwalk,plain,walker,-,end,1,5,m,Table 1,true,a,b\n", "row 2: has another number of cells than the header"),
+        (b'HEADwalk,plain,walker,-,end,"1,5",,m,Table 1,true,\n', "row 2: value is '1,5'"),
+        (b"HEAD\nwalk,plain\n", "row 3: has another number of cells"),
+    ],
+)
+def test_a_mistake_in_published_numbers_is_one_line(toy: Path, content: bytes, message: str) -> None:
+    head = b"experiment,variant,model,dataset,metric,value,std,unit,source,verified,note\n"
+    (toy / "toy_paper" / "published.csv").write_bytes(content.replace(b"HEAD", head))
+    with pytest.raises(UserError) as caught:
+        paper.get("toy").published()
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("toy_paper/published.csv")
+
+
+@pytest.mark.usefixtures("toy")
+def test_published_numbers_are_read_as_spreadsheets_save_them(toy: Path) -> None:
+    path = toy / "toy_paper" / "published.csv"
+    before = paper.get("toy").published()
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n\r\n").replace(b",", b", "))
+    forget_registered()
+    assert paper.get("toy").published() == before

@@ -103,7 +103,9 @@ def test_a_checkpoint_of_something_else_is_a_fresh_start(tmp_path: Path, change:
     if change == "entry":
         del content["streams"]
     else:
-        content |= {"seed": {"seed": 1}, "stage": {"stage": "b"}, "job": {"job": "x"}, "kind": {"step": "4"}}[change]
+        wrong: dict[str, tuple[str, object]] = {"seed": ("seed", 1), "stage": ("stage", "b"), "job": ("job", "x")}
+        name, value = wrong.get(change, ("step", "4"))
+        content[name] = value
     saved.write(path, content)
     assert run(tmp_path).restore() is None
 

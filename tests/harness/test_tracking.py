@@ -163,3 +163,39 @@ def test_an_unreachable_server_is_one_line(made: plan.Plan, monkeypatch: pytest.
     with pytest.raises(UserError, match=r"MLFLOW_TRACKING_URI http://127\.0\.0\.1:9: ") as caught:
         tracking.track(made)
     assert "\n" not in str(caught.value)
+
+
+def test_the_fault_of_one_job_does_not_keep_the_others_out(
+    client: MlflowClient, made: plan.Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for job in made.jobs:
+        execute.execute(made, job)
+    before = tracking._finish
+
+    def faulty(*arguments: Any) -> None:
+        if arguments[3].variant == "plain":
+            raise ValueError("this one is refused")
+        before(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tracking, "_finish", faulty)
+        done = tracking.track(made)
+    assert done.failed == ["toy/walk/plain: this one is refused"]
+    assert {"toy/walk/shifted", "toy/still/default"} <= set(runs(client))
+    assert tracking.track(made).failed == []
+    assert "final/end" in runs(client)["toy/walk/plain"].data.metrics
+
+
+@pytest.mark.parametrize("state", ["{broken", "[]", "{}", '{"key": 1}'])
+def test_a_tag_that_somebody_changed_means_a_new_run(client: MlflowClient, made: plan.Plan, state: str) -> None:
+    execute.execute(made, made.job("toy/walk/plain"))
+    tracking.track(made)
+    client.set_tag(runs(client)["toy/walk/plain"].info.run_id, tracking.STATE, state)
+    assert tracking.track(made).created == 1
+    assert runs(client)["toy/walk/plain"].info.status == "FINISHED"
+
+
+def test_a_damaged_id_of_the_results_folder_is_made_anew(client: MlflowClient, made: plan.Plan) -> None:
+    execute.execute(made, made.job("toy/still/default"))
+    (made.config.results / ".id").write_bytes(b"\xff' or 1 = 1")
+    assert tracking.track(made).created == 1

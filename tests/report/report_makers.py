@@ -1,6 +1,6 @@
 """Results, verdicts and pictures as runs would leave them, written by hand: nothing is trained here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,7 @@ def stored(
     variant: str = "plain",
     place: str = "",
     metrics: Mapping[str, MetricRecord] | None = None,
+    lost: Sequence[int] = (),
     **changes: Any,
 ) -> None:
     """Leaves a result of no plan at all, below `folder`, the results of one scale."""
@@ -108,7 +109,9 @@ def stored(
         "scale": scale,
         "params": {"steps": 3},
         "status": "ok",
-        "seeds": [seed(number, row) for number, row in values.items()],
+        "seeds": [
+            SeedRecord(**LOST, seed=number) if number in lost else seed(number, row) for number, row in values.items()
+        ],
         "metrics": metrics or {name: MetricRecord(unit="m", higher_is_better=True) for name in names},
         "environment": "e1",
         **changes,

@@ -1,5 +1,6 @@
 """Two runs are compared as scipy would, and whatever else differs is named."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -190,3 +191,23 @@ def test_a_result_that_is_none_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "toy" / "walk" / "plain" / "0" / "result.json").write_text("{")
     with pytest.raises(UserError, match=r"result\.json"):
         compare(tmp_path, tmp_path)
+
+
+def test_seeds_that_were_lost_on_either_side_are_named(tmp_path: Path) -> None:
+    for name, lost in (("a", 1), ("b", 2)):
+        rows = {number: ({} if number == lost else {"end": 1.0}) for number in (1, 2, 3)}
+        made.stored(tmp_path / name, rows, metrics=UP, lost=[lost])
+    found = {(switch.what, switch.first, switch.second) for switch in compare(tmp_path / "a", tmp_path / "b").statuses}
+    assert found == {("seed 1", "diverged", "ok"), ("seed 2", "ok", "diverged")}
+
+
+def test_after_going_back_to_earlier_parameters_the_abandoned_record_does_not_count(toy: Path, tmp_path: Path) -> None:
+    now = made.toy_plan(tmp_path / "r")
+    job = made.job(now, "plain")
+    made.finish(now, job, {0: 1.0, 1: 1.0, 2: 1.0}, finished=1.0e9)
+    made.finish(now, replace(job, key="abandoned"), {0: 9.0, 1: 9.0, 2: 9.0}, finished=2.0e9)
+    other = made.toy_plan(tmp_path / "s")
+    made.finish(other, made.job(other, "plain"), {0: 1.0, 1: 1.0, 2: 1.0})
+    made.gathered(now)
+    (change,) = compare(now.config.folder(), other.config.folder()).changes
+    assert change.judgement == "unchanged"

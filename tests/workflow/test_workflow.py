@@ -148,6 +148,66 @@ def test_a_killed_snakemake_goes_on_and_gives_the_same_numbers(checkout: Path, c
     assert metrics(checkout) == found
 
 
+def test_a_finished_result_is_never_computed_again(checkout: Path, command: Command) -> None:
+    configure(checkout, **SLOW)
+    killed = start(checkout)
+    wait_until(lambda: len(curves(checkout, "shifted")) > 25)
+    os.kill(killed.pid, signal.SIGKILL)  # alone: its jobs come to their end without it
+    killed.wait()
+    wait_until(lambda: len(results(checkout)) == 3)
+    before = {path: path.stat().st_mtime_ns for path in (checkout / "results/smoke").glob("*/*/*/*/result.json")}
+    finished = results(checkout)
+    done = command("snakemake")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert results(checkout) == finished
+    assert len(before) == 3
+
+    # one that somebody runs by hand while it waits in the queue of the workflow
+    shutil.rmtree(checkout / "results")
+    assert command("bnnbench", "run", "toy/still/default").returncode == 0
+    by_hand = results(checkout)["toy/still/default"]
+    assert command("snakemake").returncode == 0
+    assert results(checkout)["toy/still/default"] == by_hand
+    assert command("snakemake", "--forceall").returncode == 0
+    assert results(checkout)["toy/still/default"] == by_hand
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["results.parquet", "collected/toy/walk/*.parquet", "claims/toy.json", "figures/toy/*.svg", "report/toy.html"],
+)
+def test_whatever_is_missing_is_made_again(checkout: Path, command: Command, pattern: str) -> None:
+    assert command("snakemake", "--quiet", "all").returncode == 0
+    paths = list((checkout / "results/smoke").glob(pattern))
+    assert paths
+    for path in paths:
+        path.unlink()
+    assert command("snakemake", "--quiet", "all").returncode == 0
+    assert all(path.exists() for path in paths)
+
+
+def test_lists_and_keys_on_the_command_line_are_read_as_in_a_file(checkout: Path, command: Command) -> None:
+    words = ["--config", "seeds=[0, 1]", "papers=[toy]", "scale=smoke", "experiments=[toy/walk]"]
+    assert command("snakemake", "--quiet", "all", *words).returncode == 0
+    assert [seed["seed"] for seed in results(checkout)["toy/walk/plain"]["seeds"]] == [0, 1]
+    for word, message in (("seeds=0", "it must be a list: [0]"), ("kernels=yes", "read differently")):
+        done = command("snakemake", "--config", word)
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+    (checkout / "config/config.yaml").write_text("scale: smoke\npapers: [toy]\nscale: laptop\n")
+    done = command("snakemake")
+    assert "config.yaml: not valid YAML (line 3): key 'scale' is given twice" in done.stderr
+
+
+def test_a_paper_needs_neither_claims_nor_figures(checkout: Path, command: Command) -> None:
+    for name in ("claims.py", "figures.py"):
+        (checkout / "site/toy_paper" / name).unlink()
+    done = command("snakemake")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (checkout / "results/smoke/report/toy.html").exists()
+
+
 def test_two_at_once_are_told_apart(checkout: Path, command: Command) -> None:
     configure(checkout, **SLOW)
     first = start(checkout)

@@ -224,39 +224,39 @@ def xnor_is_faster(results: Results) -> Evidence:
 @claim(
     "xnor-23x",
     "The XNOR kernel is 23 times faster than an equally naive float kernel on a product of 8192 x 8192 x 8192.",
-    source="Section 3.2, Figure 3 (GTX 750)",
+    source="Section 3.2, Figure 3 (GTX 750); the bound is what rounds to the printed number",
     experiments=[MATMUL],
     scales=PAPER,
 )
 def xnor_23x(results: Results) -> Evidence:
     """The paper's own pair of kernels."""
-    return at_least("naive kernels", results.interval(MATMUL, "default", "naive_over_baseline"), 23, "x")
+    return at_least("naive kernels", results.interval(MATMUL, "default", "naive_over_baseline"), 22.5, "x")
 
 
 @claim(
     "xnor-3.4x",
     "The XNOR kernel is 3.4 times faster than the library's float product (cuBLAS) at 8192 x 8192 x 8192.",
-    source="Section 3.2, Figure 3 (GTX 750)",
+    source="Section 3.2, Figure 3 (GTX 750); the bound is what rounds to the printed number",
     experiments=[MATMUL],
     scales=PAPER,
 )
 def xnor_3_4x(results: Results) -> Evidence:
     """The paper's naive kernel against the library of today."""
     return at_least(
-        "naive kernel over the library", results.interval(MATMUL, "default", "naive_over_library"), 3.4, "x"
+        "naive kernel over the library", results.interval(MATMUL, "default", "naive_over_library"), 3.35, "x"
     )
 
 
 @claim(
     "mlp-7x",
     "The MNIST MLP runs 7 times faster with the XNOR kernel than with the naive float kernel.",
-    source="Abstract; Section 3.2, Figure 3 (GTX 750)",
+    source="Abstract; Section 3.2, Figure 3 (GTX 750); the bound is what rounds to the printed number",
     experiments=[MLP],
     scales=FULL,
 )
 def mlp_7x(results: Results) -> Evidence:
     """The paper's pair: equally naive kernels on bits and on floats, the first layer's pixels in real numbers."""
-    return at_least("naive kernels", results.interval(MLP, "default", "naive_over_baseline"), 7, "x")
+    return at_least("naive kernels", results.interval(MLP, "default", "naive_over_baseline"), 6.5, "x")
 
 
 @claim(
