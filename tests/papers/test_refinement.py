@@ -264,9 +264,10 @@ def test_the_floor_of_the_toy_is_the_published_distance_of_two_exact_samples() -
 def test_options_are_checked_by_the_method_and_may_name_the_target(tmp_path: Path) -> None:
     here = fitting.setting(small(), splits(small(), run(tmp_path)), run(tmp_path))
     params = small(method="laplace", options={"precision": "target"})
-    posterior, seconds = fitting.fitted(params, here, run(tmp_path))
+    posterior, cost = fitting.fitted(params, here, run(tmp_path))
     assert posterior.distribution.precision == 20
-    assert seconds > 0
+    assert cost.keys() == {"fit_seconds", "fit_cpu_seconds"}
+    assert min(cost.values()) > 0
     with pytest.raises(UserError, match=r"method 'laplace': options\.precisn: Extra inputs"):
         fitting.fitted(small(method="laplace", options={"precisn": 3}), here, run(tmp_path))
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 import torch
@@ -115,8 +114,8 @@ def reference(params: Posterior, here: Setting, run: Run) -> Mapping[str, Any]:
     return run.shared("hmc", inputs, (params.dataset,), compute)
 
 
-def fitted(params: Posterior, here: Setting, run: Run) -> tuple[Any, float]:
-    """The posterior of the method of `params`, and the seconds that its fit took.
+def fitted(params: Posterior, here: Setting, run: Run) -> tuple[Any, dict[str, float]]:
+    """The posterior of the method of `params`, and the wall and CPU seconds that its fit took.
 
     Raises `UserError` for options that the method does not know.
     """
@@ -130,9 +129,10 @@ def fitted(params: Posterior, here: Setting, run: Run) -> tuple[Any, float]:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise UserError(f"method {params.method!r}: options.{where}: {first['msg']}") from None
-    start = time.perf_counter()
+    start, start_cpu = time.perf_counter(), time.process_time()
     posterior = method.fit(here.model, here.train, checked, run.generator("method"), run)
-    return posterior, time.perf_counter() - start
+    cost = {"fit_seconds": time.perf_counter() - start, "fit_cpu_seconds": time.process_time() - start_cpu}
+    return posterior, cost
 
 
 def prediction(posterior: Any, x: Tensor, params: Posterior, run: Run) -> ClassPredictive:
@@ -149,8 +149,8 @@ def weights(posterior: Any, params: Posterior, here: Setting, run: Run) -> Outco
     if params.scope == "all":
         return Outcome({})
     found: dict[str, float] = {}
-    if hasattr(posterior, "rhat") and isfinite(rhat := posterior.rhat.mean().item()):
-        found["rhat"] = rhat  # of chains that are stuck there is none, as the fit has said
+    if hasattr(posterior, "rhat") and posterior.rhat.isfinite().all():  # stuck chains have none, as the fit has said
+        found |= {"rhat": posterior.rhat.mean().item(), "rhat_max": posterior.rhat.max().item()}
     precision = getattr(getattr(posterior, "distribution", None), "precision", None)
     if precision is not None:
         found["prior_precision"] = float(precision)

@@ -31,7 +31,9 @@ METRICS = (
     Metric("weight_std", "", description="mean over weights of their standard deviation under the posterior"),
     Metric("prior_precision", "", description="of a Laplace approximation"),
     Metric("rhat", "", False, description="mean split R-hat over the parameters of the sampled chains"),
+    Metric("rhat_max", "", False, description="largest split R-hat of a parameter of the sampled chains"),
     Metric("fit_seconds", "s", False, description="time of the fit, without training the net"),
+    Metric("fit_cpu_seconds", "s", False, description="CPU time of the fit: other jobs beside it do not count"),
     Metric("fpr95_mean", "%", False, "mean over the three other data sets of the published table", AWAY),
     *(
         Metric(f"{kind}_{other}", "%", better, f"{text}, {other} as the other data", AWAY)

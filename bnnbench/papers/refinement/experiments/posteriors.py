@@ -61,14 +61,14 @@ def _measured(params: Posterior, run: Run) -> Outcome:
 
     data = splits(params, run)
     here = fitting.setting(params, data, run)
-    posterior, seconds = fitting.fitted(params, here, run)
+    posterior, cost = fitting.fitted(params, here, run)
 
     def predict(images: "Tensor") -> "ClassPredictive":
         return fitting.prediction(posterior, here.inputs(images), params, run)
 
     test = predict(data.x_test)
     parts = [
-        Outcome({**evaluate.predictive_metrics(test, data.y_test), "fit_seconds": seconds}),
+        Outcome({**evaluate.predictive_metrics(test, data.y_test), **cost}),
         fitting.weights(posterior, params, here, run),
         shift.other_data(predict, test, params, run),
         shift.rotations(predict, data, params),
