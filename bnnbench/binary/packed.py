@@ -116,7 +116,8 @@ class PackedNet:
         return sum(4 * stage.weights.n * stage.weights.k for stage in self.stages)
 
     def save(self, path: Path) -> None:
-        """Writes the net as safetensors."""
+        """Writes the net as safetensors; raises `ValueError` where the file cannot be written."""
+        from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
         tensors: dict[str, NDArray[Any]] = {}
@@ -132,7 +133,11 @@ class PackedNet:
             tensors |= {f"{index}.{name}": np.ascontiguousarray(a) for name, a in arrays.items() if a is not None}
             geometry = {name: getattr(stage, name) for name in GEOMETRY}
             about.append({"c": stage.weights.c, "kernel": stage.weights.kernel, **geometry})
-        save_file(tensors, path, metadata={"bnnbench.packed": json.dumps({"image": self.image, "stages": about})})
+        metadata = {"bnnbench.packed": json.dumps({"image": self.image, "stages": about})}
+        try:
+            save_file(tensors, path, metadata=metadata)
+        except SafetensorError as error:
+            raise ValueError(f"{path}: cannot be written ({error})") from error
 
     @classmethod
     def load(cls, path: Path) -> "PackedNet":
@@ -209,14 +214,25 @@ def _affine(pixels: tuple[float, float]) -> tuple[float, float]:
 
 
 def _stages(blocks: list[Block], image: tuple[int, int] | None, scale: float, shift: float) -> Iterator[Stage]:
-    size = image
+    size, maps = image, None
     for block in blocks:
         try:
+            _check_inputs(block, size, maps)
             stage, size = _stage(block, size, scale, shift)
-        except ValueError as error:
-            raise ValueError(f"PackedNet: module {block.path!r} and what follows it: {error}") from error
+        except (ValueError, RuntimeError) as error:  # torch's own for weights without data
+            reason = " ".join(str(error).split())
+            raise ValueError(f"PackedNet: module {block.path!r} and what follows it: {reason}") from error
         yield stage
+        maps = stage.weights.n
         scale, shift = 1.0, 0.0  # of signs
+
+
+def _check_inputs(block: Block, size: tuple[int, int] | None, maps: int | None) -> None:
+    """ValueError unless a layer takes what the block before it gives: `maps` outputs, each of `size` after images."""
+    taken = block.layer.weight.shape[1]
+    pixels = size[0] * size[1] if size is not None and not isinstance(block.layer, BinaryConv2d) else 1
+    if maps is not None and taken != maps * pixels:
+        raise ValueError(f"the layer takes {taken} inputs, and what comes before gives {maps * pixels}")
 
 
 def _stage(
@@ -226,6 +242,8 @@ def _stage(
     assert block.norm is not None
     weights = kernels.prepare(block.layer.weight.detach().cpu())
     gamma, beta, mean, var = _moments(block.norm)
+    if not all(np.isfinite(part).all() for part in (gamma, beta, mean, var)) or not (var > 0).all():
+        raise ValueError("BatchNorm holds NaN, infinity or a variance that is not positive")
     if len(mean) != weights.n:
         raise ValueError(f"BatchNorm has {len(mean)} features and the layer {weights.n} outputs")
     stride, padding, is_conv = 1, 0, isinstance(block.layer, BinaryConv2d)

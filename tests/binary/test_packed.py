@@ -178,6 +178,8 @@ def test_a_saved_net_is_the_same_net(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (20, 70), np.uint8)
     loaded = PackedNet.load(tmp_path / "net.safetensors")
     assert np.array_equal(loaded.logits(pixels), packed.logits(pixels))
+    with pytest.raises(ValueError, match=r"nowhere/net\.safetensors: cannot be written"):
+        packed.save(tmp_path / "nowhere" / "net.safetensors")
     (tmp_path / "broken").write_bytes((tmp_path / "net.safetensors").read_bytes()[:100])
     for name in ("broken", "missing"):
         with pytest.raises(ValueError, match="not a packed net of bnnbench"):
@@ -395,6 +397,28 @@ def test_batch_norm_of_shared_batches_is_packed(scale: bool) -> None:
 def test_geometry_that_cannot_be_packed_is_named(geometry: dict[str, Any], image: Any, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         PackedNet.from_module(convnet(**geometry), image=image)
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(
+    ("statistic", "value"), [("running_mean", np.nan), ("running_var", np.inf), ("running_var", -3.0), ("bias", np.nan)]
+)
+def test_statistics_that_are_no_numbers_are_refused(last: bool, statistic: str, value: float) -> None:
+    net = randomised(mlp([20, 33, 5]), 0)
+    getattr(net[6 if last else 2], statistic).data[0] = value
+    with pytest.raises(ValueError, match=f"module '{5 if last else 1}' and what follows it: BatchNorm holds NaN"):
+        PackedNet.from_module(net)
+
+
+def test_layers_that_do_not_fit_each_other_are_refused() -> None:
+    wrong = mlp([20, 33, 5])
+    wrong[5] = BinaryLinear(30, 5)
+    with pytest.raises(ValueError, match=r"module '5' and what follows it: the layer takes 30 inputs, .* gives 33$"):
+        PackedNet.from_module(randomised(wrong, 0))
+    with pytest.raises(ValueError, match=r"module '5' and what follows it: the layer takes 16 inputs, .* gives 36$"):
+        PackedNet.from_module(convnet(padding=1), image=(6, 6))
+    with pytest.raises(ValueError, match=r"module '1' and what follows it: Cannot copy out of meta tensor"):
+        PackedNet.from_module(mlp([20, 33, 5]).to("meta"))
 
 
 def test_tuples_of_equal_numbers_are_one_number() -> None:
