@@ -1,5 +1,6 @@
 """The `bnnbench` command. Only this module prints; a user's mistake is one line without a traceback."""
 
+import os
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -62,7 +63,7 @@ def _config(config: str, scale: str | None) -> configuration.Config:
 def _show(*renderables: Any) -> None:
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else 120
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
     console = Console(width=width, highlight=False, markup=False, emoji=False)  # a folder may be called [old]
     for renderable in renderables:
         console.print(renderable)
