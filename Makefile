@@ -6,10 +6,10 @@ CONFIG ?= config/config.yaml
 export PATH := $(abspath $(BIN)):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help setup reproduce smoke test lint benchmark ui clean
+.PHONY: help setup reproduce smoke test test-without-data lint benchmark ui clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 28
 
 setup: $(VENV)/.installed ## make the environment in .venv
 
@@ -28,6 +28,9 @@ smoke: setup ## the same in seconds, on tiny settings
 
 test: lint ## lint, type-check and run the tests
 	pytest --cov --cov-report=term --durations=12
+
+test-without-data: setup ## the tests that read data, as on a machine that has none
+	XDG_CACHE_HOME=$$(mktemp -d) env -u BNNBENCH_DATA pytest tests/data tests/papers tests/cli tests/harness/test_plan.py
 
 lint: setup
 	ruff check .
