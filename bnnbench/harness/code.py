@@ -19,6 +19,7 @@ PROTOCOL = "1"  # raise it when the machinery changes in a way that changes numb
 MACHINERY = "bnnbench.harness"
 
 
+@cache
 def code_hash(module: str, optional: bool = False) -> str:
     """Hex digest of `module` (a package: with all its modules) and all that it imports within its package and bnnbench.
 

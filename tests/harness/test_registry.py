@@ -54,8 +54,7 @@ def test_members_of_every_module_of_a_package_are_found_once(toy: Path) -> None:
     assert [claim.name for claim in verdicts.claims("toy")] == ["first", "last"], "in the order of the experiments"
     before = code.code_hash("toy_paper.claims")
     (package / "a.py").write_text(declare.format("last", "walk"))
-    code._tree.cache_clear()
-    code._normalised.cache_clear()
+    forget_registered()
     assert code.code_hash("toy_paper.claims") != before, "a module that no other one imports counts"
     (package / "c.py").write_text(declare.format("first", "walk"))
     forget_registered()
