@@ -275,7 +275,7 @@ def test_options_are_checked_by_the_method_and_may_name_the_target(tmp_path: Pat
 @pytest.mark.parametrize("stuck", [float("nan"), float("inf")])
 def test_stuck_chains_have_no_rhat_and_the_others_do(stuck: float, tmp_path: Path) -> None:
     here: Any = None
-    for rhat, expected in (([1.0, stuck], {}), ([1.0, 1.5], {"rhat": 1.25})):
+    for rhat, expected in (([1.0, stuck], {}), ([1.0, 1.5], {"rhat": 1.25, "rhat_max": 1.5})):
         posterior = SimpleNamespace(rhat=torch.tensor(rhat))
         assert fitting.weights(posterior, small(), here, run(tmp_path)).metrics == expected
 
