@@ -64,10 +64,10 @@ TOY_FILES = {
               smoke: {seeds: [0]}
         """,
     "toy_paper/published.csv": """
-        experiment,variant,model,dataset,metric,value,std,unit,source,verified,note
-        walk,plain,walker,-,end,1.5,,m,Table 1,true,
-        walk,shifted,walker,-,end,9.5,0.5,m,Table 1,false,recalled
-        elsewhere,,other,-,end,3,,m,Table 2,true,
+        experiment,variant,model,dataset,metric,value,std,unit,source,origin,note
+        walk,plain,walker,-,end,1.5,,m,Table 1,paper,
+        walk,shifted,walker,-,end,9.5,0.5,m,Table 1,recalled,recalled
+        elsewhere,,other,-,end,3,,m,Table 2,paper,
         """,
     "toy_paper/model.py": """
         def step_size():

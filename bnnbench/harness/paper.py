@@ -7,7 +7,7 @@ from functools import cache
 from io import StringIO
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -68,20 +68,35 @@ class PaperSpec(Section):
     experiments: dict[str, ExperimentSpec]
 
 
+Origin = Literal["paper", "authors' code", "digitised", "recalled"]
+
+
 class Published(Section):
-    """A number that a paper prints."""
+    """A number that a paper prints, or would print where `value` is missing: it is not available to us."""
 
     experiment: str
     variant: str = ""
     model: str
     dataset: str
     metric: str
-    value: float
+    value: float | None = None
     std: float | None = None
     unit: str = ""
     source: str
-    verified: bool
+    origin: Origin = Field(
+        description="read in the paper, from its authors' runs, off a picture, or not checked at all"
+    )
     note: str = ""
+
+    @property
+    def label(self) -> str:
+        """The origin, where it is not the paper itself."""
+        return "" if self.origin == "paper" else self.origin
+
+    @property
+    def compared(self) -> float | None:
+        """The value that ours stands against; `None` where there is none, or nobody has checked it."""
+        return None if self.origin == "recalled" else self.value
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ def _state(plan: Plan, job: Job, record: Result | None, rows: list[dict[str, Any
     failed = record is None and collect.read_failure(plan, job) is not None
     return {
         "key": job.key,
-        "published": [row.value for row in _published(job)],
+        "published": [row.compared for row in _published(job)],
         "figures": [int(1000 * path.stat().st_mtime) for path in _figures(plan, job)],
         "rows": len(rows),
         "last": rows[-1]["time"] if rows else 0.0,
@@ -282,17 +282,21 @@ def _final_metrics(job: Job, record: Result) -> Iterator["Metric"]:
         if interval.n > 1:
             yield Metric(f"interval/{name}", interval.half_width, when, 0)
         for published in _published(job):
-            if published.metric == name:
-                yield Metric(f"published/{name}", published.value, when, 0)
-                yield Metric(f"difference/{name}", interval.mean - published.value, when, 0)
+            if published.metric == name and published.compared is not None:
+                yield Metric(f"published/{name}", published.compared, when, 0)
+                yield Metric(f"difference/{name}", interval.mean - published.compared, when, 0)
     for name in ("wall_seconds", "cpu_seconds", "peak_memory_mb"):
         yield Metric(f"cost/{name}", getattr(record, name), when, 0)
 
 
 def _published(job: Job) -> list[Published]:
-    """The checked numbers that the paper prints for this job's variant."""
+    """The numbers that this job's variant is compared with."""
     rows = paper.get(job.paper).published()
-    return [row for row in rows if row.verified and (row.experiment, row.variant) == (job.experiment, job.variant)]
+    return [
+        row
+        for row in rows
+        if row.compared is not None and (row.experiment, row.variant) == (job.experiment, job.variant)
+    ]
 
 
 def _log(client: "MlflowClient", run_id: str, metrics: list["Metric"]) -> None:

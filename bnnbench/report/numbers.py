@@ -17,8 +17,10 @@ def difference(value: Interval) -> str:
     return _rounded(value, "+" if value.mean else "")
 
 
-def spread(value: float, std: float | None) -> str:
-    """A published value as it was printed, with its spread if it has one."""
+def spread(value: float | None, std: float | None) -> str:
+    """A published value as it was printed, with its spread if it has one, or that it is not there."""
+    if value is None:
+        return "not available"
     return plain(value) if std is None else f"{plain(value)} ± {plain(std)}"
 
 

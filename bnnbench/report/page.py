@@ -137,7 +137,7 @@ def _axis(study: Study, column: int) -> tuple[float, float] | None:
 
 
 def _ends(cell: Cell) -> list[float]:
-    printed = [one.published.value for one in cell.published]
+    printed = _printed(cell)
     if cell.ours is None:
         return printed
     return printed + [end for end in (cell.ours.low, cell.ours.mean, cell.ours.high) if isfinite(end)]
@@ -156,5 +156,9 @@ def _strip(cell: Cell, axis: tuple[float, float] | None) -> dict[str, Any] | Non
         "mean": place(cell.ours.mean),
         "low": place(cell.ours.low) if whole else None,
         "high": place(cell.ours.high) if whole else None,
-        "published": [place(one.published.value) for one in cell.published],
+        "published": [place(value) for value in _printed(cell)],
     }
+
+
+def _printed(cell: Cell) -> list[float]:
+    return [one.published.value for one in cell.published if one.published.value is not None]

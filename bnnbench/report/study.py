@@ -148,15 +148,16 @@ def _stands_in(states: Sequence[JobState]) -> bool:
 
 
 def _comparand(row: Published, ours: Interval | None, unit: str, datasets: Sequence[str], stand_in: bool) -> Comparand:
-    if not row.verified:
-        return Comparand(row, None, "unverified, so compared with nothing")
+    if row.compared is None:
+        why = "not available to us" if row.value is None else "recalled and not checked, so compared with nothing"
+        return Comparand(row, None, why)
     if row.unit != unit:
         return Comparand(row, None, f"the units differ: ours {unit or 'none'}, published {row.unit or 'none'}")
     if stand_in:
         return Comparand(row, None, "ours is of stand-in data")
     if (named := _registered(row.dataset)) and named not in datasets:
         return Comparand(row, None, f"another data set: ours is {', '.join(datasets) or 'none'}")
-    return Comparand(row, difference(ours, row.value) if ours else None, "")
+    return Comparand(row, difference(ours, row.compared) if ours else None, "")
 
 
 def _registered(printed: str) -> str:

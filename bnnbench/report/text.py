@@ -68,7 +68,7 @@ def _lines(study: Study, row: Row) -> "Iterator[list[Text]]":
 
 def _published(cell: Cell) -> "list[Text]":
     printed = [
-        numbers.spread(one.published.value, one.published.std) + ("" if one.published.verified else " unverified")
+        " ".join(filter(None, [numbers.spread(one.published.value, one.published.std), one.published.label]))
         for one in cell.published
     ]
     return [plain("\n".join(printed)), plain("\n".join(_difference(one) for one in cell.published))]

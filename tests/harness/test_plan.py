@@ -286,17 +286,20 @@ def test_options_of_a_scale_are_merged_into_those_of_the_variant(toy: Path) -> N
         (b"experiment,varant\n", "no column 'varant'; did you mean 'variant'?"),
         (b"experiment,variant\n", "column 'model' is missing"),
         (
-            b"HEADwalk,plain,walker,-,end,nan,,m,Table 1,true,\n",
+            b"HEADwalk,plain,walker,-,end,nan,,m,Table 1,paper,\n",
             "row 2: value is 'nan': input should be a finite number",
         ),
-        (b"HEADwalk,plain,walker,-,end,inf,,m,Table 1,true,\n", "row 2: value is 'inf'"),
-        (b"HEADwalk,plain,walker,-,end,1,5,m,Table 1,true,a,b\n", "row 2: has another number of cells than the header"),
-        (b'HEADwalk,plain,walker,-,end,"1,5",,m,Table 1,true,\n', "row 2: value is '1,5'"),
+        (b"HEADwalk,plain,walker,-,end,inf,,m,Table 1,paper,\n", "row 2: value is 'inf'"),
+        (
+            b"HEADwalk,plain,walker,-,end,1,5,m,Table 1,paper,a,b\n",
+            "row 2: has another number of cells than the header",
+        ),
+        (b'HEADwalk,plain,walker,-,end,"1,5",,m,Table 1,paper,\n', "row 2: value is '1,5'"),
         (b"HEAD\nwalk,plain\n", "row 3: has another number of cells"),
     ],
 )
 def test_a_mistake_in_published_numbers_is_one_line(toy: Path, content: bytes, message: str) -> None:
-    head = b"experiment,variant,model,dataset,metric,value,std,unit,source,verified,note\n"
+    head = b"experiment,variant,model,dataset,metric,value,std,unit,source,origin,note\n"
     (toy / "toy_paper" / "published.csv").write_bytes(content.replace(b"HEAD", head))
     with pytest.raises(UserError) as caught:
         paper.get("toy").published()

@@ -64,7 +64,7 @@ def test_a_run_carries_what_the_job_left(client: MlflowClient, made: plan.Plan) 
     assert curve(client, run, "curves/position/seed-1") == [(row["step"], row["position"]) for row in rows]
 
 
-def test_unverified_numbers_are_not_compared(client: MlflowClient, made: plan.Plan) -> None:
+def test_recalled_numbers_are_not_compared(client: MlflowClient, made: plan.Plan) -> None:
     execute.execute(made, made.job("toy/walk/shifted"))
     tracking.track(made)
     assert "published/end" not in runs(client)["toy/walk/shifted"].data.metrics

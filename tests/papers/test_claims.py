@@ -19,9 +19,10 @@ CLAIMS = {(name, claim.name): claim for name in paper.names() for claim in verdi
 
 
 def published(name: str) -> Values:
-    """The checked numbers of a paper; where several stand for one place, the first."""
-    rows = [row for row in paper.get(name).published() if row.verified and row.variant]
-    return {(row.experiment, row.variant, row.metric): row.value for row in reversed(rows)}
+    """The numbers of a paper that are compared; where several stand for one place, the first."""
+    rows = reversed(paper.get(name).published())
+    found = {(row.experiment, row.variant, row.metric): row.compared for row in rows if row.variant}
+    return {place: value for place, value in found.items() if value is not None}
 
 
 def verdict(name: str, claim: Claim, values: Values, lost: frozenset[tuple[str, int]] = frozenset()) -> str:

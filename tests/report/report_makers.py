@@ -26,7 +26,7 @@ def toy_plan(folder: Path, **settings: Any) -> Plan:
 
 def published(toy: Path, *rows: str) -> None:
     """Replaces what the toy paper prints; to be called before a plan is made."""
-    header = "experiment,variant,model,dataset,metric,value,std,unit,source,verified,note"
+    header = "experiment,variant,model,dataset,metric,value,std,unit,source,origin,note"
     (toy / "toy_paper" / "published.csv").write_text("\n".join([header, *rows]) + "\n")
 
 

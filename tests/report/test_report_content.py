@@ -13,10 +13,11 @@ from bnnbench.harness import paper
 from bnnbench.harness.data import Availability, record_path
 from bnnbench.harness.files import write_json
 from bnnbench.harness.result import MetricRecord
+from bnnbench.report import numbers, page
 from bnnbench.report.content import Content, gather
 from bnnbench.report.records import Row
 
-VERIFIED = "walk,plain,walker,-,end,1.5,,m,Table 1,true,"
+PRINTED = "walk,plain,walker,-,end,1.5,,m,Table 1,paper,"
 
 
 def row(content: Content, variant: str) -> Row:
@@ -24,7 +25,7 @@ def row(content: Content, variant: str) -> Row:
 
 
 def test_intervals_and_differences_are_those_of_scipy(toy: Path, tmp_path: Path) -> None:
-    made.published(toy, VERIFIED)
+    made.published(toy, PRINTED)
     plan = made.toy_plan(tmp_path, seeds=[0, 1, 2, 3])
     draw = random.Random(7)
     values = {number: draw.gauss(2, 1) for number in range(4)}
@@ -44,9 +45,9 @@ def test_intervals_and_differences_are_those_of_scipy(toy: Path, tmp_path: Path)
 def test_a_value_of_another_data_set_is_compared_with_nothing(toy: Path, tmp_path: Path) -> None:
     made.published(
         toy,
-        "still,default,here,Fashion-MNIST,end,1.5,,m,Table 1,true,",
-        "still,default,elsewhere,MNIST,end,1.5,,m,Table 1,true,",
-        "still,default,on what no data set is called,street scenes,end,1.5,,m,Table 1,true,",
+        "still,default,here,Fashion-MNIST,end,1.5,,m,Table 1,paper,",
+        "still,default,elsewhere,MNIST,end,1.5,,m,Table 1,paper,",
+        "still,default,on what no data set is called,street scenes,end,1.5,,m,Table 1,paper,",
     )
     settings = {"experiments": ["toy/still"], "params": {"toy/still": {"dataset": "fashion-mnist"}}}
     plan = made.toy_plan(tmp_path, **settings)
@@ -57,9 +58,9 @@ def test_a_value_of_another_data_set_is_compared_with_nothing(toy: Path, tmp_pat
     assert [one.difference is None for one in shown] == [False, True, False]
 
 
-def test_unverified_values_and_other_units_are_shown_but_compared_with_nothing(toy: Path, tmp_path: Path) -> None:
+def test_recalled_values_and_other_units_are_shown_but_compared_with_nothing(toy: Path, tmp_path: Path) -> None:
     made.published(
-        toy, "walk,plain,recalled,-,end,1.5,,m,Table 1,false,", "walk,plain,in feet,-,end,5,,ft,Table 1,true,"
+        toy, "walk,plain,recalled,-,end,1.5,,m,Table 1,recalled,", "walk,plain,in feet,-,end,5,,ft,Table 1,paper,"
     )
     plan = made.toy_plan(tmp_path)
     made.finish(plan, made.job(plan, "plain"), {0: 1.0, 1: 2.0})
@@ -70,16 +71,37 @@ def test_unverified_values_and_other_units_are_shown_but_compared_with_nothing(t
     assert all(one.why_not for one in shown)
 
 
+def test_a_published_value_may_be_missing_and_its_origin_is_told(toy: Path, tmp_path: Path) -> None:
+    made.published(
+        toy,
+        "walk,plain,not to be had,-,end,,,m,Table 1,paper,",
+        "walk,plain,off a picture,-,end,1.5,,m,Figure 1,digitised,",
+        "walk,plain,theirs,-,end,1.5,,m,their log,authors' code,",
+    )
+    plan = made.toy_plan(tmp_path)
+    made.finish(plan, made.job(plan, "plain"), {0: 1.0, 1: 2.0})
+    made.gathered(plan)
+    shown = row(gather(plan), "plain").cells[0].published
+    assert [one.why_not for one in shown] == ["not available to us", "", ""]
+    assert [one.published.label for one in shown] == ["", "digitised", "authors' code"]
+    assert numbers.spread(shown[0].published.value, None) == "not available"
+    assert [one.difference is None for one in shown] == [True, False, False]
+    page.write_paper(plan, gather(plan), "toy", tmp_path / "page")
+    text = (tmp_path / "page/toy.html").read_text()
+    assert "not available" in text
+    assert "digitised" in text
+
+
 def test_every_published_value_has_exactly_one_place(toy: Path, tmp_path: Path) -> None:
     made.published(
         toy,
-        VERIFIED,
-        "walk,plain,again,-,end,1.6,,m,Table 2,true,",
-        "walk,,no variant,-,end,1,,m,T,true,",
-        "walk,sideways,unknown variant,-,end,1,,m,T,true,",
-        "walk,plain,unknown metric,-,start,1,,m,T,true,",
-        "still,default,not in this run,-,end,1,,m,T,true,",
-        "elsewhere,,no experiment,-,end,1,,m,T,true,",
+        PRINTED,
+        "walk,plain,again,-,end,1.6,,m,Table 2,paper,",
+        "walk,,no variant,-,end,1,,m,T,paper,",
+        "walk,sideways,unknown variant,-,end,1,,m,T,paper,",
+        "walk,plain,unknown metric,-,start,1,,m,T,paper,",
+        "still,default,not in this run,-,end,1,,m,T,paper,",
+        "elsewhere,,no experiment,-,end,1,,m,T,paper,",
     )
     plan = made.toy_plan(tmp_path)
     made.gathered(plan)
@@ -227,7 +249,7 @@ def test_metrics_without_a_number_have_no_column(toy: Path, tmp_path: Path) -> N
 
 
 def test_numbers_of_stand_in_data_are_compared_with_nothing(toy: Path, tmp_path: Path) -> None:
-    made.published(toy, VERIFIED)
+    made.published(toy, PRINTED)
     plan = made.toy_plan(tmp_path)
     made.finish(plan, made.job(plan, "plain"), {0: 1.0, 1: 2.0}, datasets=[made.BUNDLED])
     made.gathered(plan)

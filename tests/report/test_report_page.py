@@ -60,9 +60,9 @@ def written(toy: Path, tmp_path: Path) -> dict[str, Page]:
     """The pages of a run in which a bit of everything happened, and every text is hostile."""
     made.published(
         toy,
-        f'walk,plain,"{HOSTILE.replace(chr(34), chr(34) * 2)}",-,end,1.5,,m,Table 1,true,a note',
-        "walk,shifted,walker,-,end,9.5,0.5,m,Table 1,false,",
-        "elsewhere,,other,-,end,3,,m,Table 2,true,",
+        f'walk,plain,"{HOSTILE.replace(chr(34), chr(34) * 2)}",-,end,1.5,,m,Table 1,paper,a note',
+        "walk,shifted,walker,-,end,9.5,0.5,m,Table 1,recalled,",
+        "elsewhere,,other,-,end,3,,m,Table 2,paper,",
     )
     plan = made.toy_plan(tmp_path / "results", scale="paper", seeds=[0, 1])
     first, second, third, fourth = plan.jobs
@@ -124,8 +124,8 @@ def test_the_scale_is_on_every_page(written: dict[str, Page]) -> None:
     assert all("scale: paper" in found.text for found in written.values())
 
 
-def test_unverified_values_are_marked(written: dict[str, Page]) -> None:
-    assert "9.5 ± 0.5 unverified" in written["toy"].text
+def test_values_that_are_not_from_the_paper_itself_are_marked(written: dict[str, Page]) -> None:
+    assert "9.5 ± 0.5 recalled" in written["toy"].text
     assert "not compared" in written["toy"].text
 
 

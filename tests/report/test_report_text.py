@@ -46,7 +46,7 @@ def test_it_fits_and_is_complete(toy: Path, tmp_path: Path, width: int, capsys: 
         "reproduced",
         "2 ± 4",
         "+1 ± 4",
-        "9.5 ± 0.5 unverified",
+        "9.5 ± 0.5 recalled",
         "not available",
     ):
         assert word in everything

@@ -332,7 +332,7 @@ def _error(results: Results, experiment: str, published: float, margin: float) -
 @claim(
     "imagenet-one-bit-costs",
     "On photographs one bit costs accuracy: the binarized AlexNet's top-1 accuracy is below the real-valued one's.",
-    source="ImageNet results of the QNN companion (41.8 against 56.6 %, the latter unverified)",
+    source="ImageNet results of the QNN companion (41.8 against 56.6 %)",
     experiments=[IMAGENET],
     scales=FULL,
 )
@@ -345,7 +345,7 @@ def imagenet_one_bit_costs(results: Results) -> Evidence:
 @claim(
     "imagenet-two-bits-recover",
     "Activations of two bits recover most of what one bit costs: more than half of the gap to the real-valued AlexNet.",
-    source="QNN companion, arXiv 1609.07061 (41.8, 51.0 and 56.6 %, the last one unverified); 'most' as half is ours",
+    source="QNN companion, arXiv 1609.07061 (41.8, 51.0 and 56.6 %); 'most' as half is ours",
     experiments=[IMAGENET],
     scales=FULL,
 )

@@ -162,7 +162,7 @@ def _errors(results: Results, experiment: str, variants: dict[str, str], publish
     }
     if not found:
         results.values(experiment, "bnn", "test_error")  # raises NotRun with the reason
-    printed = {row.variant: row.value for row in _published(experiment) if row.metric == "test_error"}
+    printed = {variant: value for variant, metric, value in _published(experiment) if metric == "test_error"}
     for row, variant in enumerate(found):
         values = list(found[variant].values())
         interval = mean_interval(values)
@@ -189,9 +189,14 @@ def _has(results: Results, experiment: str, variant: str) -> bool:
         return False
 
 
-def _published(experiment: str) -> list[paper.Published]:
+def _published(experiment: str) -> list[tuple[str, str, float]]:
+    """Variant, metric and value of what the paper prints for an experiment and ours is compared with."""
     rows = paper.get("binarized").published()
-    return [row for row in rows if f"binarized/{row.experiment}" == experiment and row.verified]
+    return [
+        (row.variant, row.metric, row.compared)
+        for row in rows
+        if f"binarized/{row.experiment}" == experiment and row.compared is not None
+    ]
 
 
 @figure(
@@ -220,9 +225,9 @@ def filters(results: Results) -> "Canvas":
     spread = [mean["unique"] - low, high - mean["unique"]]
     bars.bar(mean.index, mean["unique"], yerr=spread, color=PALETTE[0], alpha=0.6, capsize=4, label="trained")
     bars.hlines(mean["chance"], mean.index - 0.4, mean.index + 0.4, color=PALETTE[1], linewidth=2, label="random signs")
-    for row in _published(CIFAR):
-        if row.metric == "unique_filters":
-            bars.axhline(row.value, color="#000000", linestyle="--", linewidth=1, label="published, mean of layers")
+    for _, metric, value in _published(CIFAR):
+        if metric == "unique_filters":
+            bars.axhline(value, color="#000000", linestyle="--", linewidth=1, label="published, mean of layers")
     bars.set(xlabel="convolutional layer", ylabel="distinct kernels (%)", ylim=(0, 100))
     canvas.legend(loc="outside upper center", ncols=3)
     return canvas
@@ -277,7 +282,7 @@ def runtime_bars(results: Results) -> "Canvas":
 def _bars(axes: "Axes", results: Results, experiment: str, names: dict[str, str]) -> None:
     from bnnbench.harness.statistics import mean_interval
 
-    printed = {row.metric: row.value for row in _published(experiment) if row.variant == "default"}
+    printed = {metric: value for variant, metric, value in _published(experiment) if variant == "default"}
     for place, metric in enumerate(names):
         values = list(results.values(experiment, "default", metric).values())
         interval = mean_interval(values)

@@ -44,11 +44,11 @@ METHODS = {
 
 
 def printed(experiment: str, variant: str) -> dict[str, float]:
-    """The verified published values of a variant, by metric; where a metric has several, the first."""
+    """The published values that a variant is compared with, by metric; where a metric has several, the first."""
     found: dict[str, float] = {}
     for row in paper.get("refinement").published():
-        if f"refinement/{row.experiment}" == experiment and row.variant == variant and row.verified:
-            found.setdefault(row.metric, row.value)
+        if f"refinement/{row.experiment}" == experiment and row.variant == variant and row.compared is not None:
+            found.setdefault(row.metric, row.compared)
     return found
 
 
