@@ -83,7 +83,7 @@ def _epoch(
     for k, rows in enumerate(parts):
         rate = params.learning_rate * 0.5 * (1 + cos(pi * (position + k / len(parts)) / params.epochs_per_cycle))
         loss = batch_loss(net, train, rows, generator)
-        gradients = torch.autograd.grad(loss, parameters)
+        gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
         noise = sqrt(2 * rate * params.friction * params.temperature / len(train)) if noisy else 0.0
         _step(parameters, momenta, gradients, rate, noise, params, generator)
         total += loss.detach()

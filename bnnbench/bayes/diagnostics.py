@@ -39,21 +39,24 @@ def effective_size(draws: Tensor) -> Tensor:
     """Effective number of draws for the mean, of split chains [K, n, ...]: [...].
 
     Autocorrelations are summed in pairs until a pair is negative, and pairs may not grow (Geyer's initial monotone
-    sequence); the number is at most size * log10(size), as in Stan and ArviZ.
+    sequence). As in Stan and ArviZ, the first number of the pair that ends the sum counts once where it is positive,
+    without which chains that swing to and fro look better than they are; and the number is at most size * log10(size).
     """
     halves = split(draws.double())
     n_chains, n = halves.shape[:2]
     covariance = autocovariance(halves).mean(0)
     within = covariance[0] * n / (n - 1)
     pooled = within * (n - 1) / n + halves.mean(dim=1).var(dim=0)
-    correlation = 1 - (within - covariance * n / (n - 1)) / pooled
+    correlation = 1 - (within - covariance) / pooled
     correlation[0] = 1
-    pairs = correlation[: n - n % 2].unflatten(0, (-1, 2)).sum(1)
-    kept = torch.cumprod((pairs > 0).double(), 0)
-    pairs = torch.cummin(pairs, 0).values * kept
-    time = 2 * pairs.sum(0) - 1
+    pairs = correlation[: 2 * max(1, (n - 1) // 2)].unflatten(0, (-1, 2))
+    sums = pairs.sum(1)
+    kept = torch.cumprod((sums > 0).double(), 0)
+    kept[-1] = 0
+    last = pairs[:, 0].gather(0, kept.sum(0, keepdim=True).long()).squeeze(0).clamp_min(0)
+    time = 2 * (torch.cummin(sums, 0).values * kept).sum(0) - 1 + last
     size = n_chains * n
-    found = size / time.clamp_min(1 / log10(size))
+    found: Tensor = size / time.clamp_min(1 / log10(size))
     return found.masked_fill(stuck(draws) | undefined(draws), torch.nan)
 
 

@@ -96,7 +96,7 @@ def flipout(model: nn.Module, initial_std: float, generator: Generator | None) -
     net = deepcopy(model)
     owned = [parameter for part in net.modules() for parameter in part.parameters(recurse=False)]
     if len(owned) > len(set(owned)):
-        raise ValueError("two layers share a parameter, which Flipout would train twice: use one layer in both places")
+        raise ValueError("model: two layers share a parameter, which Flipout would train twice; use one in both places")
     made = {part: _noisy(part, initial_std, generator) for part in net.modules() if _is_replaced(part)}
     for name, part in list(net.named_modules(remove_duplicate=False)):
         if name and part in made:

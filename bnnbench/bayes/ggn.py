@@ -5,12 +5,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, jacrev, vmap
+from torch.func import jacrev, vmap
 
 from bnnbench.bayes import layerwise
 from bnnbench.bayes.curvature import Curvature, Diagonal, Full
 from bnnbench.bayes.likelihood import Likelihood
-from bnnbench.bayes.network import WholeNet
+from bnnbench.bayes.network import WholeNet, call
 
 ENTRIES = 2**22  # of the Jacobians that are held at once
 
@@ -20,7 +20,7 @@ def jacobians(net: WholeNet, theta: Tensor) -> Callable[[Tensor], tuple[Tensor, 
     net.module.eval()
 
     def one(theta: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        outputs = functional_call(net.module, net.named(theta), (x.unsqueeze(0),))[0]
+        outputs = call(net.module, net.named(theta), x.unsqueeze(0))[0]
         return outputs, outputs
 
     derivative = vmap(jacrev(one, has_aux=True), in_dims=(None, 0))

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 def check_inputs(model: nn.Module, train: "Train") -> None:
     """Raises `ValueError`, one line that names the argument, for a net and data from which nothing can be inferred.
 
-    That is: inputs, targets, parameters or outputs that are not finite, outputs that are not [N, C], targets that the
-    likelihood does not take, a net whose parameters are all frozen. The net, its buffers and all random streams stay
-    as they are.
+    That is: inputs, targets, parameters or outputs that are not finite, outputs that are not real numbers [N, C],
+    targets that the likelihood does not take, a net whose parameters are all frozen; `TypeError` for what is no net.
+    The net, its buffers and all random streams stay as they are.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: a torch module is needed, and {model!r} was given")
     check_finite(train.x, "x")
     _check_parameters(model)
     n_outputs = _first_outputs(model, train.x, "x").shape[1]
@@ -41,15 +43,18 @@ def _check_parameters(model: nn.Module) -> None:
 
 
 def _first_outputs(model: nn.Module, x: Tensor, name: str) -> Tensor:
-    """Outputs [1, C] of a copy of the net at the first point of x, which is called `name`, in evaluation mode."""
+    """Outputs [n, C] of a copy of the net at the first n <= 2 points of x, called `name`, in evaluation mode."""
+    first = x[:2]
     try:
         with torch.no_grad(), global_stream(0, x.device):
-            outputs = deepcopy(model).eval()(x[:1])
-    except RuntimeError as error:
-        text = str(error).partition("\n")[0]
-        raise ValueError(f"{name}: the net does not take {x.dtype} of shape {tuple(x[:1].shape)}: {text}") from error
-    if not isinstance(outputs, Tensor) or outputs.dim() != 2 or len(outputs) != 1:
+            outputs = deepcopy(model).eval()(first)
+    except Exception as error:  # a net may raise anything
+        text = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise ValueError(f"{name}: the net does not take {x.dtype} of shape {tuple(first.shape)}: {text}") from error
+    if not isinstance(outputs, Tensor) or outputs.dim() != 2 or len(outputs) != len(first) or outputs.shape[1] == 0:
         found = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise ValueError(f"model: its outputs for one point are {found}; they must be a tensor [1, C]")
-    check_finite(outputs, f"model: outputs at the first point of {name}")
+        raise ValueError(f"model: its outputs for {len(first)} points are {found}; they must be [{len(first)}, C]")
+    check_finite(outputs, f"model: outputs at the first points of {name}")
+    if not outputs.is_floating_point():
+        raise ValueError(f"model: its outputs are {outputs.dtype}; they must be real numbers, of a floating type")
     return outputs

@@ -192,7 +192,7 @@ def laplace(
 ) -> LaplacePosterior:
     """A normal distribution around trained parameters, or around the mode of the posterior itself."""
     if params.link == "probit" and not isinstance(train.likelihood, Categorical):
-        raise ValueError("the probit link is of classes; take 'weights' or 'linearised'")
+        raise ValueError("link: the probit link is of classes; for real targets take 'weights' or 'linearised'")
     net = trained(model, train, params.training, generator, journal)
     what, distribution = approximate(net, train, params, generator)
     return LaplacePosterior(what.net, distribution, train.likelihood, params.link)

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
 from bnnbench.bayes.likelihood import Likelihood
-from bnnbench.bayes.network import WholeNet
+from bnnbench.bayes.network import WholeNet, call
 
 BATCH = 256
 
@@ -66,7 +65,7 @@ def _run(net: WholeNet, theta: Tensor, x: Tensor) -> tuple[Tensor, list[Call]]:
     hooks = [record(name, part) for name, part in net.module.named_modules() if _is_plain(part) and _is_inferred(part)]
     try:
         with torch.enable_grad():
-            outputs = functional_call(net.module, net.named(theta.detach().requires_grad_()), (x,))
+            outputs = call(net.module, net.named(theta.detach().requires_grad_()), x)
     finally:
         for hook in hooks:
             hook.remove()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from math import log, pi
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from bnnbench.bayes.targets import check_labels, check_reals, check_shape
 NOISES = 1e-15, 1e15  # a precision of 1 / noise^2 is still a number in float32
 
 
+@runtime_checkable
 class Likelihood(Protocol):
     """The distribution of targets y [N] given outputs [..., N, C]."""
 
@@ -75,7 +76,7 @@ class Gaussian:
     def __post_init__(self) -> None:
         try:
             noise = float(self.noise)
-        except (TypeError, ValueError, RuntimeError):
+        except (TypeError, ValueError, OverflowError, RuntimeError):
             raise ValueError(f"noise: {self.noise!r} is no number") from None
         if not NOISES[0] <= noise <= NOISES[1]:
             raise ValueError(f"noise: {noise} is no standard deviation from {NOISES[0]:g} to {NOISES[1]:g}")

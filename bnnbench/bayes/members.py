@@ -5,18 +5,18 @@ from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.func import functional_call
 
 from bnnbench.bayes.likelihood import Likelihood
-from bnnbench.bayes.network import EVALUATION_BATCH
+from bnnbench.bayes.network import EVALUATION_BATCH, call
 from bnnbench.bayes.posterior import Predictive, asked
 
 States = Sequence[dict[str, Tensor]]
 
 
 def snapshot(net: nn.Module) -> dict[str, Tensor]:
-    """A copy of all parameters and buffers."""
-    return {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
+    """A copy of all parameters and buffers that a state of the net has, a shared one under its first name alone."""
+    kept, own = net.state_dict(), (*net.named_parameters(), *net.named_buffers())
+    return {name: kept[name].detach().clone() for name, _ in own if name in kept}
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Members:
         """One draw a member; `n_draws` fewer than all takes members spread evenly."""
         self.net.eval()
         outputs = [
-            torch.cat([functional_call(self.net, state, (part,)) for part in x.split(EVALUATION_BATCH)])
+            torch.cat([call(self.net, state, part) for part in x.split(EVALUATION_BATCH)])
             for state in self._chosen(n_draws)
         ]
         return self.likelihood.predictive(torch.stack(outputs))

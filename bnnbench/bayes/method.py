@@ -19,6 +19,7 @@ from bnnbench.bayes.journal import SILENT, Journal, Resumable
 from bnnbench.bayes.likelihood import Categorical, Likelihood
 from bnnbench.bayes.noise import global_stream, seed
 from bnnbench.bayes.posterior import Posterior
+from bnnbench.bayes.targets import check_dense
 
 
 class MethodParams(BaseModel):
@@ -33,7 +34,8 @@ class Train:
 
     `validation` is a pair (x, y) that is not trained on. `augment(x, generator)` changes a batch of inputs while a net
     is trained; curvatures, flows and samplers see x as it is. Raises `ValueError` for no points, for x and y of
-    different lengths and for y of another shape; what targets may be is checked by `Method.fit`, which knows the net.
+    different lengths and for y of another shape, and `TypeError` for what is no tensor, likelihood or function; what
+    targets may be is checked by `Method.fit`, which knows the net.
     """
 
     x: Tensor
@@ -43,14 +45,18 @@ class Train:
     augment: Callable[[Tensor, Generator | None], Tensor] | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.likelihood, type) or not isinstance(self.likelihood, Likelihood):
+            raise TypeError(f"likelihood: {self.likelihood!r} is none; give Categorical(), Gaussian(noise) or your own")
+        if not (self.augment is None or callable(self.augment)):
+            raise TypeError(f"augment: {self.augment!r} is no function of a batch of inputs and a generator")
         object.__setattr__(self, "y", _targets(self.x, self.y, ""))
+        object.__setattr__(self, "x", self.x.detach())
         if self.validation is not None:
-            if len(self.validation) != 2:
-                raise ValueError(
-                    f"validation: a pair of inputs and targets is needed, and {len(self.validation)} were given"
-                )
+            if not isinstance(self.validation, tuple | list) or len(self.validation) != 2:
+                raise ValueError("validation: a pair (x, y) of inputs and targets is needed, and none was given")
             x, y = self.validation
-            object.__setattr__(self, "validation", (x, _targets(x, y, "validation ")))
+            targets = _targets(x, y, "validation ")
+            object.__setattr__(self, "validation", (x.detach(), targets))
 
     def __len__(self) -> int:
         return len(self.x)
@@ -63,10 +69,11 @@ class Train:
 
 
 def _targets(x: Tensor, y: Tensor, of: str) -> Tensor:
-    """Targets [N] of x [N, ...]; class indices as torch's losses take them, whatever integers they come as."""
+    """Targets [N] of x [N, ...], without gradient; class indices as torch's losses take them, of whatever integers."""
     for name, values in (("x", x), ("y", y)):
         if not isinstance(values, Tensor):
             raise TypeError(f"{of}{name}: a tensor is needed, and {type(values).__name__} was given")
+        check_dense(values, f"{of}{name}")
         if values.dim() == 0:
             raise ValueError(f"{of}{name}: one number; a tensor with a row a point is needed")
     if len(x) != len(y):
@@ -75,6 +82,7 @@ def _targets(x: Tensor, y: Tensor, of: str) -> Tensor:
         raise ValueError(f"{of}y: targets have shape {tuple(y.shape)}; they must be one number a point")
     if len(x) == 0:
         raise ValueError(f"{of}x and y: no points")
+    y = y.detach()
     return y if y.is_floating_point() or y.is_complex() else y.long()
 
 
@@ -103,7 +111,7 @@ class Method(Generic[P]):
         from `generator`, also what draws from torch's global stream, as dropout does; a fit that `journal` continues
         goes on with the same numbers, and a checkpoint of another method, of other parameters, data or shapes of the
         net is left alone. Raises `pydantic.ValidationError` for parameters that are wrong, and `ValueError` for a net
-        and data that do not fit together (`check_inputs`).
+        and data that do not fit together (`TypeError` for what is no net: `check_inputs`).
         """
         if not isinstance(params, self.params):
             params = self.params.model_validate({} if params is None else params)

@@ -1,6 +1,6 @@
 """Nets as functions of one flat parameter vector: the last linear layer, a whole net, or a last layer in its net."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -24,6 +24,26 @@ class Net(Protocol):
 
     def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
         """Outputs [S, N, C] of S parameter vectors theta [S, P] at inputs x [N, ...]."""
+
+
+def call(module: nn.Module, tensors: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """The module's outputs at x with these parameters and buffers, by their names in `named_parameters`.
+
+    Where layers share a parameter they share the tensor given for it, and where a layer has several names it is changed
+    once: torch's own way of tying leaves such a layer with the tensors given, as if they had been trained.
+    """
+    own = (*module.named_parameters(), *module.named_buffers())
+    given = {id(value): tensors[name] for name, value in own if name in tensors}
+    slots = {name: given[id(value)] for name, value in _slots(module) if id(value) in given}
+    outputs: Tensor = functional_call(module, slots, (x,), tie_weights=False)
+    return outputs
+
+
+def _slots(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Every place of a module that holds a parameter or a buffer, by one name."""
+    for name, part in module.named_modules():
+        yield from part.named_parameters(name, recurse=False, remove_duplicate=False)
+        yield from part.named_buffers(name, recurse=False, remove_duplicate=False)
 
 
 @dataclass(frozen=True)
@@ -87,7 +107,7 @@ class WholeNet:
     def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
         """The module called with each parameter vector."""
         self.module.eval()
-        return torch.stack([functional_call(self.module, self.named(draw), (x,)) for draw in theta])
+        return torch.stack([call(self.module, self.named(draw), x) for draw in theta])
 
 
 class Features:
@@ -96,7 +116,7 @@ class Features:
     def __init__(self, module: nn.Module) -> None:
         linear = [part for part in module.modules() if isinstance(part, nn.Linear)]
         if not linear:
-            raise ValueError(f"{type(module).__name__} has no linear layer")
+            raise ValueError(f"model: {type(module).__name__} has no linear layer; take scope 'all'")
         self.module, self.last = module, linear[-1]
 
     @torch.no_grad()
@@ -115,9 +135,13 @@ class Features:
         for part in outputs:
             check_finite(part, "model: outputs")
         weight, bias = self.last.weight, self.last.bias
-        if len(seen) != len(outputs) or not torch.allclose(functional.linear(seen[-1], weight, bias), outputs[-1]):
-            raise ValueError("the net's outputs are not those of its last linear layer; take scope 'all'")
+        if len(seen) != len(outputs) or not _same(functional.linear(seen[-1], weight, bias), outputs[-1]):
+            raise ValueError("model: the net's outputs are not those of its last linear layer; take scope 'all'")
         return torch.cat(seen)
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.dtype == b.dtype and a.shape == b.shape and torch.allclose(a, b)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from bnnbench.bayes.network import check_bias, subject
 from bnnbench.bayes.noise import normal, permutation
 from bnnbench.bayes.subspace import Subspace, subspace
 from bnnbench.bayes.target import Target
-from bnnbench.bayes.training import Training, optimizer_of, set_rate
+from bnnbench.bayes.training import Training, optimizer_of, set_rate, warn_diverged
 from bnnbench.bayes.weights import NetPosterior
 
 ENTRIES = 2**24  # numbers of base noise that are drawn at once
@@ -114,6 +114,7 @@ def fit_flow(
             total += bound.detach()
         journal.log(epoch + 1, elbo=total.item() / len(xs) + constant)
         journal.checkpoint(epoch + 1, lambda: {"flow": refined.flow.state_dict(), "optimizer": optimizer.state_dict()})
+    warn_diverged(refined.flow)
 
 
 def _starts(refined: Refined, samples: int, steps: int, generator: Generator | None) -> Iterator[Tensor]:

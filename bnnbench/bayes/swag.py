@@ -7,13 +7,12 @@ from math import sqrt
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Generator, Tensor, nn
-from torch.func import functional_call
 
 from bnnbench.bayes.journal import Journal, Stages, State
 from bnnbench.bayes.likelihood import Likelihood
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.network import WholeNet, evaluate, flat, trainable
+from bnnbench.bayes.network import WholeNet, call, evaluate, flat, trainable
 from bnnbench.bayes.noise import normal
 from bnnbench.bayes.posterior import Predictive, asked
 from bnnbench.bayes.training import Training, batch_loss, descend
@@ -92,7 +91,7 @@ def recalibrated(net: WholeNet, theta: Tensor, x: Tensor, batch: int = 500) -> W
         seen += len(rows)
         for norm in norms:
             norm.momentum = len(rows) / seen
-        functional_call(module, net.named(theta), (rows,))
+        call(module, net.named(theta), rows)
     return WholeNet(module.eval())
 
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from math import isfinite, log, pi, sqrt
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from bnnbench.bayes.gaussian import LaplaceNormal
 from bnnbench.bayes.last_layer import kronecker
 from bnnbench.bayes.likelihood import Categorical, Likelihood
-from bnnbench.bayes.network import LinearNet, Net
+from bnnbench.bayes.network import LinearNet, Net, WholeNet
 from bnnbench.errors import ResultWarning
 
 
@@ -73,19 +74,27 @@ class Target:
 def mode(target: Target, start: Tensor, max_steps: int = 500, tolerance: float = 1e-6) -> Tensor:
     """The parameters [P] of highest posterior density, by L-BFGS from `start` [P].
 
-    Stops where no entry of the gradient per point exceeds `tolerance`. For a linear layer the problem is convex and
-    the mode unique (the matched control of refinement, section 5.3); it is then solved in float64, as sums over points
-    in float32 stop short of the tolerance, and in coordinates in which the curvature per point is about 1.
+    Stops where no entry of the gradient per point exceeds `tolerance`. It is solved in float64, as sums over points in
+    float32 stop short of the tolerance. For a linear layer the problem is convex and the mode unique (the matched
+    control of refinement, section 5.3), and the search is in coordinates in which the curvature per point is about 1.
 
     Where the search ends before that, after `max_steps` or where rounding hides the way down, a `ResultWarning` says
     how large the gradient is; `ValueError` where the density is not finite at the start.
     """
+    wide, near, scale = _wide(target), start.double(), sqrt(len(target.x))
     if not isinstance(target.net, LinearNet):
-        return _lbfgs(target, lambda theta: theta, start, max_steps, tolerance)
-    wide, near, scale = replace(target, x=target.x.double()), start.double(), sqrt(len(target.x))
+        return _lbfgs(wide, lambda theta: theta, near, max_steps, tolerance).to(start.dtype)
     base = LaplaceNormal(near, kronecker(target.net, near, wide.x, target.likelihood), target.precision)
     found = _lbfgs(wide, lambda u: base.push(scale * u), torch.zeros_like(near), max_steps, tolerance)
     return found.to(start.dtype)
+
+
+def _wide(target: Target) -> Target:
+    """The same target in float64; inputs that are indices stay so."""
+    net = target.net
+    if isinstance(net, WholeNet):
+        net = WholeNet(deepcopy(net.module).double())
+    return replace(target, net=net, x=target.x.double() if target.x.is_floating_point() else target.x)
 
 
 def _lbfgs(

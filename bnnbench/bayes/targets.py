@@ -1,5 +1,6 @@
 """Targets y [N]: class labels or real numbers, checked against the points and outputs that they belong to."""
 
+import torch
 from torch import Tensor
 
 
@@ -26,11 +27,20 @@ def check_reals(y: Tensor, n_points: int, name: str = "y") -> Tensor:
 
 
 def check_finite(values: Tensor, name: str) -> None:
-    """Raises `ValueError` where a value is NaN, infinite or complex."""
+    """Raises `ValueError` where a value is NaN, infinite or complex, or a tensor is not dense."""
+    check_dense(values, name)
     if values.is_complex():
         raise ValueError(f"{name}: complex numbers; real ones are needed")
+    values = values.float() if values.is_floating_point() and values.itemsize == 1 else values  # float8 has no isfinite
     if values.is_floating_point() and not (finite := values.isfinite()).all():
         raise ValueError(f"{name}: {int((~finite).sum())} of {values.numel()} values are NaN or infinite")
+
+
+def check_dense(values: Tensor, name: str) -> None:
+    """Raises `ValueError` for a sparse, quantized or meta tensor."""
+    if values.layout != torch.strided or values.is_quantized or values.is_meta:
+        kind = "quantized" if values.is_quantized else "meta" if values.is_meta else str(values.layout)
+        raise ValueError(f"{name}: a {kind} tensor; an ordinary dense one is needed")
 
 
 def check_shape(y: Tensor, n_points: int, name: str = "y") -> None:

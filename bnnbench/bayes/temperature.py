@@ -94,7 +94,7 @@ def temperature_scaling(
 ) -> Tempered:
     """A point estimate whose temperature is fitted to the validation data."""
     if not isinstance(train.likelihood, Categorical):
-        raise ValueError("temperature scaling is of classes; for real targets take 'map'")
+        raise ValueError("likelihood: temperature scaling is of classes; for real targets take 'map'")
     x, y = train.held_out()
     net = trained(model, train, params.training, generator, journal)
     with torch.no_grad():

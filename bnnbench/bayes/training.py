@@ -1,5 +1,6 @@
 """Training of any module by stochastic gradients."""
 
+import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from inspect import signature
@@ -13,6 +14,7 @@ from torch import Generator, Tensor, nn
 from bnnbench.bayes.journal import Journal
 from bnnbench.bayes.method import MethodParams, Train
 from bnnbench.bayes.noise import global_stream, permutation, seed
+from bnnbench.errors import ResultWarning
 
 
 class Training(MethodParams):
@@ -43,11 +45,20 @@ def train_module(
 
 
 def batch_loss(net: nn.Module, train: Train, rows: Tensor, generator: Generator | None) -> Tensor:
-    """Mean negative log-likelihood of the points `rows`, augmented where the data ask for it."""
+    """Mean negative log-likelihood of the points `rows`, augmented where the data ask for it.
+
+    Raises `ValueError` for an augmentation that gives no such batch, and for a loss that depends on no parameter.
+    """
     x = train.x[rows]
     if train.augment is not None:
         x = train.augment(x, generator)
-    return train.likelihood.nll(net(x), train.y[rows]).mean()
+        if not isinstance(x, Tensor) or len(x) != len(rows):
+            found = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            raise ValueError(f"augment: of a batch of {len(rows)} points it made {found}; it must keep the points")
+    loss = train.likelihood.nll(net(x), train.y[rows]).mean()
+    if not loss.requires_grad:
+        raise ValueError("model: its outputs have no gradient in any parameter that is not frozen, so it cannot learn")
+    return loss
 
 
 def batches(n_points: int, size: int, generator: Generator | None, device: torch.device) -> list[Tensor]:
@@ -72,7 +83,8 @@ def descend(
 ) -> None:
     """Minimises `objective(rows)` over the module's parameters, epoch by epoch in a new order of the points.
 
-    Each epoch is logged and may be checkpointed; `after_epoch(epoch)` is called in between.
+    Each epoch is logged and may be checkpointed; `after_epoch(epoch)` is called in between. A `ResultWarning` where the
+    parameters are not finite in the end.
     """
     device = next(module.parameters()).device
     optimizer = optimizer_of(module, training)
@@ -96,6 +108,15 @@ def descend(
         if after_epoch is not None:
             after_epoch(epoch)
         journal.checkpoint(epoch + 1, lambda: {"module": module.state_dict(), "optimizer": optimizer.state_dict()})
+    warn_diverged(module)
+
+
+def warn_diverged(module: nn.Module) -> None:
+    """A `ResultWarning` where parameters of a trained module are not finite."""
+    lost = sum(int((~parameter.isfinite()).sum()) for parameter in module.parameters())
+    if lost:
+        text = f"training: it diverged, and {lost} parameters are not finite; lower the learning rate, look at the data"
+        warnings.warn(text, ResultWarning, stacklevel=2)
 
 
 def optimizer_of(module: nn.Module, training: Training) -> torch.optim.Optimizer:

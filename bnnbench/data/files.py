@@ -58,7 +58,8 @@ def check_size(path: Path, expected: int) -> None:
     """DataError unless the file has exactly this many bytes; reads nothing."""
     found = path.stat().st_size
     if found != expected:
-        raise DataError(f"{path}: wrong length ({found:,} bytes, expected {expected:,})")
+        wrong = f"{path}: wrong length ({found:,} bytes, expected {expected:,})"
+        raise DataError(f"{wrong}; put a sound copy of that file there, or remove the folder")
 
 
 def names_and_sizes(folder: Path, files: Iterable[Path]) -> str:

@@ -93,8 +93,9 @@ def looking_at(path: Path | None) -> Iterator[None]:
         yield
     except OSError as error:
         name = error.filename if error.filename is not None else path
-        reason = "a link that leads to itself" if error.errno == errno.ELOOP else error.strerror or str(error)
-        raise DataError(f"{printable(name)}: cannot be looked at ({reason})") from None
+        if error.errno == errno.ELOOP:
+            raise DataError(f"{printable(name)}: a link that leads to itself; mend or remove the link") from None
+        raise DataError(f"{printable(name)}: cannot be looked at ({error.strerror or error})") from None
     except UnicodeError as error:
         raise DataError(f"{printable(path)}: a name there is not UTF-8 ({printable(error)}); rename it") from None
 

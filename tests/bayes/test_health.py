@@ -24,6 +24,7 @@ from bnnbench.bayes.nuts import NUTSParams
 from bnnbench.bayes.posterior import Posterior
 from bnnbench.bayes.target import Target
 from bnnbench.errors import ResultWarning
+from bnnbench.harness import registry
 
 NET = LinearNet(2, 1)  # three parameters
 
@@ -203,3 +204,23 @@ def test_csghmc_says_where_its_path_went() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", ResultWarning)
         csghmc.fit(problem.model, problem.train, {**options, "learning_rate": 0.01}, stream())
+
+
+@pytest.mark.parametrize("name", ["map", "ensemble", "mfvi", "swag"])
+def test_a_training_that_diverges_says_so(name: str) -> None:
+    x = torch.randn(40, 3, generator=stream())
+    train = Train(x, x.sum(1), Gaussian(0.01))
+    wild = {"training": {"optimizer": "sgd", "learning_rate": 1e6, "epochs": 5}}
+    with pytest.warns(ResultWarning, match=r"^training: it diverged, and \d+ parameters are not finite; [^\n]*$"):
+        registry.method(name).fit(nn.Sequential(nn.Linear(3, 1)), train, wild)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResultWarning)
+        tame = Train(x, x.sum(1), Gaussian(1.0))
+        registry.method(name).fit(nn.Sequential(nn.Linear(3, 1)), tame, {"training": {"epochs": 2}})
+
+
+def test_a_flow_that_diverges_says_so() -> None:
+    x = torch.randn(40, 3, generator=stream())
+    params = {"training": None, "optimisation": {"optimizer": "sgd", "learning_rate": 1e36, "epochs": 3}}
+    with pytest.warns(ResultWarning, match=r"^training: it diverged"):
+        registry.method("refine").fit(nn.Sequential(nn.Linear(3, 1)), Train(x, x.sum(1), Gaussian(0.1)), params)

@@ -1,6 +1,6 @@
 """What a fit, a loss and a density refuse: targets, inputs and nets that do not fit together, in one line by name."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -67,9 +67,9 @@ def test_outputs_that_are_not_finite_are_called_so(scope: str) -> None:
     params: dict[str, Any] = {"training": None, "precision": 1.0, "scope": scope}
     with refused(r"outputs: \d+ of \d+ values are NaN"):
         registry.method("laplace").fit(net, Train(x, LABELS), params)
-    with refused("outputs at the first point of x: 4 of 4 values"):
+    with refused("outputs at the first points of x: 8 of 8 values"):
         registry.method("map").fit(net, Train(-x, LABELS))
-    with refused("outputs at the first point of validation x: 4 of 4 values"):
+    with refused("outputs at the first points of validation x: 8 of 8 values"):
         registry.method("map").fit(net, Train(X.abs(), LABELS, validation=(-X.abs(), LABELS)))
 
 
@@ -119,7 +119,7 @@ def test_real_targets_are_of_one_output_and_finite() -> None:
 
 
 @pytest.mark.parametrize(
-    "noise", [0.0, -1.0, float("nan"), float("inf"), -float("inf"), 1e-300, None, "a", torch.ones(2)]
+    "noise", [0.0, -1.0, float("nan"), float("inf"), -float("inf"), 1e-300, None, "a", 10**400, torch.ones(2)]
 )
 def test_a_noise_is_a_positive_number(noise: Any) -> None:
     with refused("^noise: "):
@@ -139,16 +139,130 @@ def test_inputs_are_tensors_with_a_row_a_point() -> None:
         Train(X[0, 0], LABELS)
     with refused("^validation y: one number"):
         Train(X, LABELS, validation=(X, LABELS[0]))
-    with refused("^validation: a pair"):
-        Train(X, LABELS, validation=(X, LABELS, LABELS))  # type: ignore[arg-type]
+    for pair in ((X, LABELS, LABELS), X[:2], 3, "xy", {"x": X, "y": LABELS}):
+        with refused("^validation: a pair"):
+            Train(X, LABELS, validation=pair)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("likelihood", [None, "gaussian", Categorical, Gaussian])
+def test_a_likelihood_is_one_and_no_class_of_them(likelihood: Any) -> None:
+    with pytest.raises(TypeError, match=r"^likelihood: "):
+        Train(X, LABELS, likelihood)
+
+
+@pytest.mark.parametrize("model", [None, nn.Linear, torch.tanh, "net"])
+def test_a_net_is_a_module(model: Any) -> None:
+    with pytest.raises(TypeError, match=r"^model: "):
+        registry.method("map").fit(model, Train(X, LABELS))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda x: x.to_sparse(),
+        lambda x: x.to("meta"),
+        lambda x: torch.quantize_per_tensor(x.float(), 0.1, 0, torch.qint8),
+    ],
+)
+def test_tensors_are_dense(other: Callable[[Tensor], Tensor]) -> None:
+    for name, data in {
+        "x": (other(X), LABELS, None),
+        "y": (X, other(LABELS), None),
+        "validation x": (X, LABELS, (other(X), LABELS)),
+        "validation y": (X, LABELS, (X, other(LABELS))),
+    }.items():
+        with refused(f"^{name}: a .* tensor; an ordinary dense one is needed"):
+            Train(data[0], data[1], validation=data[2])
+    with refused("^model: parameter 'weight': a meta tensor"):
+        check_inputs(nn.Linear(3, 4, device="meta"), Train(X, LABELS))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_inputs_may_ask_for_gradients_and_get_none(name: str) -> None:
+    x = X.clone().requires_grad_()
+    brief = {"training": {"epochs": 1}}
+    params: dict[str, dict[str, Any]] = {
+        "csghmc": {"cycles": 1, "epochs_per_cycle": 3},
+        "refine": {**brief, "optimisation": {"epochs": 2}, "laplace": {"scope": "all", "structure": "diagonal"}},
+        "hmc": {**brief, "scope": "all", "sampling": {"warmup": 3, "draws": 4}},
+        "nuts": {**brief, "warmup": 3, "draws": 4, "max_tree_depth": 2},
+    }
+    fit = registry.method(name).fit
+    found = [
+        fit(nn.Sequential(reset(nn.Linear(3, 4))), Train(x, LABELS, validation=(x, LABELS)), params.get(name, brief))
+        for x in (x, X)
+    ]
+    draws = [posterior.predict(X, None, stream()) for posterior in found]
+    assert torch.equal(draws[0].log_density(LABELS), draws[1].log_density(LABELS))
+    assert x.grad is None
+
+
+def reset(layer: nn.Linear) -> nn.Linear:
+    with torch.no_grad():
+        layer.weight.copy_(torch.linspace(-1, 1, 12).view(4, 3))
+        layer.bias.zero_()
+    return layer
+
+
+class Raising(nn.Linear):
+    def __init__(self, error: Exception) -> None:
+        super().__init__(3, 4)
+        self.error = error
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("k"), TypeError("a\nb"), ValueError("a\nb"), IndexError("a"), AssertionError()]
+)
+def test_whatever_a_net_raises_is_one_line_by_name(error: Exception) -> None:
+    with refused(rf"^x: the net does not take .* {type(error).__name__}: "):
+        check_inputs(Raising(error), Train(X, LABELS))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda out: out.mean(0, keepdim=True), r"outputs for 2 points are \(1, 4\)"),
+        (lambda out: out[:, :0], r"outputs for 2 points are \(2, 0\)"),
+        (lambda out: out.argmax(1, keepdim=True), "its outputs are torch.int64"),
+    ],
+)
+def test_outputs_are_real_numbers_for_every_point(change: Callable[[Tensor], Tensor], text: str) -> None:
+    class Changed(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return change(super().forward(x))
+
+    with refused(f"^model: .*{text}"):
+        check_inputs(Changed(3, 4), Train(X, LABELS))
+
+
+@pytest.mark.parametrize("augmented", [lambda x, _: x[:3], lambda x, _: None, lambda x, _: x.tolist()])
+def test_an_augmentation_keeps_the_points(augmented: Any) -> None:
+    for name in ("map", "csghmc"):
+        with refused("^augment: of a batch of 12 points it made"):
+            registry.method(name).fit(nn.Linear(3, 4), Train(X, LABELS, augment=augmented))
+    with pytest.raises(TypeError, match=r"^augment: 3 is no function"):
+        Train(X, LABELS, augment=3)  # type: ignore[arg-type]
+
+
+def test_a_net_without_gradients_is_named() -> None:
+    class Detached(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).detach()
+
+    for name in ("map", "csghmc"):
+        with refused("^model: its outputs have no gradient"):
+            registry.method(name).fit(Detached(3, 4), Train(X, LABELS))
 
 
 def test_inputs_that_the_net_does_not_take_are_named() -> None:
-    with refused(r"^x: the net does not take torch.float32 of shape \(1, 3\): "):
+    with refused(r"^x: the net does not take torch.float32 of shape \(2, 3\): "):
         check_inputs(nn.Linear(2, 4), Train(X, LABELS))
     with refused(r"^x: the net does not take torch.float64"):
         check_inputs(nn.Linear(3, 4), Train(X.double(), LABELS))
-    with refused(r"^validation x: the net does not take torch.float32 of shape \(1, 2\)"):
+    with refused(r"^validation x: the net does not take torch.float32 of shape \(2, 2\)"):
         check_inputs(nn.Linear(3, 4), Train(X, LABELS, validation=(X[:, :2], LABELS)))
     with refused(r"^model: parameter 'weight' has no shape yet"):
         check_inputs(nn.LazyLinear(4), Train(X, LABELS))
@@ -166,7 +280,7 @@ class Pair(nn.Linear):
 
 @pytest.mark.parametrize("kind", [Flat, Pair])
 def test_outputs_are_one_row_a_point(kind: type[nn.Linear]) -> None:
-    with refused(r"model: its outputs .* \[1, C\]"):
+    with refused(r"model: its outputs .* \[2, C\]"):
         check_inputs(kind(3, 1), Train(X, REALS, Gaussian(1.0)))
 
 

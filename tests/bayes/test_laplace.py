@@ -50,6 +50,23 @@ def test_the_closed_gradient_is_that_of_autograd(bias: Literal["used", "ignored"
     assert torch.allclose(gradient, torch.autograd.grad(expected.sum(), theta)[0], rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("likelihood", [Categorical(), Gaussian(0.3)])
+@pytest.mark.parametrize("precision", [1.0, 510.0])
+def test_the_mode_of_a_whole_net_is_found_in_float32_too(likelihood: Categorical | Gaussian, precision: float) -> None:
+    x, real = torch.randn(100, 3, generator=stream()), isinstance(likelihood, Gaussian)
+    y = x @ torch.tensor([1.0, -1.0, 0.5]) + 0.3 * torch.randn(100, generator=stream(1))
+    net = nn.Sequential(nn.Linear(3, 1 if real else 3))
+    target = Target(WholeNet(net), x, y if real else y.sign().long() + 1, likelihood, precision)
+    start = torch.zeros(target.net.n_params)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResultWarning)
+        found = mode(target, start)
+    linear = replace(target, net=LinearNet(3, 1 if real else 3))  # the same net, whose mode is unique
+    assert found.dtype == torch.float32
+    assert torch.allclose(found, mode(linear, start), atol=1e-4)
+    assert next(net.parameters()).dtype == torch.float32
+
+
 def test_mode_has_no_gradient_and_no_better_neighbour() -> None:
     net, theta, features, labels = classes(200, 5, 4)
     target = Target(net, features, labels, Categorical(), 3.0)

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Generator, Tensor, nn
 from bnnbench.bayes.journal import moved
 from bnnbench.bayes.likelihood import Categorical, Gaussian
 from bnnbench.bayes.method import Train
+from bnnbench.bayes.network import WholeNet
 from bnnbench.bayes.posterior import ClassPredictive, RealPredictive
 from bnnbench.errors import UserError
 from bnnbench.harness import registry
@@ -330,3 +332,48 @@ def test_data_of_wrong_shapes_are_refused() -> None:
         Train(torch.zeros(3, 1), torch.zeros(2))
     with pytest.raises(ValueError, match="one number a point"):
         Train(torch.zeros(3, 1), torch.zeros(3, 1))
+
+
+class Tied(nn.Module):
+    """One weight in two layers, one layer in two places, and a parameter that nothing uses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
+        self.second.weight = self.first.weight
+        self.again = self.second
+        self.unused = nn.Parameter(torch.ones(2))
+        self.last = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.again(self.second(self.first(x).tanh()).tanh()).tanh())  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [("ensemble", {"members": 2, "training": {"epochs": 2}}), ("csghmc", {"cycles": 2, "epochs_per_cycle": 3})],
+)
+def test_members_with_shared_and_unused_parameters_predict_as_the_nets_they_are(name: str, params: Any) -> None:
+    x = torch.randn(20, 3, generator=stream())
+    net = Tied()
+    posterior: Any = registry.method(name).fit(net, Train(x, (x.sum(1) > 0).long()), params, stream())
+    logits = posterior.predict(x).logits
+    for theta, found in zip(posterior.sample(len(logits)), logits, strict=True):
+        copy = deepcopy(net).eval()
+        nn.utils.vector_to_parameters(theta, copy.parameters())
+        assert torch.allclose(copy(x), found, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["shared layer", "shared weight"])
+def test_a_net_called_with_other_parameters_stays_as_it_is(kind: str) -> None:
+    x, layer = torch.randn(5, 3, generator=stream()), nn.Linear(3, 3)
+    other = layer if kind == "shared layer" else nn.Linear(3, 3)
+    other.weight = layer.weight
+    net = nn.Sequential(layer, nn.Tanh(), other)
+    before = net(x)
+    theta = torch.randn(2, sum(part.numel() for part in net.parameters()), generator=stream())
+    found = WholeNet(net).outputs(theta, x)
+    assert torch.equal(net(x), before)
+    for draw, outputs in zip(theta, found, strict=True):
+        nn.utils.vector_to_parameters(draw, net.parameters())
+        assert torch.equal(net(x), outputs)

@@ -44,7 +44,9 @@ def test_cifar_files_are_checked(tmp_path: Path) -> None:
     for attempt in (lambda: dataset.locate(where), lambda: dataset.load(source)):
         with pytest.raises(DataError) as caught:
             attempt()
-        message(caught, str(path), "wrong length (6,145 bytes, expected 6,146)")
+        message(
+            caught, str(path), "wrong length (6,145 bytes, expected 6,146)", "; put a sound copy of that file there"
+        )
 
     path.write_bytes(b"\x0a" + good[1:])
     with pytest.raises(DataError) as caught:

@@ -111,7 +111,7 @@ def _socket(path: Path) -> None:
 
 STRANGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "link to nowhere": (lambda path: path.symlink_to("nowhere"), "a link to nowhere"),
-    "link to itself": (lambda path: path.symlink_to(path.name), "a link that leads to itself"),
+    "link to itself": (lambda path: path.symlink_to(path.name), "a link that leads to itself; mend or remove the link"),
     "pipe": (_pipe, "neither a file nor a folder"),
     "socket": (_socket, "neither a file nor a folder"),
 }

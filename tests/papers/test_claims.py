@@ -151,13 +151,15 @@ MATCHED = [
 ]
 LENGTHS = of(LENGTH, "fit_cpu_seconds", laplace_1=43, laplace_5=78, laplace_10=121, laplace_20=156)
 REFINEMENT = {
-    "many-samples-do-not-help": Case([instead(la_many="hmc-10")], [of(FMNIST, "nll", la_many=0.311, hmc_10=0.275)]),
+    "many-samples-do-not-help": Case(
+        [instead(la_many="hmc-10"), of(FMNIST, "nll", hmc=0.255)], [of(FMNIST, "nll", la_many=0.311, hmc_10=0.275)]
+    ),
     "refinement-improves-prediction": Case([instead(refine_5="la")]),
     "refinement-reaches-hmc": Case([instead(refine_5="la"), instead(hmc="la")]),
     "refinement-approaches-hmc-in-mmd": Case([instead(refine_1="la", refine_5="la", refine_10="la")]),
     "refine-5-near-hmc-in-mmd": Case([instead(refine_5="la")]),
     "laplace-base-needs-shorter-flows": Case(
-        [instead(laplace_1="standard-1", laplace_5="standard-5")],
+        [instead(laplace_1="standard-1"), instead(laplace_5="standard-5")],
         [of(LENGTH, "nll", laplace_1=0.16, standard_1=1.43, laplace_5=0.158, standard_5=0.5)],
     ),
     "longer-flows-cost-more": Case([instead(laplace_10="laplace-5"), instead(laplace_20="laplace-1")], [LENGTHS]),
@@ -204,7 +206,7 @@ REFINEMENT = {
     ),
     "probit-error-is-small": Case(
         [numbers("mc-integration", largest_error_10000=0.10), numbers("mc-integration", largest_error_probit=0.1)],
-        [numbers("mc-integration", largest_error_probit=0.018, largest_error_10000=0.017)],
+        [numbers("mc-integration", largest_error_probit=0.012, largest_error_10000=0.012)],
     ),
     "linearisation-differs": Case(
         [numbers("linearisation", deviation_ratio=1.2, deviation_gap=0.1, mean_gap=1.5),
