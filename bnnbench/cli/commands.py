@@ -159,6 +159,7 @@ def track(
         raise UserError(f"{len(done.failed)} jobs could not be tracked: {'; '.join(done.failed)}")
     if stamp is not None:
         files.write_json(stamp, vars(done))
+        files.seal(stamp)
 
 
 @app.command()
@@ -204,8 +205,10 @@ def report(
 
 
 def _refresh(plan: "Plan", papers: list[str], figures: bool) -> None:
-    from bnnbench.harness import collect, drawing, verdicts
+    from bnnbench.harness import collect, drawing, mend, verdicts
 
+    for text in mend.mend(plan):
+        print(f"bnnbench: {text}", file=sys.stderr)
     for experiment in collect.experiments(plan):
         collect.collect(plan, experiment)
     for paper in papers:

@@ -95,6 +95,10 @@ class Config(Section):
         """The results of this scale."""
         return self.results / self.scale
 
+    def lock(self) -> Path:
+        """Locked by the workflow that is at work in these results."""
+        return self.results / ".workflow.lock"
+
     def times_kernels(self) -> bool:
         """Whether the workflow times the kernels."""
         return self.scale != "smoke" if self.kernels is None else self.kernels
