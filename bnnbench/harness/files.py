@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +17,8 @@ from bnnbench.errors import UserError
 
 def check_folder(path: Path) -> None:
     """Raises `UserError` where `path` could not become, or is not, a folder to write in; touches nothing."""
-    nearest = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
     with writing(path):
+        nearest = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
         if not nearest.is_dir():
             raise NotADirectoryError(ENOTDIR, f"{nearest} is a file")
         if not os.access(nearest, os.W_OK | os.X_OK):
@@ -117,10 +118,12 @@ def is_as_written(path: Path) -> bool:
 
 
 def _sealed(path: Path) -> bytes | None:
+    """The digest in a file's seal; a seal that is none says nothing, since hours of computing may depend on it."""
     try:
-        return read_regular(_seal_of(path))
-    except FileNotFoundError:
+        known = read_regular(_seal_of(path))
+    except OSError:
         return None
+    return known if re.fullmatch(b"[0-9a-f]{32}", known) else None
 
 
 def _seal_of(path: Path) -> Path:

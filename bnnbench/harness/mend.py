@@ -74,7 +74,11 @@ def _set_aside(checks: Iterator[tuple[Path, Check]]) -> list[Path]:
     moved = []
     for path, check in checks:
         try:
-            if path.exists() or path.is_symlink():
+            there = path.exists() or path.is_symlink()
+        except OSError as error:  # nobody may look: that is no damage
+            raise UserError(f"{path}: cannot be read: {error.strerror}; give yourself the right to") from error
+        try:
+            if there:
                 check(path)
                 if not files.is_as_written(path):
                     raise UserError(f"{path}: was changed since it was written")

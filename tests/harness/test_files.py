@@ -115,6 +115,8 @@ def test_a_seal_shows_every_change_until_new_content_is_written(
     assert not files.is_as_written(path)
     files.write_atomic(path, bytes(other))
     assert files.is_as_written(path)
+    (path.parent / ".file.seal").write_bytes(b"no digest")
+    assert files.is_as_written(path), "a damaged seal costs nothing"
     path.unlink()
     assert not files.is_as_written(path)
 
