@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from errno import ENOSPC
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
@@ -37,17 +38,33 @@ DEFAULT_CONFIG = str(configuration.DEFAULT_PATH)
 
 def main() -> None:
     """Runs the command; a `UserError` becomes one line on stderr and exit status 1."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a terminal that lacks a letter must not end a job
-            stream.reconfigure(errors="replace")
+    _prepare_output()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except UserError as error:
         print(f"bnnbench: {error}", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:  # `bnnbench plan | head`
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if error.errno != ENOSPC or error.filename is not None:
+            raise
+        print(f"bnnbench: what is printed cannot be written: {error.strerror}; free space there", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the rest is lost, without another complaint
+        sys.exit(1)
+
+
+def _prepare_output() -> None:
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed: a file opened later would take its place
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123
+        stream = getattr(sys, name)
+        if isinstance(stream, TextIOWrapper):  # a terminal that lacks a letter must not end a job
+            stream.reconfigure(errors="replace")
 
 
 def _plan(config: str, scale: str | None) -> "Plan":
@@ -159,6 +176,7 @@ def track(
         raise UserError(f"{len(done.failed)} jobs could not be tracked: {'; '.join(done.failed)}")
     if stamp is not None:
         files.write_json(stamp, vars(done))
+        files.seal(stamp)
 
 
 @app.command()
@@ -204,8 +222,10 @@ def report(
 
 
 def _refresh(plan: "Plan", papers: list[str], figures: bool) -> None:
-    from bnnbench.harness import collect, drawing, verdicts
+    from bnnbench.harness import collect, drawing, mend, verdicts
 
+    for text in mend.mend(plan):
+        print(f"bnnbench: {text}", file=sys.stderr)
     for experiment in collect.experiments(plan):
         collect.collect(plan, experiment)
     for paper in papers:

@@ -6,17 +6,19 @@ A job without a result is listed with the reason.
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bnnbench.errors import UserError
 from bnnbench.harness import history, result
 from bnnbench.harness.execute import RUNNING
-from bnnbench.harness.files import is_locked, produce_atomic
+from bnnbench.harness.files import is_as_written, is_locked, produce_atomic, read_json, read_regular, seal
 from bnnbench.harness.history import History
 from bnnbench.harness.plan import Job, Plan
 from bnnbench.harness.result import Result
 from bnnbench.harness.statistics import Interval, mean_interval
+from bnnbench.harness.values import text as as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,6 +96,7 @@ def join(plan: Plan, more: list[dict[str, Any]]) -> None:
     parts.append(pa.Table.from_pylist(more, schema=_schema("results")))
     path = plan.config.folder() / "results.parquet"
     produce_atomic(path, lambda partial: pq.write_table(pa.concat_tables(parts), partial))
+    seal(path)
 
 
 def read(plan: Plan, job: Job) -> tuple[Result | None, str]:
@@ -120,8 +123,8 @@ def read_failure(plan: Plan, job: Job) -> str | None:
     path = folder / "failure.json"
     try:
         if path.exists():
-            return str(json.loads(path.read_text(encoding="utf-8"))["reason"])
-    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
+            return str(read_json(path)["reason"])
+    except (ValueError, KeyError, TypeError, OSError) as error:
         return f"{path} cannot be read ({error}); run the job again"
     if (folder / RUNNING).exists() and not is_locked(folder / ".lock"):
         return "it was killed, perhaps because memory ran out; run it again, and it goes on from its checkpoint"
@@ -133,11 +136,12 @@ def arrow_table(path: Path, name: str) -> "pa.Table":
     import pyarrow.parquet as pq
 
     try:
-        found = pq.read_table(path)
+        found = pq.read_table(BytesIO(read_regular(path)))
     except Exception as error:  # pyarrow fails in many ways on a damaged file
         raise UserError(f"{path}: damaged ({str(error).splitlines()[0]:.80}); delete it and run: snakemake") from error
-    if missing := sorted(set(TABLES[name]) - set(found.column_names)):
-        raise UserError(f"{path}: lacks the columns {', '.join(missing)}; delete it and run: snakemake")
+    if other := sorted(set(_schema(name)) - set(found.schema), key=lambda column: column.name):
+        columns = ", ".join(column.name for column in other)
+        raise UserError(f"{path}: lacks the columns {columns}, or holds others; delete it and run: snakemake")
     return found
 
 
@@ -147,6 +151,7 @@ def write_table(path: Path, name: str, rows: list[dict[str, Any]]) -> None:
     import pyarrow.parquet as pq
 
     produce_atomic(path, lambda partial: pq.write_table(pa.Table.from_pylist(rows, schema=_schema(name)), partial))
+    seal(path)
 
 
 def _schema(name: str) -> Any:
@@ -187,7 +192,7 @@ def _metric_rows(job: Job, record: Result) -> Iterator[dict[str, Any]]:
 def _job_row(job: Job, record: Result | None, reason: str, warnings: list[str]) -> dict[str, Any]:
     if record is None:
         status, _, text = reason.partition(": ")
-        return {**_identity(job), "key": job.key, "status": status, "reason": text, "seeds": len(job.seeds)}
+        return {**_identity(job), "key": job.key, "status": status, "reason": as_text(text), "seeds": len(job.seeds)}
     same = ("key", "status", "reason", "environment", "device", "threads", "wall_seconds", "cpu_seconds")
     return {
         **_identity(job),
@@ -211,11 +216,14 @@ def _history_rows(job: Job, curves: History) -> Iterator[dict[str, Any]]:
 
 def _lost_curves(plan: Plan, job: Job, record: Result, curves: History) -> list[str]:
     """A warning where curves are not as the job left them."""
-    if record.curve_rows is None or (len(curves.rows) == record.curve_rows and not curves.damage):
+    whole = len(curves.rows) == record.curve_rows and not curves.damage
+    changed = bool(record.curve_rows) and whole and not is_as_written(plan.folder(job) / "history.jsonl")
+    if record.curve_rows is None or (whole and not changed):
         return []
+    what = "some were changed" if changed else f"{len(curves.rows)} can be read"
     return [
-        f"of {record.curve_rows} rows of its curves {len(curves.rows)} can be read; to have them again, delete"
-        f" {plan.folder(job)} and run the job"
+        f"of {record.curve_rows} rows of its curves {what}; to have them again, delete {plan.folder(job)} and run"
+        " the job"
     ]
 
 
@@ -223,6 +231,8 @@ def _left_table(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     try:
+        if not is_as_written(path):
+            raise ValueError("it was changed since it was written")
         return pd.read_parquet(path)
     except Exception as error:  # pyarrow fails in many ways on a damaged file
         again = path.parent.parent.parent

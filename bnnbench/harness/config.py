@@ -17,6 +17,8 @@ from bnnbench.harness import strict_yaml
 Scale = Literal["smoke", "laptop", "paper"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
 DEFAULT_PATH = Path("config/config.yaml")
+SHOWN = 30
+"""So many known names are listed beside one that is not known."""
 
 
 T = TypeVar("T", int, str)
@@ -95,6 +97,10 @@ class Config(Section):
         """The results of this scale."""
         return self.results / self.scale
 
+    def lock(self) -> Path:
+        """Locked by the workflow that is at work in these results."""
+        return self.results / ".workflow.lock"
+
     def times_kernels(self) -> bool:
         """Whether the workflow times the kernels."""
         return self.scale != "smoke" if self.kernels is None else self.kernels
@@ -129,14 +135,12 @@ def load(source: str = str(DEFAULT_PATH), changes: Mapping[str, Any] | None = No
     if source.startswith("{"):
         try:
             values = json.loads(source)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{name(source)}: not valid JSON: {error}") from error
-    elif Path(source).exists():
-        values = read_yaml(Path(source))
-    elif Path(source) == DEFAULT_PATH:
+    elif Path(source) == DEFAULT_PATH and not DEFAULT_PATH.exists():
         values = {}
     else:
-        raise UserError(f"{source}: no such file")
+        values = read_yaml(Path(source))
     return validate({**values, **(changes or {})}, name(source))
 
 
@@ -175,6 +179,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 (byte {error.start}); save it in that encoding") from error
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     values = strict_yaml.load(text, str(path))
@@ -261,5 +267,7 @@ def _unknown_key(model: type[BaseModel], path: list[str], prefix: str) -> str:
 def unknown(kind: str, name: str, known: list[str], last: str | None = None) -> str:
     """`no key 'scal'; did you mean 'scale'?`, or the list of what there is."""
     close = difflib.get_close_matches(last or name, known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known) or 'none'}"
+    different = list(dict.fromkeys(known))
+    rest = f" and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
+    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(different[:SHOWN]) or 'none'}{rest}"
     return f"no {kind} {name!r}; {hint}"

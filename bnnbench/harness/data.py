@@ -132,8 +132,9 @@ def record_path(config: Config, name: str, identity: str) -> Path:
 
 
 def write_record(path: Path, value: VerifiedData) -> None:
-    """Writes the record of a verified data set."""
+    """Writes the record of a verified data set, with a seal."""
     files.write_json(path, value.model_dump())
+    files.seal(path)
 
 
 def read_record(config: Config, dataset: Dataset, source: Source) -> DataRecord:
@@ -146,9 +147,15 @@ def read_record(config: Config, dataset: Dataset, source: Source) -> DataRecord:
 
 def known_record(config: Config, name: str, identity: str) -> VerifiedData | None:
     """The record that the workflow made of the data set `name`; `None` where there is none that can be read."""
-    path = record_path(config, name, identity)
     try:
-        known = parse(VerifiedData, read_yaml(path), str(path))
+        known = read_verified(record_path(config, name, identity))
     except UserError:
         return None
     return known if known.identity == identity else None
+
+
+def read_verified(path: Path) -> VerifiedData:
+    """The record in a file; `UserError` where it is none or not as it was written."""
+    if not files.is_as_written(path):
+        raise UserError(f"{path}: missing or changed since it was written; delete it and run: snakemake")
+    return parse(VerifiedData, read_yaml(path), str(path))

@@ -12,9 +12,8 @@ from typing import Any
 
 import bnnbench
 from bnnbench.errors import UserError
-from bnnbench.harness.config import read_yaml
 from bnnbench.harness.device import visible_gpus
-from bnnbench.harness.files import write_json
+from bnnbench.harness.files import read_json, write_json
 from bnnbench.harness.registry import DATASETS, METHODS, PAPERS
 
 BESIDES = ("jaxlib", "llvmlite", "cupy-cuda12x", "pytest-benchmark", "laplace-torch", "pyro-ppl")
@@ -36,15 +35,14 @@ def capture() -> dict[str, Any]:
         "gpus": _gpus(),
         "packages": {name: found for name in _packages() if (found := _version(name))},
     }
-    digest = hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=6).hexdigest()
-    return {"id": digest, **content}
+    return {"id": _digest(content), **content}
 
 
 def note(folder: Path) -> str:
     """Captures this environment, keeps it below `folder` (the results of a scale), and returns its id."""
     content = capture()
     path = _path(folder, content["id"])
-    if not path.exists():
+    if noted(folder, content["id"]) != content:
         write_json(path, content)
     return str(content["id"])
 
@@ -52,9 +50,24 @@ def note(folder: Path) -> str:
 def noted(folder: Path, identifier: str) -> dict[str, Any]:
     """The environment that was kept under `identifier`; empty where it was not, or where the file is damaged."""
     try:
-        return read_yaml(_path(folder, identifier))
+        return read(_path(folder, identifier))
     except UserError:
         return {}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The environment in a file; `UserError` where it is not the one that the file is named after."""
+    try:
+        content = read_json(path)
+        if _digest({name: value for name, value in content.items() if name != "id"}) != path.stem:
+            raise ValueError("it was changed since it was written")
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: not an environment ({error}); delete it") from error
+    return dict(content)
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
 def _path(folder: Path, identifier: str) -> Path:

@@ -1,6 +1,5 @@
 """Computes one job: seed after seed, from where a killed run left off, and writes its record last."""
 
-import json
 import math
 import os
 import resource
@@ -19,12 +18,12 @@ from bnnbench.errors import UserError
 from bnnbench.harness import data, device, environment, history, paper, processes, registry, result
 from bnnbench.harness.caught import result_warnings
 from bnnbench.harness.experiment import Diverged, Experiment, Metric, Outcome
-from bnnbench.harness.files import is_file, locked, produce_atomic, write_json
+from bnnbench.harness.files import clear, is_as_written, is_file, locked, produce_atomic, read_json, seal, write_json
 from bnnbench.harness.plan import Job, Plan
 from bnnbench.harness.processes import ALONE, Team
 from bnnbench.harness.result import DataRecord, MetricRecord, Record, Result, SeedRecord
 from bnnbench.harness.run import CHECKPOINT_SECONDS, Progress, Run, Shelf, seed_global_streams
-from bnnbench.harness.values import check_name, columns, number
+from bnnbench.harness.values import check_part, columns, number, text
 
 RUNNING = "running.json"
 """There while a job computes: one that is left without its lock was killed."""
@@ -74,7 +73,7 @@ def _check_place(folder: Path, lock: int) -> None:
 
 def _forget_attempt(folder: Path) -> None:
     for name in ("failure.json", RUNNING):
-        (folder / name).unlink(missing_ok=True)
+        clear(folder / name)
 
 
 def accompany(plan: Plan, job: Job) -> None:
@@ -131,11 +130,21 @@ def _note_failure(folder: Path, error: Exception, team: Team = ALONE) -> None:
     if not folder.exists() or (team.size > 1 and path.exists()):
         return
     where = "" if team.size == 1 else f"process {team.rank + 1} of {team.size}: "
-    name = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-    reason = (f"{where}{name}{error}".splitlines() or [type(error).__name__])[0]
     with suppress(UserError, OSError):  # the disk may be what is wrong
-        write_json(path, {"reason": reason, "traceback": traceback.format_exc()})
+        write_json(path, {"reason": f"{where}{one_line(error)}", "traceback": text(traceback.format_exc())})
         (folder / RUNNING).unlink(missing_ok=True)
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, in a line of at most 500 characters: its class, unless it is a `UserError`, and text."""
+    try:
+        said = text(error)
+    except Exception:  # whatever the text of somebody else's exception does
+        said = ""
+    first = next((line.strip() for line in said.splitlines() if line.strip()), "")
+    name = "" if isinstance(error, UserError) and first else type(error).__name__
+    said = ": ".join(filter(None, [name, first]))
+    return said if len(said) <= 500 else f"{said[:499]}…"
 
 
 def _compute(
@@ -170,6 +179,8 @@ def _compute(
         rows = len(history.read(folder / "history.jsonl").rows)
         if rows != sum(record.curve_rows for record in finished):
             raise UserError(f"{folder / 'history.jsonl'}: lost rows while its job ran; run the job again")
+        if rows:
+            seal(folder / "history.jsonl")
         records = [used[name] if name in used else _describe(plan, name) for name in job.datasets]
         seeds = [record.seed for record in finished]
         return _compose(
@@ -238,12 +249,13 @@ def _seed(declared: Experiment[Any], job: Job, run: Run, folder: Path) -> "Kept"
         try:
             with registry.only_methods(job.params.methods()):
                 outcome = declared(job.params, run)
+            warnings = _texts(outcome.warnings)
             metrics = {name: number(value, f"metric {name!r}") for name, value in outcome.metrics.items()}
             for name, value in metrics.items():
                 if not math.isfinite(value):
                     raise Diverged(f"{name} is {value} at the end")
         except Diverged as diverged:
-            outcome, metrics, status, reason = Outcome({}), {}, "diverged", str(diverged)
+            outcome, warnings, metrics, status, reason = Outcome({}), [], {}, "diverged", text(diverged)
         else:
             status, reason = "ok", ""
     tables = [_write_table(folder, run.seed, name, table) for name, table in outcome.tables.items()]
@@ -255,7 +267,7 @@ def _seed(declared: Experiment[Any], job: Job, run: Run, folder: Path) -> "Kept"
             "reason": reason,
             "metrics": metrics,
             "tables": tables,
-            "warnings": [*outcome.warnings, *(text for text in said if text not in outcome.warnings)],
+            "warnings": list(dict.fromkeys([*warnings, *_texts(said)])),
             "wall_seconds": wall,
             "cpu_seconds": cpu,
             "energy_joules": joules,
@@ -266,6 +278,11 @@ def _seed(declared: Experiment[Any], job: Job, run: Run, folder: Path) -> "Kept"
     write_json(_seed_path(folder, run.seed), {**kept.model_dump(), "digest": result.digest(kept)})
     run.discard_checkpoints()
     return kept
+
+
+def _texts(warnings: str | Sequence[str]) -> list[str]:
+    """Warnings as files can hold them; a single one need not be in a list."""
+    return [text(one) for one in ([warnings] if isinstance(warnings, str) else warnings)]
 
 
 class Kept(Record):
@@ -285,10 +302,10 @@ def _warnings(seeds: Sequence[SeedRecord]) -> list[str]:
     """Each warning once, with the seeds that gave it unless all did."""
     by_text: dict[str, list[int]] = {}
     for seed in seeds:
-        for text in dict.fromkeys(seed.warnings):
-            by_text.setdefault(text, []).append(seed.seed)
+        for said in dict.fromkeys(seed.warnings):
+            by_text.setdefault(said, []).append(seed.seed)
     return [
-        text if len(of) == len(seeds) else f"seed {', '.join(map(str, of))}: {text}" for text, of in by_text.items()
+        said if len(of) == len(seeds) else f"seed {', '.join(map(str, of))}: {said}" for said, of in by_text.items()
     ]
 
 
@@ -304,11 +321,11 @@ def _seed_path(folder: Path, seed: int) -> Path:
 def _seed_record(folder: Path, job: Job, seed: int) -> Kept | None:
     """What a killed run of this very job had already finished, with all its curves and tables."""
     try:
-        kept = Kept.model_validate(json.loads(_seed_path(folder, seed).read_text()))
+        kept = Kept.model_validate(read_json(_seed_path(folder, seed)))
     except (OSError, ValueError, ValidationError):
         return None
     whole = kept.digest == result.digest(kept) and (kept.key, kept.seed.seed) == (job.key, seed)
-    tables = all((folder / table).is_file() for table in kept.seed.tables)
+    tables = all(is_as_written(folder / table) for table in kept.seed.tables)
     return kept if whole and tables and kept.curve_rows == _curve_rows(folder, seed) else None
 
 
@@ -316,7 +333,7 @@ def _write_table(folder: Path, seed: int, name: str, table: Mapping[str, Sequenc
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    check_name(name, "table")
+    check_part(name, "table")
     content = columns(table, name)
     try:
         arrow = pa.table(content)
@@ -324,6 +341,7 @@ def _write_table(folder: Path, seed: int, name: str, table: Mapping[str, Sequenc
         raise ValueError(f"table {name!r}: a column mixes kinds: {str(error).splitlines()[0]}") from error
     path = Path("tables") / f"seed-{seed}" / f"{name}.parquet"
     produce_atomic(folder / path, lambda partial: pq.write_table(arrow, partial))
+    seal(folder / path)
     return str(path)
 
 

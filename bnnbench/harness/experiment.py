@@ -76,7 +76,12 @@ class Experiment(Generic[P]):
 
     def __call__(self, params: P, run: "Run") -> Outcome:
         """Computes one seed; metrics that were not declared are a fault of the experiment."""
-        outcome = self.function(params, run)
+        try:
+            outcome = self.function(params, run)
+        except SystemExit as left:  # which would end the process as if all were well
+            raise RuntimeError(f"{self.name} called exit({left.code!r:.60})") from left
+        if not isinstance(outcome, Outcome):
+            raise TypeError(f"{self.name} returned {type(outcome).__name__}; it must return an Outcome")
         declared = {metric.name for metric in self.metrics}
         if undeclared := sorted(set(outcome.metrics) - declared):
             raise ValueError(f"{self.name}: metrics {undeclared} are not among the declared {sorted(declared)}")

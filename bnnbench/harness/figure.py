@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bnnbench.harness.collect import NotRun, Results
-from bnnbench.harness.files import produce_atomic
+from bnnbench.harness.files import produce_atomic, seal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -66,6 +66,7 @@ def render(figure: Figure, results: Any, path: Path) -> None:
             canvas = _placeholder(f"drawing failed: {type(error).__name__}: {error}")
         metadata = {"Date": None, "Title": figure.title}
         produce_atomic(path, lambda partial: canvas.savefig(partial, format="svg", metadata=metadata))
+    seal(path)
 
 
 def _placeholder(reason: str) -> "Canvas":

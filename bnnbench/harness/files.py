@@ -1,11 +1,14 @@
-"""Files that are whole or absent, and locks that end with the process that holds them."""
+"""Files that are whole or absent, seals that show a change, and locks that end with the process that holds them."""
 
 import fcntl
+import hashlib
 import json
 import os
+import re
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from errno import EACCES, ENOTDIR
+from errno import EACCES, EINVAL, ENOTDIR
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,8 @@ from bnnbench.errors import UserError
 
 def check_folder(path: Path) -> None:
     """Raises `UserError` where `path` could not become, or is not, a folder to write in; touches nothing."""
-    nearest = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
     with writing(path):
+        nearest = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
         if not nearest.is_dir():
             raise NotADirectoryError(ENOTDIR, f"{nearest} is a file")
         if not os.access(nearest, os.W_OK | os.X_OK):
@@ -48,12 +51,15 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 
 def produce_atomic(path: Path, produce: Callable[[Path], None]) -> None:
-    """Lets `produce` write a file beside `path`, then moves it there in one step."""
+    """Lets `produce` write a file beside `path`, then moves it there in one step; a folder there is set aside."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             produce(partial)
+            if path.is_dir() and not path.is_symlink():
+                set_aside(path)
+            _seal_of(path).unlink(missing_ok=True)
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
@@ -64,7 +70,68 @@ def set_aside(path: Path) -> Path:
     taken = 0
     while (place := path.with_name(f"{path.name}.damaged{f'-{taken}' if taken else ''}")).exists():
         taken += 1
-    return path.replace(place)
+    with writing(path):
+        return path.replace(place)
+
+
+def clear(path: Path) -> None:
+    """Removes a file where there is one; a folder in its place is set aside."""
+    with writing(path):
+        if path.is_dir() and not path.is_symlink():
+            set_aside(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def read_regular(path: Path) -> bytes:
+    """The content of a regular file; anything else there raises `OSError`, and nothing waits for who writes a pipe."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(EINVAL, "it is not a regular file")
+    return path.read_bytes()
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in a regular file; `OSError` or `ValueError` where there is none."""
+    try:
+        return json.loads(read_regular(path).decode())
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def seal(path: Path) -> None:
+    """Keeps a digest of a finished file beside it, in `.NAME.seal`; new content has none until it is sealed."""
+    write_atomic(_seal_of(path), _digest(path))
+
+
+def is_as_written(path: Path) -> bool:
+    """Whether a file still holds what was sealed; one without a seal counts as it is, and one that is gone does not."""
+    while True:
+        try:
+            known = _sealed(path)
+            found = _digest(path)
+        except OSError:
+            return False
+        if known in (None, found):
+            return True
+        if known == _sealed(path):  # otherwise the file was written anew meanwhile
+            return False
+
+
+def _sealed(path: Path) -> bytes | None:
+    """The digest in a file's seal; a seal that is none says nothing, since hours of computing may depend on it."""
+    try:
+        known = read_regular(_seal_of(path))
+    except OSError:
+        return None
+    return known if re.fullmatch(b"[0-9a-f]{32}", known) else None
+
+
+def _seal_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.seal")
+
+
+def _digest(path: Path) -> bytes:
+    return hashlib.blake2b(read_regular(path), digest_size=16).hexdigest().encode()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -72,11 +139,23 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
+_held: set[int] = set()
+
+
+def _leave_to_the_parent() -> None:
+    """A forked process would share the locks, and keep them where it outlives its parent."""
+    while _held:
+        os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_leave_to_the_parent)
+
+
 def acquire(path: Path, on_wait: Callable[[], None] | None = None, wait: bool = True) -> int:
     """Takes an exclusive lock on `path` and returns the descriptor that holds it.
 
-    The kernel frees the lock when the process ends, however it ends. `on_wait` is called once before waiting for
-    another holder; with `wait=False` a held lock raises `BlockingIOError` instead.
+    The kernel frees the lock when the process ends, however it ends, and whatever it forked and left behind. `on_wait`
+    is called once before waiting for another holder; with `wait=False` a held lock raises `BlockingIOError` instead.
     """
     while True:
         with writing(path):
@@ -92,6 +171,7 @@ def acquire(path: Path, on_wait: Callable[[], None] | None = None, wait: bool = 
                 on_wait()
             fcntl.flock(handle, fcntl.LOCK_EX)
         if is_file(path, handle):
+            _held.add(handle)
             return handle
         os.close(handle)  # the file was removed or replaced while we waited: this lock keeps nobody out
 
@@ -108,7 +188,7 @@ def is_file(path: Path, handle: int) -> bool:
 def is_locked(path: Path) -> bool:
     """Whether a process holds the lock on `path`; nothing is made or changed."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe there would wait for its writer
     except OSError:
         return False
     try:
@@ -127,4 +207,5 @@ def locked(path: Path, on_wait: Callable[[], None] | None = None, wait: bool = T
     try:
         yield handle
     finally:
+        _held.discard(handle)
         os.close(handle)

@@ -5,13 +5,14 @@ it goes on from its checkpoint.
 """
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from bnnbench.harness.files import set_aside, write_atomic, writing
+from bnnbench.harness.files import read_regular, set_aside, write_atomic, writing
+from bnnbench.harness.values import LIMIT
 
 Row = dict[str, Any]
 RESERVED = ("seed", "stage", "step", "time")
@@ -29,7 +30,7 @@ class History:
 def read(path: Path) -> History:
     """The whole rows of a history; none where there is no file. Damaged rows are left out and named."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except FileNotFoundError:
         return History(())
     except OSError as error:
@@ -56,7 +57,7 @@ def append(path: Path, row: Row) -> None:
 def rewind(path: Path, seed: int, stage: str, step: int | None) -> None:
     """Forgets what a stage of `seed` logged after `step`, or everything with `None`: it is computed again."""
     before = read(path)
-    if path.is_dir():
+    if path.exists() and not path.is_file():
         set_aside(path)
     kept = [row for row in before.rows if not is_of(row, seed, stage) or (step is not None and row["step"] <= step)]
     if path.exists():
@@ -84,4 +85,8 @@ def _is_row(row: Row) -> bool:
     ):
         return False
     numbers: list[Any] = [row.get("time"), *(value for _, value in curves(row))]
-    return all(type(value) in (int, float) and isfinite(value) for value in numbers)
+    return (
+        0 <= row["seed"] < LIMIT
+        and abs(row["step"]) < LIMIT
+        and all(type(value) in (int, float) and abs(value) <= sys.float_info.max for value in numbers)
+    )

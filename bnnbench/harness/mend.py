@@ -1,16 +1,23 @@
 """Files of a results folder that are damaged, set aside so that the workflow makes them again."""
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from bnnbench.errors import UserError
-from bnnbench.harness import collect, result, timings, verdicts
-from bnnbench.harness.config import parse, read_yaml
-from bnnbench.harness.files import set_aside
+from bnnbench.harness import collect, data, drawing, environment, files, result, timings, verdicts
 from bnnbench.harness.plan import Plan
-from bnnbench.harness.result import VerifiedData
+
+Check = Callable[[Path], Any]
+"""Raises `UserError` where the file is damaged."""
+
+
+def mend(plan: Plan) -> list[str]:
+    """Sets aside all that is damaged and says so, a line each; nothing while a workflow is at work there."""
+    if files.is_locked(plan.config.lock()):
+        return []
+    moved = records(plan) + derived(plan)
+    return [f"a damaged file was set aside: {path}; the workflow (snakemake) makes it again" for path in moved]
 
 
 def records(plan: Plan) -> list[Path]:
@@ -20,11 +27,11 @@ def records(plan: Plan) -> list[Path]:
 
 
 def derived(plan: Plan) -> list[Path]:
-    """The same for what is made of results: tables, verdicts, and the records of data, timings and machines."""
+    """The same for what is made of results: tables, verdicts, figures, pages, and records of data and machines."""
     return _set_aside(_derived(plan))
 
 
-def _derived(plan: Plan) -> Iterator[tuple[Path, Callable[[Path], Any]]]:
+def _derived(plan: Plan) -> Iterator[tuple[Path, Check]]:
     for experiment in collect.experiments(plan):
         for name in collect.TABLES:
             path = collect.folder(plan, experiment) / f"{name}.parquet"
@@ -33,28 +40,48 @@ def _derived(plan: Plan) -> Iterator[tuple[Path, Callable[[Path], Any]]]:
     yield folder / "results.parquet", lambda path: collect.arrow_table(path, "results")
     for paper in plan.papers():
         yield verdicts.path(plan, paper), verdicts.read
+        for figure in drawing.figures(paper):
+            yield drawing.path(plan, paper, figure), _text
+        yield folder / "report" / f"{paper}.html", _text
+    yield folder / "report" / "index.html", _text
     yield timings.path(plan), timings.read
     for path in sorted(folder.glob("datasets/*.json")):
-        yield path, lambda path: parse(VerifiedData, read_yaml(path), str(path))
-    for path in [*sorted(folder.glob("environments/*.json")), folder / "tracked.json"]:
-        yield path, _json_object
+        yield path, data.read_verified
+    for path in sorted(folder.glob("environments/*.json")):
+        yield path, environment.read
+    yield folder / "tracked.json", _json_object
+
+
+def _text(path: Path) -> None:
+    try:
+        content = files.read_regular(path).decode()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a text") from error
+    if not content:
+        raise UserError(f"{path}: empty")
 
 
 def _json_object(path: Path) -> None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = files.read_json(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: not JSON") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds no object")
 
 
-def _set_aside(checks: Iterator[tuple[Path, Callable[[Path], Any]]]) -> list[Path]:
+def _set_aside(checks: Iterator[tuple[Path, Check]]) -> list[Path]:
     moved = []
     for path, check in checks:
         try:
-            if path.exists() or path.is_symlink():
+            there = path.exists() or path.is_symlink()
+        except OSError as error:  # nobody may look: that is no damage
+            raise UserError(f"{path}: cannot be read: {error.strerror}; give yourself the right to") from error
+        try:
+            if there:
                 check(path)
+                if not files.is_as_written(path):
+                    raise UserError(f"{path}: was changed since it was written")
         except UserError:
-            moved.append(set_aside(path))
+            moved.append(files.set_aside(path))
     return moved

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bnnbench.errors import UserError
-from bnnbench.harness.files import write_atomic
+from bnnbench.harness.files import is_as_written, read_json, write_atomic
 
 if TYPE_CHECKING:
     from bnnbench.harness.plan import Job
@@ -110,10 +110,10 @@ def digest(record: Record) -> str:
 def read(path: Path) -> Result:
     """Reads a record; a file that is not one, or is not as it was written, raises `UserError` with the way out."""
     try:
-        found = Result.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        found = Result.model_validate(read_json(path))
         if found.schema_version > 1 and found.digest != digest(found):
             raise ValueError("it was changed since it was written")
-    except (OSError, ValueError, ValidationError, RecursionError) as error:
+    except (OSError, ValueError, ValidationError) as error:
         first = str(error).splitlines()[0]
         raise UserError(
             f"{path}: not a result of this version ({first}); delete it to have it computed again"
@@ -122,7 +122,7 @@ def read(path: Path) -> Result:
 
 
 def read_of(job: "Job", path: Path) -> Result:
-    """Reads the record of `job`; that of another job, key or seeds raises `UserError`, and so do missing tables."""
+    """Reads the record of `job`; that of another job, key or seeds raises `UserError`, and so do lost tables."""
     found = read(path)
     for name in ("key", "paper", "experiment", "variant", "scale"):
         if getattr(found, name) != getattr(job, name):
@@ -131,6 +131,8 @@ def read_of(job: "Job", path: Path) -> Result:
     if found.job != job.id or (found.status != "skipped" and seeds != list(job.seeds)):
         raise UserError(f"{path}: is of {found.job} with seeds {seeds}, not {job.id} with {list(job.seeds)}; delete it")
     for table in (table for seed in found.seeds for table in seed.tables):
-        if not (path.parent / table).is_file():
-            raise UserError(f"{path}: its table {table} is missing; delete it to have it computed again")
+        if not is_as_written(path.parent / table):
+            raise UserError(
+                f"{path}: its table {table} is missing or was changed; delete this record to have it computed again"
+            )
     return found

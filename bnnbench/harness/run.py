@@ -15,10 +15,10 @@ from bnnbench.harness import history, saved
 from bnnbench.harness.caught import result_warnings, warn_again
 from bnnbench.harness.energy import Meter
 from bnnbench.harness.experiment import Diverged
-from bnnbench.harness.files import locked, writing
+from bnnbench.harness.files import clear, locked, writing
 from bnnbench.harness.processes import ALONE, Team
 from bnnbench.harness.seeds import derive
-from bnnbench.harness.values import check_name, number
+from bnnbench.harness.values import check_name, check_part, number, whole_step
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,6 +119,7 @@ class Run:
         run of its own, with the same seed, and returns tensors, numbers, strings and containers of them. Others wait
         meanwhile; a damaged file is computed again.
         """
+        check_part(name, "shared result")
         data = [identity for dataset, identity in self._shelf.identities if dataset in datasets]
         parts = [name, dict(inputs), data, self._shelf.basis, self.seed, self.device]
         about = json.dumps(parts, sort_keys=True, default=str)
@@ -155,9 +156,7 @@ class Run:
 
     def stage(self, name: str) -> "Stage":
         """The journal of the fit `name`, for an experiment that makes several: curves and checkpoints of its own."""
-        check_name(name, "stage")
-        if "/" in name:
-            raise ValueError(f"stage {name!r}: a stage is part of a file's name and holds no /")
+        check_part(name, "stage")
         return self._stages.setdefault(name, Stage(self, name))
 
     def log(self, step: int, **values: float) -> None:
@@ -197,7 +196,7 @@ class Run:
         self._meter.joules()
         if self.team.rank == 0:
             self._check()
-            about = {"seed": self.seed, "step": int(number(step, "step")), "time": time.time()}
+            about = {"seed": self.seed, "step": whole_step(step), "time": time.time()}
             history.append(self._history, {**about, **({"stage": stage} if stage else {}), **found})
 
     def save(self, path: Path, content: Callable[[], Mapping[str, Any]]) -> None:
@@ -235,7 +234,7 @@ class Run:
     def discard_checkpoints(self) -> None:
         """Removes the checkpoints, once the seed's record is safe."""
         for stage in self._stages.values():
-            stage.path.unlink(missing_ok=True)
+            clear(stage.path)
 
     def _streams(self) -> dict[str, Any]:
         import numpy as np

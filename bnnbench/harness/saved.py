@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from bnnbench.harness.files import write_atomic
+from bnnbench.harness.files import read_regular, write_atomic
 
 _MARK = b"bnnbench state "
 
@@ -24,7 +24,7 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
 def read(path: Path) -> dict[str, Any] | None:
     """The state in a file, on the CPU; `None` where there is none or it is damaged: starting over is right then."""
     try:
-        head, _, body = path.read_bytes().partition(b"\n")
+        head, _, body = read_regular(path).partition(b"\n")
     except OSError:
         return None
     if head != _MARK + _digest(body):

@@ -11,6 +11,7 @@ import yaml
 
 from bnnbench.errors import UserError
 
+MOST = 1_000_000
 _STRING, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 _RESOLVERS = (
     ("tag:yaml.org,2002:null", re.compile(r"~|null|Null|NULL|")),
@@ -43,6 +44,15 @@ class _Loader(_Base):  # type: ignore[misc]
             return older
         tag = next((tag for tag, pattern in _RESOLVERS if pattern.fullmatch(value)), _STRING)
         return f"{older}/ambiguous" if tag == _STRING and older in _ADVICE else tag
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (yaml.YAMLError, RecursionError):
+            raise
+        except Exception as error:  # what `!!int`, `!!timestamp` and the like do with another text
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise _problem(f"{str(node.value)[:60]!r}: {reason}", node) from error
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: dict[str, int] = {}
@@ -78,11 +88,24 @@ for _tag in _ADVICE:
 def load(text: str, where: str) -> Any:
     """The value that YAML text holds; a mistake raises `UserError` with `where` and the line."""
     try:
-        return yaml.load(text, Loader=_Loader)
+        value = yaml.load(text, Loader=_Loader)
+        _count(value)
+        return value
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" (line {mark.line + 1})" if mark else ""
         problem = str(getattr(error, "problem", None) or error).splitlines()[0]
         raise UserError(f"{where}: not valid YAML{line}: {problem}") from error
     except RecursionError as error:
-        raise UserError(f"{where}: not valid YAML: nested too deeply") from error
+        raise UserError(f"{where}: not valid YAML: nested too deeply, or something that contains itself") from error
+
+
+def _count(value: Any, before: int = 0) -> int:
+    """How many values there are, those behind aliases at each of their places: more than `MOST` are a mistake."""
+    if before > MOST:
+        raise yaml.YAMLError(f"its aliases stand for more than {MOST} values")
+    parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list | set) else ()
+    count = before + 1
+    for part in parts:
+        count = _count(part, count)
+    return count

@@ -1,12 +1,13 @@
 """Kernel timings that pytest-benchmark wrote, as rows of the tidy table, and the targets they are held against."""
 
-import json
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from bnnbench.errors import UserError
 from bnnbench.harness.claim import Evidence
+from bnnbench.harness.files import read_json
 from bnnbench.harness.plan import Plan
 
 OURS = "ours"
@@ -95,9 +96,12 @@ def read(path: Path) -> list[Timing]:
     if not path.exists():
         return []
     try:
-        groups = json.loads(path.read_text(encoding="utf-8"))["benchmarks"]
-        return [_timing(group["group"], name, one) for group in groups for name, one in _candidates(group).items()]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        groups = read_json(path)["benchmarks"]
+        found = [_timing(group["group"], name, one) for group in groups for name, one in _candidates(group).items()]
+        if not _about(path) and found:
+            raise KeyError("limit_gops")
+        return found
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not timings of bnnbench ({error!r}); delete it and run: snakemake kernels") from error
 
 
@@ -108,19 +112,22 @@ def _candidates(group: dict[str, Any]) -> dict[str, Any]:
 
 def _timing(group: str, name: str, one: dict[str, Any]) -> Timing:
     numbers = [float(value) for value in (one["seconds"], one["gops"], *one["ratio"], one["of_limit"])]
+    if not all(isfinite(value) for value in numbers) or min(numbers[:2]) <= 0:
+        raise ValueError(f"{group}, {name}: {numbers}")
     return Timing(str(group), str(name), *numbers)
 
 
 def about(path: Path) -> dict[str, Any]:
-    """Machine, backend and measured limit of a file of timings."""
-    if not path.exists():
-        return {}
-    content = json.loads(path.read_text())
+    """Machine, backend and measured limit of a file of timings that `read` takes."""
+    return _about(path) if path.exists() else {}
+
+
+def _about(path: Path) -> dict[str, Any]:
+    content = read_json(path)
     infos = [group["extra_info"] for group in content["benchmarks"] if "limit_gops" in group["extra_info"]]
-    if not infos:
-        return {}
-    cpu = content.get("machine_info", {}).get("cpu", {}).get("brand_raw", "")
-    return {"cpu": cpu, "backend": infos[0]["backend"], "limit_gops": infos[0]["limit_gops"], "threads": 1}
+    cpu = str(content.get("machine_info", {}).get("cpu", {}).get("brand_raw", ""))
+    limit = float(infos[0]["limit_gops"]) if infos else 0.0
+    return {"cpu": cpu, "backend": str(infos[0]["backend"]), "limit_gops": limit, "threads": 1} if infos else {}
 
 
 def judged(timings: list[Timing]) -> list[tuple[Target, str, Evidence]]:

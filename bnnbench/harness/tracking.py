@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from bnnbench.errors import UserError
 from bnnbench.harness import collect, drawing, environment, history, paper, tracking_store
 from bnnbench.harness.config import unknown
-from bnnbench.harness.files import write_atomic
+from bnnbench.harness.files import read_regular, write_atomic
 from bnnbench.harness.paper import Published
 from bnnbench.harness.plan import Job, Plan
 from bnnbench.harness.result import Result
@@ -186,7 +186,7 @@ def _results_id(plan: Plan) -> str:
     """An id of the results folder, kept in it: checkouts that share a server do not touch each other's runs."""
     path = plan.config.results / ".id"
     with suppress(OSError, UnicodeDecodeError):
-        if re.fullmatch("[0-9a-f]{32}", known := path.read_text()):
+        if re.fullmatch("[0-9a-f]{32}", known := read_regular(path).decode()):
             return known
     new = uuid.uuid4().hex
     write_atomic(path, new)

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cache
@@ -30,6 +31,7 @@ def client(fallback_lock: Path) -> Iterator[tuple["MlflowClient", list[str]]]:
     The lock lies beside a SQLite database, so that writers with different results folders take turns. For a server it
     is `fallback_lock`.
     """
+    _prepare()
     path = database()
     lock = fallback_lock if path is None else path.with_name(f".{path.name}.lock")
     with locked(lock):
@@ -69,7 +71,7 @@ def reason(error: Exception) -> str:
 
 def connect() -> "MlflowClient":
     """A client of the store as it is."""
-    _quiet()
+    _prepare()
     from mlflow.tracking import MlflowClient
 
     with one_line():
@@ -78,7 +80,11 @@ def connect() -> "MlflowClient":
     return found
 
 
-def _quiet() -> None:
+def _prepare() -> None:
+    try:
+        Path.home()
+    except RuntimeError:  # neither $HOME nor an account, and MLflow is not imported without a home
+        os.environ["HOME"] = tempfile.gettempdir()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # its default keeps a user waiting for minutes
@@ -133,7 +139,7 @@ def _heads() -> set[str]:
 
 def _make(path: Path) -> None:
     """Makes the database beside its place and moves it there: whoever is killed meanwhile leaves none."""
-    _quiet()
+    _prepare()
     from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 

@@ -6,21 +6,55 @@ from typing import Any
 
 CURVE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. /-]{0,99}")
 """Names that MLflow takes for a metric and that files can hold."""
+LIMIT = 2**63
+"""Steps and seeds are below it: tables and MLflow hold them in 64 bits."""
 
 
 def number(value: Any, name: str) -> float:
-    """`value` as a float; anything but a single real number raises `TypeError` with `name`."""
+    """`value` as a float; anything but a single real number raises `TypeError` with `name`, and a masked one does."""
     single = getattr(value, "size", 1) in (1, ()) if not hasattr(value, "numel") else value.numel() == 1
     found = value.item() if hasattr(value, "item") and single else value
-    if isinstance(found, bool | int | float):
-        return float(found)
-    raise TypeError(f"{name} is {value!r:.60}; it must be a number")
+    if isinstance(found, bool | int | float) and not getattr(value, "mask", False):
+        try:
+            return float(found)
+        except OverflowError:
+            raise TypeError(f"{name} is a whole number beyond the floats; they end at 1.8e308") from None
+    raise TypeError(f"{name} is {_shown(value)}; it must be a number")
+
+
+def whole_step(value: Any) -> int:
+    """`value` as the number of a step; what is not whole raises `ValueError`, what is no number `TypeError`."""
+    found = number(value, "step")
+    if not found.is_integer() or abs(found) >= LIMIT:
+        raise ValueError(f"step is {_shown(value)}; it must be a whole number of at most 63 bits")
+    return int(value.item() if hasattr(value, "item") else value)
+
+
+def _shown(value: Any) -> str:
+    try:
+        return f"{value!r:.60}"
+    except Exception:  # whatever the repr of somebody else's object does
+        return f"a {type(value).__name__}"
 
 
 def check_name(name: str, what: str) -> None:
     """Raises `ValueError` for a name that MLflow or a file could not hold."""
     if not isinstance(name, str) or not CURVE.fullmatch(name):
         raise ValueError(f"{what} {name!r}: a name holds letters, digits, spaces and _ . - /, at most 100 of them")
+    if any(part in ("", ".", "..") for part in name.split("/")):
+        raise ValueError(f"{what} {name!r}: between its / a name has parts that are not empty and not made of dots")
+
+
+def check_part(name: str, what: str) -> None:
+    """Raises `ValueError` for a name that could not be a part of that of a file."""
+    check_name(name, what)
+    if "/" in name:
+        raise ValueError(f"{what} {name!r}: a {what} is part of a file's name and holds no /")
+
+
+def text(value: Any) -> str:
+    """`value` as a text that every file can hold: what has no encoding (a lone surrogate) becomes `?`."""
+    return str(value).encode(errors="replace").decode()
 
 
 def column(values: Any, name: str) -> Sequence[Any]:

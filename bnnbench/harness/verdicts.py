@@ -1,6 +1,5 @@
 """The claims of a paper judged over the collected tables."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ from bnnbench.errors import UserError
 from bnnbench.harness import paper
 from bnnbench.harness.claim import VERDICTS, Claim, judge
 from bnnbench.harness.collect import Results
-from bnnbench.harness.files import write_json
+from bnnbench.harness.files import read_json, seal, write_json
 from bnnbench.harness.plan import Plan
 
 
@@ -26,13 +25,14 @@ def write(plan: Plan, name: str) -> None:
     """Writes one record a claim with its verdict and evidence."""
     verdicts = [judge(claim, Results.load(plan, claim.experiments)) for claim in claims(name)]
     write_json(path(plan, name), verdicts)
+    seal(path(plan, name))
 
 
 def read(path: Path) -> list[dict[str, Any]]:
     """The records that `write` made; `UserError` for a file that holds none."""
     try:
-        records = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        records = read_json(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a list of verdicts ({error}); delete it and run: snakemake") from error
     if not isinstance(records, list) or not all(_is_verdict(record) for record in records):
         raise UserError(f"{path}: not a list of verdicts; delete it and run: snakemake")

@@ -169,7 +169,11 @@ def _below(folder: Path, pattern: str) -> list[Path]:
 
 
 def _results(folder: Path) -> list[Result]:
-    if not folder.is_dir():
+    try:
+        there = folder.is_dir()
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read: {error.strerror}") from error
+    if not there:
         raise UserError(f"{folder}: no such folder; name a results folder, such as results/laptop")
     found = _below(folder, "*/*/*/*/result.json")
     if not found:

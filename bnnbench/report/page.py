@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bnnbench.harness import timings
-from bnnbench.harness.files import write_atomic
+from bnnbench.harness.files import read_regular, seal, write_atomic
 from bnnbench.harness.plan import Plan
 from bnnbench.report import numbers, timing_chart
 from bnnbench.report.content import Content
@@ -34,7 +34,7 @@ def write_index(plan: Plan, content: Content, folder: Path) -> None:
     said = {"reproduced": "targets reached", "contradicted": "missed", "inconclusive": "within the noise"}
     targets = Counter(said[evidence.verdict] for _, _, evidence in judged)
     text = _templates().get_template("index.html.j2").render(_shared(plan, content), targets=targets)
-    write_atomic(folder / "index.html", text)
+    _write(folder / "index.html", text)
 
 
 def _write_kernels(plan: Plan, content: Content, judged: list[Any], folder: Path) -> None:
@@ -45,14 +45,19 @@ def _write_kernels(plan: Plan, content: Content, judged: list[Any], folder: Path
     page = {"about": about, "judged": judged, "timings": found, "anchors": timings.anchors(found)}
     template = _templates().get_template("kernels.html.j2")
     text = template.render(_shared(plan, content), **page, chart=_data_uri(chart))
-    write_atomic(folder / "kernels.html", text)
+    _write(folder / "kernels.html", text)
 
 
 def write_paper(plan: Plan, content: Content, name: str, folder: Path) -> None:
     """Writes `<name>.html`: the claims, tables and figures of one paper."""
     room = next(room for room in content.papers if room.name == name)
     text = _templates().get_template("paper.html.j2").render(_shared(plan, content), paper=room)
-    write_atomic(folder / f"{name}.html", text)
+    _write(folder / f"{name}.html", text)
+
+
+def _write(path: Path, text: str) -> None:
+    write_atomic(path, text.encode(errors="replace"))  # a reason may hold what no encoding has
+    seal(path)
 
 
 def _shared(plan: Plan, content: Content) -> dict[str, Any]:
@@ -123,11 +128,11 @@ def _value(value: Any) -> str:
 
 def _picture(drawing: Drawing) -> str:
     """The figure as a data URI, which keeps the ids of several SVGs on one page apart; empty where it is not drawn."""
-    return _data_uri(drawing.svg) if drawing.svg.exists() else ""
+    return _data_uri(drawing.svg) if drawing.svg.is_file() else ""
 
 
 def _data_uri(svg: Path) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.read_bytes()).decode()
+    return "data:image/svg+xml;base64," + base64.b64encode(read_regular(svg)).decode()
 
 
 def _axis(study: Study, column: int) -> tuple[float, float] | None:

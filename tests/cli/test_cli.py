@@ -167,3 +167,26 @@ def test_a_log_says_how_long_the_rest_takes(
         "job seed 0: 6/20 (0:07:00 left) loss=0.5",
         "job seed 0: 10/20 (0:02:00 left) loss=0.5",
     ]
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+def test_closed_outputs_do_not_end_a_job(command: Command, smoke: str, tmp_path: Path, closed: str) -> None:
+    done = command("bash", "-c", f"bnnbench run toy/still/default --config {smoke} {closed}")
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert len(list((tmp_path / "results/smoke/toy/still/default").glob("*/result.json"))) == 1
+
+
+@pytest.mark.parametrize("words", ["list papers", "plan"])
+def test_an_output_that_is_full_is_one_line(command: Command, words: str) -> None:
+    done = command("bash", "-c", f"bnnbench {words} > /dev/full")
+    assert done.returncode == 1
+    assert done.stderr == "bnnbench: what is printed cannot be written: No space left on device; free space there\n"
+
+
+@pytest.mark.parametrize("words", [["plan", "--config"], ["compare", "."]])
+def test_a_name_longer_than_any_file_has_is_one_line(command: Command, words: list[str]) -> None:
+    done = command("bnnbench", *words, "a" * 800)
+    assert done.returncode == 1
+    assert done.stderr.startswith("bnnbench: ")
+    assert len(done.stderr.splitlines()) == 1

@@ -43,7 +43,13 @@ def test_a_result_records_every_seed(tmp_path: Path) -> None:
     assert all((folder / table).exists() for seed in record.seeds for table in seed.tables)
     rows = history.read(folder / "history.jsonl").rows
     assert [(row["seed"], row["step"]) for row in rows] == [(s, step) for s in range(3) for step in range(1, 21)]
-    assert sorted(path.name for path in folder.iterdir()) == [".lock", "history.jsonl", "result.json", "tables"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        ".history.jsonl.seal",
+        ".lock",
+        "history.jsonl",
+        "result.json",
+        "tables",
+    ]
 
 
 @pytest.mark.usefixtures("toy")
@@ -411,3 +417,83 @@ def test_curves_that_were_lost_afterwards_are_a_warning(tmp_path: Path) -> None:
     collect.collect(made, "toy/walk")
     jobs = collect.Results.load(made, ["toy/walk"]).jobs.set_index("variant")
     assert "of 60 rows of its curves 59 can be read" in jobs.loc["plain", "warnings"]
+
+
+def experiment_that(toy: Path, *lines: str) -> None:
+    """Lets toy/still do this before it ends."""
+    path = toy / "toy_paper" / "still.py"
+    body = "\n    ".join(lines)
+    path.write_text(path.read_text().replace("    return Outcome(", f"    {body}\n    return Outcome("))
+    forget_registered()
+
+
+@pytest.mark.parametrize("code", ["", "0", "'bye'"])
+def test_an_experiment_that_exits_has_failed(tmp_path: Path, toy: Path, code: str) -> None:
+    experiment_that(toy, f"import sys; sys.exit({code})")
+    with pytest.raises(RuntimeError, match=r"toy/still called exit\("):
+        computed(tmp_path, "toy/still/default")
+    made = make(tmp_path)
+    assert "called exit(" in collect.read(made, made.job("toy/still/default"))[1]
+
+
+@pytest.mark.parametrize(
+    ("raised", "reason"),
+    [
+        ("ValueError()", "failed: ValueError"),
+        ("ValueError('\\n\\n  first\\nsecond')", "failed: ValueError: first"),
+        ("ValueError('a \\ud800 b')", "failed: ValueError: a ? b"),
+        ("ValueError('x' * 10**6)", "failed: ValueError: xxxxx"),
+        ("type('Odd', (Exception,), {'__str__': lambda self: 1 / 0})()", "failed: Odd"),
+    ],
+)
+def test_whatever_an_exception_says_the_report_says_one_line(
+    tmp_path: Path, toy: Path, raised: str, reason: str
+) -> None:
+    experiment_that(toy, f"raise {raised}")
+    with pytest.raises(Exception):  # noqa: B017, PT011  (the experiment's own, of any class)
+        computed(tmp_path, "toy/still/default")
+    made = make(tmp_path)
+    said = collect.read(made, made.job("toy/still/default"))[1]
+    assert said.startswith(reason)
+    assert len(said) < 600
+    collect.collect(made, "toy/still")
+    jobs = collect.Results.load(made, ["toy/still"]).jobs
+    assert f"failed: {jobs['reason'][0]}" == said
+
+
+def test_warnings_of_any_text_and_a_single_one_are_recorded(tmp_path: Path, toy: Path) -> None:
+    path = toy / "toy_paper" / "still.py"
+    path.write_text(
+        path.read_text().replace('return Outcome({"end": params.value})', "return Outcome({}, warnings='a \\ud800 b')")
+    )
+    record, folder = computed(tmp_path, "toy/still/default")
+    assert record.warnings == ["a ? b"]
+    assert result.read(folder / "result.json") == record
+
+
+def test_what_is_no_outcome_is_named(tmp_path: Path, toy: Path) -> None:
+    path = toy / "toy_paper" / "still.py"
+    path.write_text(path.read_text().replace("return Outcome(", "return dict("))
+    with pytest.raises(TypeError, match="toy/still returned dict; it must return an Outcome"):
+        computed(tmp_path, "toy/still/default")
+
+
+@pytest.mark.usefixtures("toy")
+def test_folders_where_the_job_keeps_files_make_way(tmp_path: Path) -> None:
+    expected, _ = computed(tmp_path / "undisturbed")
+    made = make(tmp_path)
+    folder = made.folder(made.job("toy/walk/plain"))
+    places = ("failure.json", "running.json", "history.jsonl", "partial/seed-0.pt", "partial/seed-0.json")
+    for place in (*places, "tables/seed-0/path.parquet"):
+        (folder / place).mkdir(parents=True)
+    found, _ = computed(tmp_path)
+    assert [seed.metrics for seed in found.seeds] == [seed.metrics for seed in expected.seeds]
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_deeply_nested_seed_record_is_computed_again(tmp_path: Path) -> None:
+    made = make(tmp_path)
+    path = made.folder(made.job("toy/walk/plain")) / "partial/seed-0.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("[" * 100_000)
+    assert computed(tmp_path)[0].status == "ok"

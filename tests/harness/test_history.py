@@ -88,3 +88,11 @@ def test_rows_are_not_appended_to_a_folder_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be written"):
         history.append(tmp_path / "gone" / "history.jsonl", row(0, 1))
     assert not (tmp_path / "gone").exists()
+
+
+@pytest.mark.parametrize("damaged", [row(0, 2**63), row(0, 10**400), row(2**63, 1), {**row(0, 1), "position": 10**400}])
+def test_numbers_that_no_table_holds_are_damage(tmp_path: Path, damaged: dict[str, object]) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_bytes(lines(row(0, 1), damaged))
+    assert list(history.read(path).rows) == [row(0, 1)]
+    assert "1 damaged rows, the first in line 2" in history.read(path).damage

@@ -1,15 +1,16 @@
 """Whatever is damaged in a results folder is set aside, and the report is made all the same."""
 
 import json
+import os
 import random
 from pathlib import Path
 
 import pytest
 
 from bnnbench.errors import UserError
-from bnnbench.harness import collect, config, environment, execute, mend, plan, recorded, verdicts
-from bnnbench.harness.files import write_json
-from bnnbench.report import content
+from bnnbench.harness import collect, config, drawing, environment, execute, mend, plan, recorded, verdicts
+from bnnbench.harness.files import locked, seal, write_json
+from bnnbench.report import content, page
 
 
 @pytest.fixture
@@ -21,6 +22,8 @@ def made(toy: Path, tmp_path: Path) -> plan.Plan:
     refresh(made)
     collect.join(made, [])
     write_json(made.config.folder() / "tracked.json", {"created": 1})
+    seal(made.config.folder() / "tracked.json")
+    page.write(made, content.gather(made), made.config.folder() / "report")
     return made
 
 
@@ -29,10 +32,13 @@ def refresh(made: plan.Plan) -> None:
         collect.collect(made, experiment)
     for paper in made.papers():
         verdicts.write(made, paper)
+        for figure in drawing.figures(paper):
+            drawing.draw(made, paper, figure)
 
 
 def derived(made: plan.Plan) -> list[Path]:
-    patterns = ("collected/*/*/*.parquet", "results.parquet", "claims/*.json", "environments/*.json", "tracked.json")
+    patterns = ["collected/*/*/*.parquet", "results.parquet", "claims/*.json", "environments/*.json", "tracked.json"]
+    patterns += ["figures/*/*.svg", "report/*.html"]
     return [path for pattern in patterns for path in made.config.folder().glob(pattern)]
 
 
@@ -49,6 +55,7 @@ def damage_with(path: Path, kind: str) -> None:
         "not UTF-8": b'{"a": "\xff\xfe"}',
         "another shape": b"[1, 2]",
         "deep": b"[" * 100_000,
+        "flipped bit": flipped(path.read_bytes()),
     }
     if kind in contents:
         path.write_bytes(contents[kind])
@@ -56,11 +63,22 @@ def damage_with(path: Path, kind: str) -> None:
     path.unlink()
     if kind == "folder":
         path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
     else:
         path.symlink_to("nowhere")
 
 
-KINDS = ("empty", "torn", "noise", "not UTF-8", "another shape", "deep", "folder", "link to nowhere")
+def flipped(content: bytes) -> bytes:
+    """One bit in the middle is another."""
+    at = len(content) // 2
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+KINDS = (
+    *("empty", "torn", "noise", "not UTF-8", "another shape", "deep", "flipped bit"),
+    *("folder", "pipe", "link to nowhere"),
+)
 
 
 @pytest.mark.parametrize("damage", KINDS)
@@ -75,6 +93,35 @@ def test_what_is_damaged_is_set_aside_and_made_again(made: plan.Plan, damage: st
         execute.execute(made, job)
     refresh(made)
     assert content.gather(made).papers[0].statuses == {"ok": len(made.jobs)}
+
+
+def test_a_file_of_another_place_is_not_taken_for_that_of_this_one(made: plan.Plan) -> None:
+    walk, still = (collect.folder(made, f"toy/{name}") / "results.parquet" for name in ("walk", "still"))
+    walk.write_bytes(still.read_bytes())
+    assert [path.name for path in mend.derived(made)] == ["results.parquet.damaged"]
+
+
+def test_tables_and_curves_of_a_job_that_were_changed_are_noticed(made: plan.Plan) -> None:
+    plain, shifted = (made.job(f"toy/walk/{name}") for name in ("plain", "shifted"))
+    table = made.folder(plain) / "tables/seed-1/path.parquet"
+    table.write_bytes((made.folder(plain) / "tables/seed-0/path.parquet").read_bytes())
+    assert [path.parent for path in mend.records(made)] == [made.folder(plain)]
+
+    curves = made.folder(shifted) / "history.jsonl"
+    assert '"step": 7' in curves.read_text()
+    curves.write_text(curves.read_text().replace('"position": ', '"position": 1', 1))
+    collect.collect(made, "toy/walk")
+    states = content.gather(made).papers[0].studies[0].jobs
+    (warning,) = [text for state in states for text in state.warnings if "curves" in text]
+    assert "of 60 rows of its curves some were changed" in warning
+    assert str(made.folder(shifted)) in warning
+
+
+def test_nothing_is_set_aside_while_a_workflow_is_at_work(made: plan.Plan) -> None:
+    verdicts.path(made, "toy").write_text("{")
+    with locked(made.config.lock()):
+        assert mend.mend(made) == []
+    assert len(mend.mend(made)) == 1
 
 
 def test_a_second_damage_does_not_replace_what_was_set_aside(made: plan.Plan) -> None:

@@ -68,8 +68,16 @@ def test_numbers_are_those_of_yaml_1_2(word: str, value: Any) -> None:
     assert strict_yaml.load(f"a: {word}", "c") == {"a": value}
 
 
+BOMB = "\n".join(["a0: &a0 [x]", *(f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 10)}]" for k in range(1, 12))])
+
+
 @pytest.mark.parametrize(
-    "text", ["a: [", "\0", "a: 1\n---\nb: 2", "x: !!python/object:os.system ls", "? [a]\n: 1", "[" * 5000, "a: *b"]
+    "text",
+    [
+        *("a: [", "\0", "a: 1\n---\nb: 2", "x: !!python/object:os.system ls", "? [a]\n: 1", "[" * 5000, "a: *b"),
+        *("a: !!int x", "a: !!float x", "a: !!bool x", "a: !!timestamp x", "a: !!timestamp 2026-99-99"),
+        *("a: " + "9" * 5000, "a: &x [*x]", "a: &x {b: *x}", BOMB),
+    ],
 )
 def test_other_mistakes_are_one_line(text: str) -> None:
     with pytest.raises(UserError) as caught:

@@ -34,11 +34,8 @@ try:
     PLAN = planning.make(CONFIG, SOURCE)
     files.check_folder(CONFIG.folder())
     if not workflow.dryrun:
-        for path in [*mend.records(PLAN), *mend.derived(PLAN)]:
-            print(
-                f"bnnbench: a damaged file was set aside: {path}; it will be made again",
-                file=sys.stderr,
-            )
+        for text in mend.mend(PLAN):
+            print(f"bnnbench: {text}", file=sys.stderr)
     FIGURES = {paper: drawing.figures(paper) for paper in PLAN.papers()}
 except UserError as error:
     stop(error)
@@ -70,7 +67,7 @@ shell.prefix(
 # Snakemake's own lock outlives a killed Snakemake; this one ends with its process. The profile turns the other one off.
 onstart:
     try:
-        files.acquire(CONFIG.results / ".workflow.lock", wait=False)
+        files.acquire(CONFIG.lock(), wait=False)
     except BlockingIOError:
         stop(
             f"another snakemake is at work in {CONFIG.results}; wait for it or give this one another `results` folder"
@@ -82,9 +79,10 @@ onstart:
 def collected(names):
     """Tables of those of the experiments (`paper/experiment`) that this plan runs."""
     return [
-        f"{FOLDER}/collected/{name}/results.parquet"
+        f"{FOLDER}/collected/{name}/{table}.parquet"
         for name in names
         if name in EXPERIMENTS
+        for table in tables.TABLES
     ]
 
 
