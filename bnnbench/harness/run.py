@@ -120,7 +120,10 @@ class Run:
         meanwhile; a damaged file is computed again.
         """
         check_part(name, "shared result")
-        data = [identity for dataset, identity in self._shelf.identities if dataset in datasets]
+        known = dict(self._shelf.identities)
+        if known and (unknown := sorted(set(datasets) - known.keys())):  # where none is declared, none can be read
+            raise ValueError(f"shared result {name!r}: data sets {unknown} are not among the declared {sorted(known)}")
+        data = [identity for dataset, identity in known.items() if dataset in datasets]
         parts = [name, dict(inputs), data, self._shelf.basis, self.seed, self.device]
         about = json.dumps(parts, sort_keys=True, default=str)
         folder = self._shelf.folder / f"{name}-{hashlib.blake2b(about.encode(), digest_size=8).hexdigest()}"

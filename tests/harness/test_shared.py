@@ -154,3 +154,9 @@ def test_a_file_without_the_expected_entries_is_computed_again(tmp_path: Path, e
     saved.write(path, {name: value for name, value in content.items() if name != entry})
     run(tmp_path, shelf).shared("net", {}, (), counted(calls))
     assert len(calls) == 2
+
+
+def test_data_that_the_job_does_not_declare_are_refused(tmp_path: Path) -> None:
+    run = Run(0, "cpu", tmp_path / "job", lambda name: name, shelf=Shelf(tmp_path / "shared", "b", (("mnist", "x"),)))
+    with pytest.raises(ValueError, match=r"shared result 'net': data sets \['mnits'\] are not among the declared"):
+        run.shared("net", {}, ["mnits"], lambda own: {})
