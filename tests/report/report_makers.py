@@ -11,6 +11,7 @@ from bnnbench.harness.files import write_json
 from bnnbench.harness.plan import Job, Plan, make
 from bnnbench.harness.result import DataRecord, MetricRecord, Result, SeedRecord
 
+HERE = environment.capture()
 OFFICIAL = DataRecord(name="digits", provenance="official", identity="official:digits", checksum="ab" * 32)
 BUNDLED = DataRecord(name="digits", provenance="bundled", identity="bundled:digits", checksum="cd" * 32)
 
@@ -48,7 +49,7 @@ def finish(plan: Plan, job: Job, values: Mapping[int, float], **changes: Any) ->
         "status": "ok",
         "seeds": [seed(number, {"end": value}) for number, value in values.items()],
         "metrics": {"end": MetricRecord(unit="m", higher_is_better=True)},
-        "environment": "e1",
+        "environment": HERE["id"],
         "wall_seconds": 2.0,
         "cpu_seconds": 1.5,
         "peak_memory_mb": 100.0,
@@ -75,7 +76,7 @@ def fail(plan: Plan, job: Job, reason: str) -> None:
 
 def gathered(plan: Plan) -> None:
     """Collects every experiment and captures the environment."""
-    files.write_json(plan.config.folder() / "environments" / "e1.json", {**environment.capture(), "id": "e1"})
+    files.write_json(plan.config.folder() / "environments" / f"{HERE['id']}.json", HERE)
     for name in {f"{job.paper}/{job.experiment}" for job in plan.jobs}:
         collect(plan, name)
 
