@@ -174,7 +174,14 @@ def test_a_finished_result_is_never_computed_again(checkout: Path, command: Comm
 
 @pytest.mark.parametrize(
     "pattern",
-    ["results.parquet", "collected/toy/walk/jobs.parquet", "claims/toy.json", "figures/toy/*.svg", "report/toy.html"],
+    [
+        "results.parquet",
+        "collected/toy/walk/jobs.parquet",
+        "collected/toy/walk/*.parquet",
+        "claims/toy.json",
+        "figures/toy/*.svg",
+        "report/toy.html",
+    ],
 )
 def test_whatever_is_missing_is_made_again(checkout: Path, command: Command, pattern: str) -> None:
     assert command("snakemake", "--quiet", "all").returncode == 0
