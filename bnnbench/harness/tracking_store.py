@@ -63,7 +63,7 @@ def reason(error: Exception) -> str:
     if "database is locked" in text:
         return "the database is in use by another program; close it, or wait, and track again"
     if "unable to open database file" in text:
-        return "the database cannot be opened: its folder must let you write, and its whole path may have 500 characters"
+        return "the database cannot be opened: its folder must let you write, and its path may have 500 characters"
     if "readonly database" in text:
         return "the database cannot be written; give yourself the right to, or name another one"
     if "disk is full" in text or "No space left" in text:

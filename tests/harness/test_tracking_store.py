@@ -132,7 +132,7 @@ def test_two_writers_with_folders_of_their_own_make_one_database(database: Path)
     [
         (sqlite3.OperationalError("database is locked\n[SQL: ...]"), "in use by another program"),
         (sqlite3.OperationalError("attempt to write a readonly database"), "cannot be written"),
-        (sqlite3.OperationalError("unable to open database file"), "its whole path may have 500 characters"),
+        (sqlite3.OperationalError("unable to open database file"), "its path may have 500 characters"),
         (OSError(28, "No space left on device"), "free space"),
         (ValueError(""), "ValueError"),
     ],
