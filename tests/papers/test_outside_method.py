@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -40,8 +41,8 @@ def jitter(model, train, params, generator, journal):
     net = trained(model, train, params.training, generator, journal)
     return NetPosterior(WholeNet(net), Jitter(flat(net.parameters()).detach(), params.variance), train.likelihood)
 """
-JITTER = {"method": "jitter", "options": {"variance": 0.001}}
-ADDED = {
+JITTER: dict[str, Any] = {"method": "jitter", "options": {"variance": 0.001}}
+ADDED: dict[str, dict[str, dict[str, Any]]] = {
     "refinement/fmnist": {"jitter": JITTER, "jitter-all": {**JITTER, "scope": "all"}},
     # A wide ResNet takes 8 s a draw on a slow core.
     "refinement/cifar10": {"jitter": JITTER, "jitter-all": {**JITTER, "scope": "all", "n_draws": 4}},
