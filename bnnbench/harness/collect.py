@@ -6,7 +6,6 @@ A job without a result is listed with the reason.
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,10 +132,11 @@ def read_failure(plan: Plan, job: Job) -> str | None:
 
 def arrow_table(path: Path, name: str) -> "pa.Table":
     """A collected table; `UserError` where it is not there, damaged or another table."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        found = pq.read_table(BytesIO(read_regular(path)))
+    try:  # on this thread alone: one of pyarrow's that still held the content when Python ends would abort the process
+        found = pq.read_table(pa.BufferReader(read_regular(path)), use_threads=False, pre_buffer=False)
     except Exception as error:  # pyarrow fails in many ways on a damaged file
         raise UserError(f"{path}: damaged ({str(error).splitlines()[0]:.80}); delete it and run: snakemake") from error
     if other := sorted(set(_schema(name)) - set(found.schema), key=lambda column: column.name):
