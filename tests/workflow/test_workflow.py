@@ -154,7 +154,7 @@ def test_a_finished_result_is_never_computed_again(checkout: Path, command: Comm
     wait_until(lambda: len(curves(checkout, "shifted")) > 25)
     os.kill(killed.pid, signal.SIGKILL)  # alone: its jobs come to their end without it
     killed.wait()
-    wait_until(lambda: {"toy/walk/plain", "toy/walk/shifted"} <= results(checkout).keys())
+    wait_until(lambda: "toy/walk/shifted" in results(checkout))
     finished = results(checkout)
     done = command("snakemake")
     assert done.returncode == 0, done.stdout + done.stderr
