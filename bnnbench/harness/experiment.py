@@ -88,6 +88,35 @@ class Experiment(Generic[P]):
         return outcome
 
 
+@dataclass(frozen=True)
+class Study(Generic[P]):
+    """What experiments of several papers compute, each with parameters of its own: `paper.yaml` names its module."""
+
+    params: type[P]
+    metrics: tuple[Metric, ...]
+    function: Callable[[P, "Run"], Outcome]
+    parallel: bool = False
+
+    def named(self, name: str) -> Experiment[P]:
+        """The experiment `name` (`paper/experiment`) that this study computes."""
+        return Experiment(name, self.params, self.metrics, self.function, self.parallel)
+
+    def __call__(self, params: P, run: "Run") -> Outcome:
+        """Computes one seed."""
+        return self.named(self.function.__name__)(params, run)
+
+
+def study(
+    params: type[P], metrics: Sequence[Metric], parallel: bool = False
+) -> Callable[[Callable[[P, "Run"], Outcome]], Study[P]]:
+    """Declares the decorated function as the study of its module, which is imported to plan, as in `experiment`."""
+
+    def declare(function: Callable[[P, "Run"], Outcome]) -> Study[P]:
+        return Study(params, tuple(metrics), function, parallel)
+
+    return declare
+
+
 def experiment(
     name: str, params: type[P], metrics: Sequence[Metric], parallel: bool = False
 ) -> Callable[[Callable[[P, "Run"], Outcome]], Experiment[P]]:

@@ -9,12 +9,12 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from bnnbench.errors import UserError
 from bnnbench.harness import registry
 from bnnbench.harness.config import Scale, Section, SeedList, parse, read_yaml, unknown
-from bnnbench.harness.experiment import Experiment
+from bnnbench.harness.experiment import Experiment, Study
 from bnnbench.harness.registry import NAME, NAME_RULE, N
 
 RULES = frozenset(
@@ -48,13 +48,20 @@ class ExperimentSpec(Section):
     """One experiment of a paper: its module, its grid and its scales."""
 
     title: str
-    module: str = Field(description="module below the paper's package that declares the experiment")
+    module: str = Field("", description="module below the paper's package that declares the experiment")
+    study: str = Field("", description="instead: the full name of a module whose one study computes it")
     source: str = Field("", description="where in the paper: section, table, figure")
     deviations: list[str] = Field([], description="known differences from the paper")
     params: dict[str, Any] = {}
     variants: dict[str, dict[str, Any]] = Field({"default": {}}, description="name: parameters that make it")
     grid: dict[str, list[Any]] = Field({}, description="parameter: values; crossed with the variants")
     scales: dict[Scale, ScaleSpec]
+
+    @model_validator(mode="after")
+    def _computed_by_one(self) -> "ExperimentSpec":
+        if bool(self.module) == bool(self.study):
+            raise ValueError("name either module or study: which code computes it")
+        return self
 
 
 class PaperSpec(Section):
@@ -108,9 +115,15 @@ class Paper:
     folder: Path
     spec: PaperSpec
 
+    def module(self, experiment: str) -> str:
+        """The full name of the module that computes `experiment`."""
+        spec = self.spec.experiments[experiment]
+        return spec.study or f"{self.package}.{spec.module}"
+
     def declaration(self, experiment: str) -> Experiment[Any]:
-        """The `@experiment` object behind `experiment`."""
-        return _declaration(self.name, experiment, f"{self.package}.{self.spec.experiments[experiment].module}")
+        """The `@experiment` or `@study` object behind `experiment`."""
+        kind = Study if self.spec.experiments[experiment].study else Experiment
+        return _declaration(self.name, experiment, self.module(experiment), kind)
 
     def declared(self, part: str, kind: type[N]) -> list[N]:
         """What the paper declares in its module or package `part`, "claims" or "figures", which need not be there."""
@@ -148,11 +161,19 @@ def names() -> list[str]:
 
 
 @cache
-def _declaration(paper: str, experiment: str, module: str) -> Experiment[Any]:
-    for declared in registry.members(module, Experiment):
-        if declared.name == f"{paper}/{experiment}":
+def _declaration(paper: str, experiment: str, module: str, kind: type[Experiment[Any] | Study[Any]]) -> Experiment[Any]:
+    name, found = f"{paper}/{experiment}", registry.members(module, kind)
+    if kind is Study:
+        studies = [one.named(name) for one in found if isinstance(one, Study)]
+        if len(studies) != 1:
+            raise UserError(
+                f"{paper}/paper.yaml: {experiment}: {module} declares {len(studies)} studies; name one with one"
+            )
+        return studies[0]
+    for declared in found:
+        if isinstance(declared, Experiment) and declared.name == name:
             return declared
-    raise UserError(f"{paper}/paper.yaml: module {module} declares no experiment {paper}/{experiment}")
+    raise UserError(f"{paper}/paper.yaml: module {module} declares no experiment {name}")
 
 
 @cache

@@ -149,7 +149,7 @@ def _jobs(room: Paper, name: str, config: Config, where: str, data: dict[str, Av
     spec = room.spec.experiments[name]
     scale = spec.scales[config.scale]
     kind = room.declaration(name).params
-    code = code_hash(f"{room.package}.{spec.module}")
+    code = code_hash(room.module(name))
     seeds = config.seeds if config.seeds is not None else scale.seeds
     seed_per_job = config.scale == "paper" if scale.seed_per_job is None else scale.seed_per_job
     added = config.add_variants.get(f"{room.name}/{name}", {})

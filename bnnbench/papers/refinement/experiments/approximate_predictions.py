@@ -115,16 +115,11 @@ def _confidence(posterior: Any, x: "Tensor", params: Blobs, generator: Any) -> "
 
 
 def _net(sizes: tuple[int, ...], run: Run) -> "nn.Module":
-    from itertools import pairwise
-
     from torch import nn
 
-    from bnnbench.papers.refinement.networks import initialised
+    from bnnbench.evaluation.networks import initialised, perceptron
 
-    layers: list[nn.Module] = []
-    for fan_in, fan_out in pairwise(sizes):
-        layers += [nn.Linear(fan_in, fan_out), nn.Tanh()]
-    return initialised(nn.Sequential(*layers[:-1]), run.generator("init"))
+    return initialised(perceptron(sizes, nn.Tanh), run.generator("init"))
 
 
 def _laplace(net: "nn.Module", train: Any, epochs: int, run: Run, precision: float | str = "evidence") -> Any:

@@ -4,18 +4,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from bnnbench.harness.experiment import Diverged, Metric, Outcome, Params, experiment
+from bnnbench.evaluation import measures
+from bnnbench.harness.experiment import Diverged, Outcome, Params, experiment
 from bnnbench.harness.run import Run
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-METRICS = (
-    Metric("mmd_published", "", False, "squared MMD to draws of the exact posterior, biased, width from both samples"),
-    Metric("mmd", "", False, "squared MMD to these draws, unbiased, one width for all methods"),
-    Metric("mmd_floor", "", description="what mmd_published has for two samples of the exact posterior"),
-)
 SPAN, CELLS = 12.0, 400  # of the grid: from -SPAN to SPAN deviations around the mode
 SHOWN_SPAN, SHOWN_CELLS = 6.0, 60  # of the kept grid
 
@@ -34,12 +30,12 @@ class Toy(Params):
     learning_rate: PositiveFloat = 0.01
 
 
-@experiment("refinement/toy", params=Toy, metrics=METRICS)
+@experiment("refinement/toy", params=Toy, metrics=measures.REFERENCE)
 def toy(params: Toy, run: Run) -> Outcome:
     """Draws of an approximation beside draws from the exact posterior on a grid."""
     import torch
 
-    from bnnbench.papers.refinement import evaluate
+    from bnnbench.evaluation import scores
 
     x, y = _data(params, run.generator("data"))
     target = _target(x, y, params.precision)
@@ -48,7 +44,7 @@ def toy(params: Toy, run: Run) -> Outcome:
     if not torch.isfinite(found).all():
         raise Diverged("draws are not finite")
     tables = {"draws": {"x": found[:, 0].tolist(), "y": found[:, 1].tolist()}, "density": _density(target)}
-    return Outcome(evaluate.distance_metrics(found, exact), tables)
+    return Outcome(scores.distance_scores(found, exact), tables)
 
 
 def _data(params: Toy, generator: "torch.Generator") -> "tuple[Tensor, Tensor]":

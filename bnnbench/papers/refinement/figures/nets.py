@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from bnnbench.evaluation.image_params import ANGLES
+from bnnbench.harness.charts import PUBLISHED, first_seed, line, measured, printed, rows
 from bnnbench.harness.collect import NotRun, Results
 from bnnbench.harness.figure import PALETTE, figure
-from bnnbench.papers.refinement.figures.drawing import METHODS, PUBLISHED, first_seed, line, measured, printed, rows
-from bnnbench.papers.refinement.settings import ANGLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,6 +14,27 @@ if TYPE_CHECKING:
 FMNIST, CIFAR10, CIFAR100 = "refinement/fmnist", "refinement/cifar10", "refinement/cifar100"
 MISMATCH, LAYERS = "refinement/prior-mismatch", "refinement/all-layer"
 LENGTH, CIFAR_LENGTH = "refinement/flow-length", "refinement/cifar10-flow-length"
+METHODS = {
+    "map": "MAP",
+    "map-matched": "MAP, target's prior",
+    "temperature": "temperature scaling",
+    "mfvi": "VB",
+    "csghmc": "CSGHMC",
+    "swag": "SWAG",
+    "ensemble": "deep ensemble",
+    "la": "LA",
+    "la-many": "LA, many draws",
+    "la-diagonal": "LA, diagonal",
+    "la-probit": "LA, multiclass probit",
+    "la-matched": "LA, target's prior",
+    "refine-1": "Refine-1",
+    "refine-5": "Refine-5",
+    "refine-10": "Refine-10",
+    "refine-15": "Refine-15",
+    "refine-30": "Refine-30",
+    "hmc-10": "HMC, 10 draws",
+    "hmc": "HMC",
+}
 SHIFTED = ("map", "la", "refine-1", "refine-5", "refine-10", "refine-30", "hmc")
 LENGTHS = (1, 5, 10, 20)
 QUALITY = {"nll": "NLL (nats)", "ece_published": "calibration error (%)", "mmd_published": "squared MMD to HMC"}

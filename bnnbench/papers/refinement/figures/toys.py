@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from bnnbench.harness.charts import PUBLISHED, first_seed, printed
 from bnnbench.harness.collect import Results
 from bnnbench.harness.figure import PALETTE, figure
-from bnnbench.papers.refinement.figures.drawing import PUBLISHED, first_seed, printed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,4 @@
-"""Training, validation and test images as the authors' code divides them, other data, and rotations."""
+"""Images as nets are trained and tested on them: splits, augmentation, other data, rotations and corruptions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +13,8 @@ from torch.nn import functional
 from bnnbench.data.corruptions import corrupt
 from bnnbench.data.kinds import images, pictures
 from bnnbench.errors import DataUnavailable
+from bnnbench.evaluation.image_params import ImageNet, ImagePosterior
 from bnnbench.harness.run import Run
-from bnnbench.papers.refinement.settings import Posterior, TrainedNet
 
 SPLIT_SEED = 42  # of validation and test images, the same for all seeds
 PAD = 4
@@ -35,7 +35,7 @@ class Splits:
     """Which of the official test images `x_test` holds."""
 
 
-def splits(params: TrainedNet, run: Run) -> Splits:
+def splits(params: ImageNet, run: Run) -> Splits:
     """The official test images are divided into `n_validation` (a fifth at most) and the others, always in one way."""
     data = images(params.dataset, run.data(params.dataset), "train", "test")
     train, test = data.splits["train"], data.splits["test"]
@@ -48,14 +48,14 @@ def splits(params: TrainedNet, run: Run) -> Splits:
     return Splits(parts[0], parts[1], parts[2], parts[3], parts[4], parts[5], len(data.classes), tests)
 
 
-def _images(x: Any, params: TrainedNet, run: Run) -> Tensor:
+def _images(x: Any, params: ImageNet, run: Run) -> Tensor:
     pixels = torch.as_tensor(np.ascontiguousarray(x)).to(run.device)
     pixels = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
     unit = pixels.to(torch.float32) / 255
     return unit if params.side is None else functional.adaptive_avg_pool2d(unit, params.side)
 
 
-def others(params: Posterior, run: Run) -> tuple[dict[str, Tensor], list[str]]:
+def others(params: ImagePosterior, run: Run) -> tuple[dict[str, Tensor], list[str]]:
     """Test images of data sets that the net was not trained on, made as large as its own, and why some are left out."""
     found: dict[str, Tensor] = {}
     absent: list[str] = []
@@ -75,7 +75,7 @@ def others(params: Posterior, run: Run) -> tuple[dict[str, Tensor], list[str]]:
     return found, absent
 
 
-def _resized(split: Any, params: Posterior, shape: tuple[int, int], run: Run) -> Tensor:
+def _resized(split: Any, params: ImagePosterior, shape: tuple[int, int], run: Run) -> Tensor:
     """The first images of a split, whose own images may have several sizes where they are read one by one."""
     if hasattr(split, "x"):
         parts = [_images(split.x[: params.n_others], params, run)]

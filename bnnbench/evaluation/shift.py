@@ -9,40 +9,40 @@ from bnnbench.bayes.posterior import ClassPredictive
 from bnnbench.data.cifar_c import KINDS
 from bnnbench.data.corruptions import STRENGTHS
 from bnnbench.errors import DataUnavailable
+from bnnbench.evaluation import scores
+from bnnbench.evaluation.image_params import ANGLES, ImagePosterior
+from bnnbench.evaluation.images import Splits, corrupted, officially_corrupted, others, rotated
 from bnnbench.harness.experiment import Outcome
 from bnnbench.harness.run import Run
-from bnnbench.papers.refinement import evaluate
-from bnnbench.papers.refinement.settings import ANGLES, PUBLISHED_OTHERS, Posterior
-from bnnbench.papers.refinement.splits import Splits, corrupted, officially_corrupted, others, rotated
 
 Predict = Callable[[Tensor], ClassPredictive]
 
 
-def other_data(predict: Predict, test: ClassPredictive, params: Posterior, run: Run) -> Outcome:
-    """How well each other data set is told from the test images; the mean where all of the published ones are there."""
+def other_data(predict: Predict, test: ClassPredictive, params: ImagePosterior, run: Run) -> Outcome:
+    """How well each other data set is told from the test images; the mean where all that it is of are there."""
     metrics: dict[str, float] = {}
     images, absent = others(params, run)
     for name, x in images.items():
-        metrics |= evaluate.detection_metrics(test, predict(x), name)
-    averaged = [f"fpr95_{name}" for name in PUBLISHED_OTHERS.get(params.dataset, ())]
+        metrics |= scores.detection_scores(test, predict(x), name)
+    averaged = [f"fpr95_{name}" for name in params.averaged]
     if averaged and metrics.keys() >= set(averaged):
         metrics["fpr95_mean"] = sum(metrics[name] for name in averaged) / len(averaged)
     return Outcome(metrics, {}, absent)
 
 
-def rotations(predict: Predict, data: Splits, params: Posterior) -> Outcome:
+def rotations(predict: Predict, data: Splits, params: ImagePosterior) -> Outcome:
     """NLL of the first test images by the angle that they are turned by."""
     table: dict[str, list[Any]] = {"angle": [], "nll": []}
     x, y = data.x_test[: params.n_rotated], data.y_test[: params.n_rotated]
     for angle in params.angles:
         table["angle"].append(angle)
-        table["nll"].append(evaluate.nll(predict(rotated(x, angle)), y))
-    found = dict(zip(table["angle"], table["nll"], strict=True))
-    metrics = {f"nll_rotated_{angle}": found[angle] for angle in ANGLES if angle in found}
+        table["nll"].append(scores.nll(predict(rotated(x, angle)), y))
+    found = zip(table["angle"], table["nll"], strict=True)
+    metrics = {f"nll_rotated_{angle}": nll for angle, nll in found if angle in ANGLES}
     return Outcome(metrics, {"rotation": table} if params.angles else {})
 
 
-def corruptions(predict: Predict, data: Splits, params: Posterior, run: Run) -> Outcome:
+def corruptions(predict: Predict, data: Splits, params: ImagePosterior, run: Run) -> Outcome:
     """NLL by kind and severity: of our own transforms, and of CIFAR-10-C's files where this machine has them."""
     if not params.severities:
         return Outcome({})
@@ -58,20 +58,20 @@ def corruptions(predict: Predict, data: Splits, params: Posterior, run: Run) -> 
         for kind, severity, x in images:
             for name, value in (("source", source), ("kind", kind), ("severity", severity)):
                 table[name].append(value)
-            table["nll"].append(evaluate.nll(predict(x), y))
+            table["nll"].append(scores.nll(predict(x), y))
     metrics = _means(table)
     if "cifar10c" in sources:
-        metrics["nll_cifar10c_0"] = evaluate.nll(predict(data.x_test[: params.n_corrupted]), y)
+        metrics["nll_cifar10c_0"] = scores.nll(predict(data.x_test[: params.n_corrupted]), y)
     return Outcome(metrics, {"corruption": table}, absent)
 
 
-def _own(data: Splits, params: Posterior, run: Run) -> Iterator[tuple[str, int, Tensor]]:
+def _own(data: Splits, params: ImagePosterior, run: Run) -> Iterator[tuple[str, int, Tensor]]:
     for kind in STRENGTHS:
         for severity in params.severities:
             yield kind, severity, corrupted(data.x_test[: params.n_corrupted], kind, severity, run)
 
 
-def _official(images: Any, data: Splits, params: Posterior) -> Iterator[tuple[str, int, Tensor]]:
+def _official(images: Any, data: Splits, params: ImagePosterior) -> Iterator[tuple[str, int, Tensor]]:
     rows = data.test_rows[: params.n_corrupted]
     for kind in KINDS:
         for severity in params.severities:

@@ -1,4 +1,4 @@
-"""What the paper's figures share: published values, a row a method, and lines over a table's column."""
+"""What figures of several papers share: published values, a row a variant, and lines over a table's column."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -20,34 +20,14 @@ PUBLISHED: dict[str, Any] = {
     "markersize": 5,
     "label": "published",
 }
-METHODS = {
-    "map": "MAP",
-    "map-matched": "MAP, target's prior",
-    "temperature": "temperature scaling",
-    "mfvi": "VB",
-    "csghmc": "CSGHMC",
-    "swag": "SWAG",
-    "ensemble": "deep ensemble",
-    "la": "LA",
-    "la-many": "LA, many draws",
-    "la-diagonal": "LA, diagonal",
-    "la-probit": "LA, multiclass probit",
-    "la-matched": "LA, target's prior",
-    "refine-1": "Refine-1",
-    "refine-5": "Refine-5",
-    "refine-10": "Refine-10",
-    "refine-15": "Refine-15",
-    "refine-30": "Refine-30",
-    "hmc-10": "HMC, 10 draws",
-    "hmc": "HMC",
-}
 
 
 def printed(experiment: str, variant: str) -> dict[str, float]:
     """The published values that a variant is compared with, by metric; where a metric has several, the first."""
     found: dict[str, float] = {}
-    for row in paper.get("refinement").published():
-        if f"refinement/{row.experiment}" == experiment and row.variant == variant and row.compared is not None:
+    room, _, name = experiment.partition("/")
+    for row in paper.get(room).published():
+        if row.experiment == name and row.variant == variant and row.compared is not None:
             found.setdefault(row.metric, row.compared)
     return found
 
@@ -73,9 +53,10 @@ def rows(results: Results, experiment: str, variants: Mapping[str, str], metrics
     """
     from matplotlib.figure import Figure as Canvas
 
-    own = paper.get("refinement").spec.experiments[experiment.partition("/")[2]].variants
-    added = [name for name in results.of(results.jobs, experiment)["variant"].unique() if name not in own]
-    variants = {**variants, **{name: name for name in added}}
+    room, _, name = experiment.partition("/")
+    own = paper.get(room).spec.experiments[name].variants
+    added = [one for one in results.of(results.jobs, experiment)["variant"].unique() if one not in own]
+    variants = {**variants, **{one: one for one in added}}
     shown = {variant: label for variant, label in variants.items() if measured(results, experiment, variant, "nll")}
     if not shown:
         results.values(experiment, next(iter(variants)), "nll")  # raises NotRun with the reason

@@ -1,10 +1,39 @@
-"""The paper's nets."""
+"""The nets of images and of tables that several papers train, with initial parameters of a stream."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from bnnbench.errors import UserError
+
 SHAPES = {"lenet": (1, 28, 28), "wrn-16-4": (3, 32, 32), "convnet": (3, 32, 32)}  # of the images that a net takes
+
+
+def image_net(name: str, shape: Sequence[int], n_classes: int, width: int) -> nn.Sequential:
+    """The net `name` for images of `shape` (C, H, W); `width` is that of an mlp's hidden layer.
+
+    `UserError` where such images do not fit it.
+    """
+    if name == "mlp":
+        pixels = shape[0] * shape[1] * shape[2]
+        return nn.Sequential(nn.Flatten(), *perceptron((pixels, width, n_classes), nn.ReLU))
+    if tuple(shape) != (needed := SHAPES[name]):
+        given, takes = (" x ".join(map(str, sizes)) for sizes in (shape, needed))
+        raise UserError(f"net {name!r} takes images of {takes}, and these have {given}; choose another")
+    builders: dict[str, Callable[[int], nn.Sequential]]
+    builders = {"lenet": lenet, "wrn-16-4": wide_resnet, "convnet": convnet}
+    return builders[name](n_classes)
+
+
+def perceptron(sizes: Sequence[int], activation: Callable[[], nn.Module]) -> nn.Sequential:
+    """Linear layers from `sizes[0]` inputs to `sizes[-1]` outputs with `activation` in between."""
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in pairwise(sizes):
+        layers += [nn.Linear(fan_in, fan_out), activation()]
+    return nn.Sequential(*layers[:-1])
 
 
 def lenet(n_classes: int = 10) -> nn.Sequential:
@@ -23,11 +52,6 @@ def lenet(n_classes: int = 10) -> nn.Sequential:
         nn.ReLU(),
         nn.Linear(84, n_classes),
     )
-
-
-def mlp(n_inputs: int, width: int, n_classes: int) -> nn.Sequential:
-    """One hidden layer on images [N, ...] of `n_inputs` pixels."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(n_inputs, width), nn.ReLU(), nn.Linear(width, n_classes))
 
 
 def convnet(n_classes: int) -> nn.Sequential:
@@ -68,7 +92,7 @@ def wide_resnet(n_classes: int, depth: int = 16, widen: int = 4) -> nn.Sequentia
     return nn.Sequential(*layers, *last)
 
 
-def initialised(net: nn.Module, generator: torch.Generator) -> nn.Module:
+def initialised(net: nn.Module, generator: Generator) -> nn.Module:
     """`net` with PyTorch's own initialisation drawn from `generator`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))

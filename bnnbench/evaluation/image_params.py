@@ -1,0 +1,66 @@
+"""Parameters of a study of images: the net, the images that train it, and the data that it is tested on."""
+
+from typing import Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from bnnbench.evaluation.params import Inference, PointTraining
+
+Other = Literal["mnist", "kmnist", "emnist-digits", "notmnist", "svhn", "lsun", "cifar10", "cifar100", "tiny-imagenet"]
+Severity = Literal[1, 2, 3, 4, 5]
+ANGLES = tuple(range(0, 181, 15))
+"""Degrees at which a rotation has a metric of its own; others are in the table of rotations alone."""
+
+
+class ImageNet(PointTraining):
+    """What is trained, on what, and how: the point estimate that all methods of the last layer start from."""
+
+    dataset: str = Field("fashion-mnist", description="a registered set of images that fit in memory")
+    net: Literal["lenet", "wrn-16-4", "convnet", "mlp"] = "lenet"
+    width: PositiveInt = Field(50, description="mlp: hidden units")
+    side: PositiveInt | None = Field(None, description="pixels of a side that images are averaged down to")
+    n_train: PositiveInt | None = Field(None, description="the first training images; null: all")
+    n_validation: PositiveInt = Field(2000, description="of the test images, drawn once and for all; at most a fifth")
+    n_test: PositiveInt | None = Field(None, description="of the other test images; null: all")
+    augment: bool = Field(False, description="flips and crops while the net is trained")
+
+    def shared(self) -> dict[str, Any]:
+        """All that the trained net depends on."""
+        return {name: getattr(self, name) for name in ImageNet.model_fields}
+
+
+class ImagePosterior(ImageNet, Inference):
+    """A method on a trained net's last layer or on all layers, and what it is measured on."""
+
+    scope: Literal["last", "whole", "all"] = Field(
+        "last", description="last: on fixed features; whole: all weights of the trained net; all: the method trains it"
+    )
+    ignore_bias: bool = Field(
+        False, description="the last layer's bias has no effect, as in the released code of refinement"
+    )
+    others: tuple[Other, ...] = Field(
+        (), description="data sets that the net was not trained on; those that are not there are left out"
+    )
+    averaged: tuple[Other, ...] = Field((), description="those that a published mean over other data is of")
+    n_others: PositiveInt | None = Field(None, description="the first test images of each; null: all")
+    angles: tuple[NonNegativeInt, ...] = Field((), description="degrees by which test images are rotated")
+    n_rotated: PositiveInt | None = Field(None, description="the first test images are rotated; null: all")
+    severities: tuple[Severity, ...] = Field(
+        (), description="of corruptions of test images, by our own transforms and by CIFAR-10-C's files where present"
+    )
+    n_corrupted: PositiveInt = Field(2000, description="the first test images are corrupted, by each kind")
+
+    @model_validator(mode="after")
+    def _only_the_last_layers_bias_is_ignored(self) -> "ImagePosterior":
+        if self.ignore_bias and self.scope != "last":
+            raise ValueError("ignore_bias is of the last layer; set scope: last, or leave it out")
+        return self
+
+    def datasets(self) -> tuple[str, ...]:
+        """The data that the net is trained on."""
+        return (self.dataset,)
+
+    def optional_datasets(self) -> tuple[str, ...]:
+        """The others, and CIFAR-10-C."""
+        corrupted = ("cifar10-c",) if self.severities and self.dataset == "cifar10" else ()
+        return (*(name for name in self.others if name != self.dataset), *corrupted)

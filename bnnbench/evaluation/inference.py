@@ -1,0 +1,100 @@
+"""A method fitted to a problem: its posterior, what the fit cost, its predictions and its draws of weights."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Generator, Tensor, nn
+
+from bnnbench.bayes.method import Train
+from bnnbench.bayes.network import Features
+from bnnbench.bayes.posterior import Posterior, Predictive, WeightPosterior
+from bnnbench.errors import UserError
+from bnnbench.evaluation.scores import distance_scores
+from bnnbench.harness import registry
+from bnnbench.harness.experiment import Outcome
+from bnnbench.harness.run import Run
+
+SHOWN_WEIGHTS = 4  # whose marginal distributions are kept
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a method is given: a net and its training data.
+
+    Where `model` is the last layer of a net, `features` computes its inputs.
+    """
+
+    model: nn.Module
+    train: Train
+    features: Features | None = None
+
+    def inputs(self, x: Tensor) -> Tensor:
+        """Points [N, ...] as `model` takes them: features [N, d] where it is a last layer."""
+        return x if self.features is None else self.features(x)
+
+
+def fit(
+    method: str, options: Mapping[str, Any], problem: Problem, run: Run, *, trained: bool
+) -> tuple[Posterior, dict[str, float]]:
+    """The posterior of a registered method, and the wall and CPU seconds of its fit.
+
+    A net that comes `trained` is not trained again. Raises `UserError` for options that the method does not know.
+    """
+    chosen: Any = registry.method(method)
+    if trained and "training" in chosen.params.model_fields:
+        options = {"training": None, **options}
+    try:
+        params = chosen.params.model_validate(options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"method {method!r}: options.{where}: {first['msg']}") from None
+    start, start_cpu = time.perf_counter(), time.process_time()
+    posterior: Posterior = chosen.fit(problem.model, problem.train, params, run.generator("method"), run)
+    cost = {"fit_seconds": time.perf_counter() - start, "fit_cpu_seconds": time.process_time() - start_cpu}
+    return posterior, cost
+
+
+def predict(posterior: Posterior, x: Tensor, n_draws: int | None, run: Run) -> Predictive:
+    """Predictions at x with the same noise for all inputs, so that differences between inputs are not noise."""
+    return posterior.predict(x, n_draws, Generator().manual_seed(run.seed + 1))
+
+
+def diagnosed(posterior: Posterior) -> dict[str, float]:
+    """What a posterior tells of its chains and of its prior, as far as it has them."""
+    found: dict[str, float] = {}
+    rhat = getattr(posterior, "rhat", None)
+    if rhat is not None and rhat.isfinite().all():  # stuck chains have none, as the fit has said
+        found |= {"rhat": rhat.mean().item(), "rhat_max": rhat.max().item()}
+    precision = getattr(getattr(posterior, "distribution", None), "precision", None)
+    return found if precision is None else {**found, "prior_precision": float(precision)}
+
+
+def compared(posterior: WeightPosterior, reference: Tensor, run: Run) -> Outcome:
+    """Draws of a posterior beside reference draws [T, P]; nothing where they are draws of other weights."""
+    mine = posterior.sample(len(reference), Generator().manual_seed(run.seed + 2)).cpu()
+    if mine.shape[1] != reference.shape[1]:
+        return Outcome({})
+    if len(mine) == 1:  # a point counts as so many copies of itself, as Kristiadi et al. (2022) publish it
+        return Outcome(distance_scores(mine.expand(len(reference), -1), reference))
+    spread = {"weight_std": mine.std(0).mean().item()}
+    return Outcome({**spread, **distance_scores(mine, reference)}, {"marginals": _marginals(mine)})
+
+
+def merged(*parts: Outcome) -> Outcome:
+    """Metrics, tables and warnings of all parts in one."""
+    return Outcome(
+        {name: value for part in parts for name, value in part.metrics.items()},
+        {name: table for part in parts for name, table in part.tables.items()},
+        [text for part in parts for text in part.warnings],
+    )
+
+
+def _marginals(draws: Tensor) -> dict[str, list[Any]]:
+    """Draws of a few weights, the same for all methods and seeds."""
+    chosen = torch.randperm(draws.shape[1], generator=Generator().manual_seed(0))[:SHOWN_WEIGHTS].tolist()
+    return {"weight": [k for k in chosen for _ in draws], "value": [v for k in chosen for v in draws[:, k].tolist()]}

@@ -1,0 +1,89 @@
+"""The measures of predictions and of draws, declared once: one name, one unit and one direction in all papers.
+
+Nothing here imports torch, since a plan does not: `scores` computes what is declared here.
+"""
+
+from collections.abc import Iterable
+
+from bnnbench.harness.experiment import Metric
+
+OTHER_DATA, ROTATED, CORRUPTED = "Other data", "Rotated test images", "Corrupted test images"
+
+CLASSES = (
+    Metric("accuracy", "%", True, "of the mean of softmax over draws"),
+    Metric("nll", "nats", False, "mean negative log-likelihood"),
+    Metric("brier", "", False, "Brier score, from 0 to 2"),
+    Metric("ece_published", "%", False, "calibration error as published: 100 bins, the last one left out"),
+    Metric("ece_100", "%", False, "calibration error with 100 bins"),
+    Metric("ece_15", "%", False, "calibration error with 15 bins"),
+    Metric("mmc", "%", description="mean of the largest probability"),
+)
+"""Of a `ClassPredictive` at labelled points."""
+
+REALS = (
+    Metric("rmse", "", False, "root mean squared error of the predictive mean, in the unit of the targets"),
+    Metric("nll", "nats", False, "mean negative log predictive density, in the unit of the targets"),
+    Metric("crps", "", False, "continuous ranked probability score, in the unit of the targets"),
+    Metric("coverage_50", "%", description="targets within the central 50 % of the prediction"),
+    Metric("coverage_95", "%", description="targets within the central 95 % of the prediction"),
+    Metric("width_95", "", False, "mean width of the central 95 % of the prediction, in the unit of the targets"),
+)
+"""Of a `RealPredictive` at points with real targets."""
+
+REFERENCE = (
+    Metric("mmd_published", "", False, "squared MMD to reference draws, biased, width from both samples"),
+    Metric("mmd", "", False, "squared MMD to reference draws, unbiased, one width for all methods"),
+    Metric("mmd_floor", "", description="what mmd_published has for two samples of one distribution"),
+)
+"""Of draws of the weights beside those of a long chain."""
+
+WEIGHTS = (
+    *REFERENCE,
+    Metric("weight_std", "", description="mean over weights of their standard deviation under the posterior"),
+    Metric("prior_precision", "", description="of a Laplace approximation"),
+    Metric("rhat", "", False, "mean split R-hat over the parameters of the sampled chains"),
+    Metric("rhat_max", "", False, "largest split R-hat of a parameter of the sampled chains"),
+)
+"""Of a posterior over weights."""
+
+COST = (
+    Metric("fit_seconds", "s", False, "time of the fit, without training the net"),
+    Metric("fit_cpu_seconds", "s", False, "CPU time of the fit: other jobs beside it do not count"),
+)
+
+
+def other_data(names: Iterable[str]) -> tuple[Metric, ...]:
+    """Of data sets that the net was not trained on, told from its test points by the largest probability."""
+    mean = Metric("fpr95_mean", "%", False, "mean over the other data sets that a published mean is of", OTHER_DATA)
+    kinds = (
+        ("fpr95", False, "false positives at 95 % true positives by the largest probability"),
+        ("auroc", True, "area under the ROC curve by the largest probability"),
+    )
+    each = [
+        Metric(f"{kind}_{name}", "%", better, f"{text}, {name} as the other data", OTHER_DATA)
+        for name in names
+        for kind, better, text in kinds
+    ]
+    return mean, *each
+
+
+def rotations(angles: Iterable[int]) -> tuple[Metric, ...]:
+    """Of test images that are turned, one for each angle in degrees."""
+    return tuple(
+        Metric(f"nll_rotated_{angle}", "nats", False, f"of images turned by {angle} degrees", ROTATED)
+        for angle in angles
+    )
+
+
+def corruptions(severities: Iterable[int]) -> tuple[Metric, ...]:
+    """Of corrupted test images, one for each severity: by CIFAR-10-C's files (0: clean), and by our own transforms."""
+    chosen = tuple(severities)
+    official = [
+        Metric(f"nll_cifar10c_{k}", "nats", False, f"on CIFAR-10-C's own files, severity {k}", CORRUPTED)
+        for k in (0, *chosen)
+    ]
+    own = [
+        Metric(f"nll_corrupted_{k}", "nats", False, f"by our own transforms, severity {k} of 5", CORRUPTED)
+        for k in chosen
+    ]
+    return *official, *own

@@ -1,0 +1,97 @@
+"""What `measures` declares, computed from predictions and from draws of weights."""
+
+from collections.abc import Mapping
+from math import isfinite
+
+import torch
+from torch import Generator, Tensor
+
+from bnnbench.bayes.posterior import ClassPredictive, Predictive, RealPredictive
+from bnnbench.metrics import calibration, classification, mmd, ood, regression
+
+
+def scores(found: Predictive, targets: Tensor, generator: Generator | None = None) -> dict[str, float]:
+    """All measures of a prediction at points with targets [N]: those of classes or those of real targets."""
+    if isinstance(found, ClassPredictive):
+        return class_scores(found, targets)
+    return real_scores(found, targets, generator)
+
+
+def class_scores(found: ClassPredictive, labels: Tensor) -> dict[str, float]:
+    """`measures.CLASSES` at labels [N]."""
+    probs = found.probs.double()
+    return _finite(
+        {
+            "accuracy": classification.accuracy(probs, labels),
+            "nll": nll(found, labels),
+            "brier": classification.brier(probs, labels),
+            "ece_published": 100 * calibration.ece(probs, labels, 100, as_published=True),
+            "ece_100": 100 * calibration.ece(probs, labels, 100),
+            "ece_15": 100 * calibration.ece(probs, labels, 15),
+            "mmc": 100 * classification.mean_confidence(probs),
+        }
+    )
+
+
+def real_scores(found: RealPredictive, targets: Tensor, generator: Generator | None = None) -> dict[str, float]:
+    """`measures.REALS` at targets [N].
+
+    The mixture over draws is exact in mean and density. Its quantiles and CRPS come from draws of targets, one for each
+    draw of the prediction and at least `TARGETS` a point, made with `generator`.
+    """
+    draws = target_draws(found, generator)
+    low, high = regression.central_interval(draws, 0.95)
+    return {
+        "rmse": regression.rmse(found.moments[0], targets),
+        "nll": nll(found, targets),
+        "crps": regression.crps(draws, targets, fair=True),
+        "coverage_50": 100 * regression.coverage(*regression.central_interval(draws, 0.5), targets),
+        "coverage_95": 100 * regression.coverage(low, high, targets),
+        "width_95": regression.width(low, high),
+    }
+
+
+TARGETS = 1000  # draws of a target from which quantiles are taken: the 2.5 % quantile has 25 below it
+
+
+def target_draws(found: RealPredictive, generator: Generator | None) -> Tensor:
+    """Draws of targets [M, N] from the mixture, as many from each draw of the prediction, M >= `TARGETS`."""
+    rounds = -(-TARGETS // found.n_draws)
+    stream = Generator().manual_seed(0) if generator is None else generator
+    return torch.cat([found.sample(stream) for _ in range(rounds)])
+
+
+def nll(found: Predictive, targets: Tensor) -> float:
+    """Mean negative log density of targets [N], from logarithms: a probability that rounds to 0 is no infinite loss."""
+    return -found.log_density(targets).double().mean().item()
+
+
+def detection_scores(inside: ClassPredictive, outside: ClassPredictive, name: str) -> dict[str, float]:
+    """How well the largest probability tells test points from those of the other data `name`."""
+    within, without = (classification.confidence(part.probs.double()) for part in (inside, outside))
+    return {
+        f"fpr95_{name}": 100 * ood.fpr_at_tpr(within, without),
+        f"auroc_{name}": 100 * ood.auroc(within, without),
+    }
+
+
+def distance_scores(draws: Tensor, reference: Tensor) -> dict[str, float]:
+    """`measures.REFERENCE` between draws [S, P] and reference draws [T, P]; as many of both as there are of either.
+
+    The unbiased squared MMD takes its width from the reference alone, so that methods can be compared; so does the
+    floor, which is what the published one has in expectation for two samples of the reference's distribution.
+    """
+    count = min(len(draws), len(reference))
+    spread = torch.arange(count) * len(reference) // count
+    mine, other = draws[:count].double().cpu(), reference[spread].double().cpu()
+    gamma = mmd.median_gamma(other, first=100)
+    return {
+        "mmd_published": mmd.mmd2_published(mine, other),
+        "mmd": mmd.mmd2_unbiased(mine, other, gamma),
+        "mmd_floor": mmd.mmd2_floor(count, count, mmd.kernel_mean(other, gamma)),
+    }
+
+
+def _finite(found: Mapping[str, float]) -> dict[str, float]:
+    """Without the published calibration error where every confidence lies in the bin that it leaves out."""
+    return {name: value for name, value in found.items() if isfinite(value)}

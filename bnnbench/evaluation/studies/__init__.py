@@ -1,0 +1,1 @@
+"""Studies that `paper.yaml` names (`study: bnnbench.evaluation.studies.images`), a module each."""
