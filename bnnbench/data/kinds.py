@@ -31,6 +31,13 @@ def images(name: str, data: object, *needed: str) -> Images:
     return data
 
 
+def table(name: str, data: object) -> Table:
+    """The table that `data` of the data set `name` must be; else DataError."""
+    if not isinstance(data, Table):
+        raise _other(name, data, "a table")
+    return data
+
+
 def photographs(name: str, data: object) -> ImageFolders:
     """The photographs in class folders that `data` of the data set `name` must be; else DataError."""
     if not isinstance(data, ImageFolders):

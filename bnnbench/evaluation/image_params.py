@@ -32,9 +32,6 @@ class ImageNet(PointTraining):
 class ImagePosterior(ImageNet, Inference):
     """A method on a trained net's last layer or on all layers, and what it is measured on."""
 
-    scope: Literal["last", "whole", "all"] = Field(
-        "last", description="last: on fixed features; whole: all weights of the trained net; all: the method trains it"
-    )
     ignore_bias: bool = Field(
         False, description="the last layer's bias has no effect, as in the released code of refinement"
     )

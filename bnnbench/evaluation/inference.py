@@ -2,59 +2,33 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pydantic import ValidationError
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
-from bnnbench.bayes.method import Train
-from bnnbench.bayes.network import Features
 from bnnbench.bayes.posterior import Posterior, Predictive, WeightPosterior
-from bnnbench.errors import UserError
+from bnnbench.evaluation.problem import Problem
 from bnnbench.evaluation.scores import distance_scores
 from bnnbench.harness import registry
+from bnnbench.harness.config import parse
 from bnnbench.harness.experiment import Outcome
 from bnnbench.harness.run import Run
 
 SHOWN_WEIGHTS = 4  # whose marginal distributions are kept
 
 
-@dataclass(frozen=True)
-class Problem:
-    """What a method is given: a net and its training data.
-
-    Where `model` is the last layer of a net, `features` computes its inputs.
-    """
-
-    model: nn.Module
-    train: Train
-    features: Features | None = None
-
-    def inputs(self, x: Tensor) -> Tensor:
-        """Points [N, ...] as `model` takes them: features [N, d] where it is a last layer."""
-        return x if self.features is None else self.features(x)
-
-
-def fit(
-    method: str, options: Mapping[str, Any], problem: Problem, run: Run, *, trained: bool
-) -> tuple[Posterior, dict[str, float]]:
+def fit(method: str, options: Mapping[str, Any], here: Problem, run: Run) -> tuple[Posterior, dict[str, float]]:
     """The posterior of a registered method, and the wall and CPU seconds of its fit.
 
-    A net that comes `trained` is not trained again. Raises `UserError` for options that the method does not know.
+    A net that comes trained is not trained again. Raises `UserError` for options that the method does not know.
     """
     chosen: Any = registry.method(method)
-    if trained and "training" in chosen.params.model_fields:
+    if here.scope != "all" and "training" in chosen.params.model_fields:
         options = {"training": None, **options}
-    try:
-        params = chosen.params.model_validate(options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UserError(f"method {method!r}: options.{where}: {first['msg']}") from None
+    params = parse(chosen.params, options, f"method {method!r}", "options.")
     start, start_cpu = time.perf_counter(), time.process_time()
-    posterior: Posterior = chosen.fit(problem.model, problem.train, params, run.generator("method"), run)
+    posterior: Posterior = chosen.fit(here.model, here.train, params, run.generator("method"), run)
     cost = {"fit_seconds": time.perf_counter() - start, "fit_cpu_seconds": time.process_time() - start_cpu}
     return posterior, cost
 

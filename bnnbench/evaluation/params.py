@@ -6,21 +6,26 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from bnnbench.harness.experiment import Params
 
+Scope = Literal["last", "whole", "all"]
+
 
 class Inference(Params):
     """A registered method, the prior of its target, and the chains that its draws of weights are measured against."""
 
     method: str = Field("map", description="a registered method")
     options: dict[str, Any] = Field({}, description="its parameters; 'target' stands for the target's prior precision")
+    scope: Scope = Field(
+        "last", description="last: on fixed features; whole: all weights of the trained net; all: the method trains it"
+    )
     n_draws: PositiveInt | None = Field(None, description="draws of a prediction; null: what the method deems right")
     precision: PositiveFloat = Field(510.0, description="prior precision of the target: HMC's and the flow's")
     chains: PositiveInt = Field(3, description="of HMC, the reference")
     chain_draws: PositiveInt = Field(200, description="of each chain")
     chain_warmup: PositiveInt = 50
 
-    def methods(self) -> tuple[str, ...]:
-        """The method."""
-        return (self.method,)
+    def methods(self) -> dict[str, dict[str, Any]]:
+        """The method with its options."""
+        return {self.method: self.filled()}
 
     def filled(self) -> dict[str, Any]:
         """`options` with the target's precision in place of 'target'."""

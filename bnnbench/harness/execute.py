@@ -101,7 +101,10 @@ def _compute_along(plan: Plan, job: Job, folder: Path, team: Team) -> None:
     for seed in seeds:
         seed_global_streams(seed)
         run = Run(seed, job.device, folder, _loader(plan, job), team=team)
-        with suppress(Diverged), registry.only_methods(job.params.methods()):  # so does the leader, which records it
+        with (
+            suppress(Diverged),
+            registry.only_methods([*job.params.methods()]),
+        ):  # so does the leader, which records it
             declared(job.params, run)
 
 
@@ -247,7 +250,7 @@ def _seed(declared: Experiment[Any], job: Job, run: Run, folder: Path) -> "Kept"
     seed_global_streams(run.seed)
     with result_warnings() as said:
         try:
-            with registry.only_methods(job.params.methods()):
+            with registry.only_methods([*job.params.methods()]):
                 outcome = declared(job.params, run)
             warnings = _texts(outcome.warnings)
             metrics = {name: number(value, f"metric {name!r}") for name, value in outcome.metrics.items()}

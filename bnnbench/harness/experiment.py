@@ -25,9 +25,9 @@ class Params(BaseModel):
         """Names of data sets that are used where they can be had; for others `Run.data` raises `DataUnavailable`."""
         return ()
 
-    def methods(self) -> tuple[str, ...]:
-        """Names of the registered methods that these parameters use."""
-        return ()
+    def methods(self) -> Mapping[str, Mapping[str, Any]]:
+        """Names of the registered methods that these parameters use, and the options of each."""
+        return {}
 
 
 class Diverged(Exception):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bnnbench.errors import UserError
-from bnnbench.harness import device, paper, registry
+from bnnbench.harness import device, options, paper, registry
 from bnnbench.harness.code import code_hash
 from bnnbench.harness.config import Config, merged, parse, unknown
 from bnnbench.harness.data import Availability, availability
@@ -92,6 +92,12 @@ def make(config: Config, where: str = "config") -> Plan:
         )
     data: dict[str, Availability] = {}
     jobs = [job for room, name in chosen for job in _jobs(room, name, config, where, data)]
+    asked = [
+        options.Asked(job.id, method, given, _method_code(method, where))
+        for job in jobs
+        for method, given in job.params.methods().items()
+    ]
+    options.check(asked, config.cache_dir() / "options")
     if not jobs:
         raise UserError(
             f"{where}: nothing to run: no chosen experiment has the variants {config.variants} at {config.scale}"

@@ -17,8 +17,9 @@ from bnnbench.errors import DataUnavailable, UserError
 from bnnbench.evaluation import inference, shift
 from bnnbench.evaluation.image_params import ImageNet, ImagePosterior
 from bnnbench.evaluation.images import flip_and_crop, others, rotated, splits
+from bnnbench.evaluation.problem import problem
 from bnnbench.evaluation.studies.images import images as study
-from bnnbench.evaluation.studies.images import problem
+from bnnbench.evaluation.studies.images import origin
 from bnnbench.harness import registry
 from bnnbench.harness.run import Run
 
@@ -182,15 +183,15 @@ def test_official_corruptions_are_of_the_test_images(tmp_path: Path) -> None:
 
 
 def test_options_are_checked_by_the_method_and_may_name_the_target(tmp_path: Path) -> None:
-    here = problem(small(), splits(small(), run(tmp_path)), run(tmp_path))
+    here = problem("last", origin(small(), splits(small(), run(tmp_path))), run(tmp_path))
     params = small(method="laplace", options={"precision": "target"})
     posterior: Any
-    posterior, cost = inference.fit("laplace", params.filled(), here, run(tmp_path), trained=True)
+    posterior, cost = inference.fit("laplace", params.filled(), here, run(tmp_path))
     assert posterior.distribution.precision == 20
     assert cost.keys() == {"fit_seconds", "fit_cpu_seconds"}
     assert min(cost.values()) > 0
     with pytest.raises(UserError, match=r"method 'laplace': options\.precisn: Extra inputs"):
-        inference.fit("laplace", {"precisn": 3}, here, run(tmp_path), trained=True)
+        inference.fit("laplace", {"precisn": 3}, here, run(tmp_path))
 
 
 @pytest.mark.parametrize("stuck", [float("nan"), float("inf")])
@@ -201,9 +202,7 @@ def test_stuck_chains_have_no_rhat_and_the_others_do(stuck: float) -> None:
 
 
 def test_a_net_that_does_not_fit_the_images_is_named(tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"net 'convnet' takes images of 3 x 32 x 32, and these have 1 x 28 x 28"
-    ):
+    with pytest.raises(UserError, match=r"net 'convnet' takes images of 3 x 32 x 32, and these have 1 x 28 x 28"):
         study(small(net="convnet"), run(tmp_path))
     table = Run(0, "cpu", tmp_path, lambda name: SimpleNamespace())
     with pytest.raises(

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, get_args
 
 from bnnbench.evaluation import measures
-from bnnbench.evaluation.image_params import ANGLES, ImageNet, ImagePosterior, Other, Severity
+from bnnbench.evaluation.image_params import ANGLES, ImagePosterior, Other, Severity
 from bnnbench.harness.experiment import Outcome, study
 from bnnbench.harness.run import Run
 
@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
     from bnnbench.bayes.posterior import ClassPredictive
     from bnnbench.evaluation.images import Splits
-    from bnnbench.evaluation.inference import Problem
-    from bnnbench.evaluation.reference import Reference
+    from bnnbench.evaluation.problem import Origin, Problem
 
 METRICS = (
     *measures.CLASSES,
@@ -30,10 +29,11 @@ def images(params: ImagePosterior, run: Run) -> Outcome:
     """Fits the method and measures its predictions, and its draws of the weights beside HMC's."""
     from bnnbench.evaluation import inference, scores, shift
     from bnnbench.evaluation.images import splits
+    from bnnbench.evaluation.problem import problem
 
     data = splits(params, run)
-    here = problem(params, data, run)
-    posterior, cost = inference.fit(params.method, params.filled(), here, run, trained=params.scope != "all")
+    here = problem(params.scope, origin(params, data), run)
+    posterior, cost = inference.fit(params.method, params.filled(), here, run)
 
     def predict(pictures: "Tensor") -> "ClassPredictive":
         return _classes(inference.predict(posterior, here.inputs(pictures), params.n_draws, run), params.method)
@@ -49,81 +49,32 @@ def images(params: ImagePosterior, run: Run) -> Outcome:
     return inference.merged(*parts)
 
 
-def problem(params: ImagePosterior, data: "Splits", run: Run) -> "Problem":
-    """The last layer of the trained net on its features, or a new net on images where the method trains all layers."""
-    from bnnbench.bayes.method import Train
-    from bnnbench.bayes.network import Features
-    from bnnbench.evaluation.images import flip_and_crop
-    from bnnbench.evaluation.inference import Problem
-
-    validation = data.x_validation, data.y_validation
-    if params.scope == "all":
-        augment = flip_and_crop if params.augment else None
-        train = Train(data.x_train, data.y_train, validation=validation, augment=augment)
-        return Problem(_network(params, data, run), train)
-    net = trained(params, data, run)
-    if params.scope == "whole":
-        return Problem(net, Train(data.x_train, data.y_train, validation=validation))
-    features = Features(net)
-    held_out = features(data.x_validation), data.y_validation
-    return Problem(features.last, Train(features(data.x_train), data.y_train, validation=held_out), features)
-
-
-def trained(params: ImageNet, data: "Splits", run: Run) -> "nn.Module":
-    """The net at its mode, trained once for all methods."""
-    from torch import nn
-
-    from bnnbench.bayes.map import map_estimate
+def origin(params: ImagePosterior, data: "Splits") -> "Origin":
+    """The net of `params` and the images that train it."""
     from bnnbench.bayes.method import Train
     from bnnbench.evaluation.images import flip_and_crop
-
-    def compute(own: Run) -> dict[str, Any]:
-        augment = flip_and_crop if params.augment else None
-        train = Train(data.x_train, data.y_train, augment=augment)
-        options = {"training": params.training()}
-        fitted: Any = map_estimate.fit(_network(params, data, own), train, options, own.generator("training"), own)
-        buffers = {name: value.cpu() for name, value in fitted.net.module.named_buffers()}
-        return {"theta": fitted.sample(1)[0].cpu(), "buffers": buffers}
-
-    kept = run.shared("net", params.shared(), (params.dataset,), compute)
-    net = _network(params, data, run)
-    nn.utils.vector_to_parameters(kept["theta"].to(run.device), net.parameters())
-    for name, value in kept["buffers"].items():
-        net.get_buffer(name).copy_(value)
-    return net.eval()
-
-
-def reference_draws(params: ImagePosterior, here: "Problem", run: Run) -> "Reference":
-    """HMC on what the method is of, computed once for all methods."""
-    from bnnbench.evaluation.reference import reference
-
-    options = {
-        "precision": params.precision,
-        "ignore_bias": params.ignore_bias,
-        "scope": "all" if params.scope == "whole" else "last",
-        "sampling": params.sampling(),
-    }
-    return reference(here, options, run, {**params.shared(), "of": params.scope}, (params.dataset,))
-
-
-def _network(params: ImageNet, data: "Splits", run: Run) -> "nn.Module":
-    """The net of `params`, newly initialised, on the device of the run."""
-    import torch
-
     from bnnbench.evaluation.networks import image_net, initialised
+    from bnnbench.evaluation.problem import Origin
 
-    net = image_net(params.net, data.x_train.shape[1:], data.n_classes, params.width)
-    return initialised(net, run.generator("init")).to(torch.device(run.device))
+    def new(run: Run) -> "nn.Module":
+        net = image_net(params.net, data.x_train.shape[1:], data.n_classes, params.width)
+        return initialised(net, run.generator("init")).to(run.device)
+
+    augment = flip_and_crop if params.augment else None
+    train = Train(data.x_train, data.y_train, validation=(data.x_validation, data.y_validation), augment=augment)
+    return Origin(new, train, params.training(), params.shared(), (params.dataset,))
 
 
 def _weights(posterior: Any, params: ImagePosterior, here: "Problem", run: Run) -> Outcome:
     """What the chains and the prior tell, and draws beside the reference's where the method draws the same weights."""
     from bnnbench.evaluation import inference
+    from bnnbench.evaluation.problem import reference
 
     told = Outcome(inference.diagnosed(posterior))
     if params.scope == "all" or not hasattr(posterior, "sample"):
         return told
-    return inference.merged(told, inference.compared(posterior, reference_draws(params, here, run).draws, run))
+    options = {"precision": params.precision, "ignore_bias": params.ignore_bias, "sampling": params.sampling()}
+    return inference.merged(told, inference.compared(posterior, reference(here, options, run).draws, run))
 
 
 def _classes(found: Any, method: str) -> "ClassPredictive":

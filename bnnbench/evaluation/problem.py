@@ -1,0 +1,99 @@
+"""What a method is given: a new net, a trained one, or its last layer on features; and reference draws for it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from bnnbench.bayes.hmc import hmc
+from bnnbench.bayes.map import map_estimate
+from bnnbench.bayes.method import Train
+from bnnbench.bayes.network import Features
+from bnnbench.evaluation.params import Scope
+from bnnbench.harness.run import Run
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a net comes about: a function that makes a new one on the device of a run, its data and its training.
+
+    `depends_on` names all that the trained net depends on besides the data sets, in numbers and strings.
+    """
+
+    new: Callable[[Run], nn.Module]
+    train: Train
+    training: Mapping[str, Any]
+    depends_on: Mapping[str, Any]
+    datasets: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a method is given: a net and its training data.
+
+    Where `model` is the last layer of a net, `features` computes its inputs.
+    """
+
+    model: nn.Module
+    train: Train
+    origin: Origin
+    scope: Scope
+    features: Features | None = None
+
+    def inputs(self, x: Tensor) -> Tensor:
+        """Points [N, ...] as `model` takes them: features [N, d] where it is a last layer."""
+        return x if self.features is None else self.features(x)
+
+
+def problem(scope: Scope, origin: Origin, run: Run) -> Problem:
+    """A new net where the method trains all layers, the trained net, or its last layer on features."""
+    if scope == "all":
+        return Problem(origin.new(run), origin.train, origin, scope)
+    net, train = trained(origin, run), replace(origin.train, augment=None)
+    if scope == "whole":
+        return Problem(net, train, origin, scope)
+    features = Features(net)
+    held_out = None if train.validation is None else (features(train.validation[0]), train.validation[1])
+    return Problem(features.last, replace(train, x=features(train.x), validation=held_out), origin, scope, features)
+
+
+def trained(origin: Origin, run: Run) -> nn.Module:
+    """The net at its mode, trained once for all methods of a seed."""
+
+    def compute(own: Run) -> Mapping[str, Any]:
+        train = replace(origin.train, validation=None)
+        options = {"training": origin.training}
+        fitted: Any = map_estimate.fit(origin.new(own), train, options, own.generator("training"), own)
+        buffers = {name: value.cpu() for name, value in fitted.net.module.named_buffers()}
+        return {"theta": fitted.sample(1)[0].cpu(), "buffers": buffers}
+
+    kept = run.shared("net", origin.depends_on, origin.datasets, compute)
+    net = origin.new(run)
+    nn.utils.vector_to_parameters(kept["theta"].to(run.device), net.parameters())
+    for name, value in kept["buffers"].items():
+        net.get_buffer(name).copy_(value)
+    return net.eval()
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Draws of weights [T, P], one chain after the other, and how far the chains agree."""
+
+    draws: Tensor
+    rhat: float
+    """Mean split R-hat over the weights; 1 where chains agree."""
+    rhat_max: float
+
+
+def reference(here: Problem, options: Mapping[str, Any], run: Run) -> Reference:
+    """HMC with `options` on the trained net or its last layer, run by the first job of a seed that asks for it."""
+    chosen = {"training": None, "scope": "all" if here.scope == "whole" else "last", **options}
+
+    def compute(own: Run) -> Mapping[str, Any]:
+        found: Any = hmc.fit(here.model, here.train, chosen, own.generator("hmc"), own)
+        draws, rhat = found.chains.flatten(0, 1).cpu(), found.rhat
+        return {"draws": draws, "rhat": rhat.mean().item(), "rhat_max": rhat.max().item()}
+
+    depends_on = {**here.origin.depends_on, **chosen}
+    return Reference(**run.shared("hmc", depends_on, here.origin.datasets, compute))

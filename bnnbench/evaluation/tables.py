@@ -1,0 +1,81 @@
+"""Tables as nets are trained and tested on them: a published split, standardised by its training rows."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bnnbench.bayes.posterior import Predictive, RealPredictive
+from bnnbench.data.kinds import table
+from bnnbench.errors import UserError
+from bnnbench.evaluation.table_params import TablePosterior
+from bnnbench.harness.run import Run
+
+
+@dataclass(frozen=True)
+class TableSplit:
+    """Inputs float32 [N, D] with mean 0 and standard deviation 1 over training rows, and targets, on the run's device.
+
+    Real targets of training and validation are standardised alike; `y_test` is in the unit of the table, and so is what
+    `in_unit` gives. Classes are int64 from 0 to `n_classes` - 1, and real targets have `n_classes` 0.
+    """
+
+    x_train: Tensor
+    y_train: Tensor
+    validation: tuple[Tensor, Tensor] | None
+    x_test: Tensor
+    y_test: Tensor
+    n_classes: int
+    mean: float
+    scale: float
+
+    def in_unit(self, found: Predictive) -> Predictive:
+        """A prediction of standardised targets in the unit of the table."""
+        if not isinstance(found, RealPredictive):
+            return found
+        return replace(found, mean=self.mean + self.scale * found.mean, noise=self.scale * found.noise)
+
+
+def table_split(params: TablePosterior, run: Run) -> TableSplit:
+    """The published split `params.split`, or that of the seed's number, counted round where seeds are more.
+
+    Raises `UserError` for a split that the table does not have.
+    """
+    data = table(params.dataset, run.data(params.dataset))
+    if params.split is not None and params.split >= len(data.splits):
+        raise UserError(f"{params.dataset}: split {params.split} is not one of its {len(data.splits)}, from 0 on")
+    rows, tests = data.splits[run.seed % len(data.splits) if params.split is None else params.split]
+    rows = rows[: params.n_train]
+    held_out = round(params.validation * len(rows))
+    order = run.rng("validation").permutation(len(rows)) if held_out else np.arange(len(rows))
+    trains, validates = rows[order[held_out:]], rows[order[:held_out]]
+    classes = np.issubdtype(data.y.dtype, np.integer)
+    centre, spread = (0.0, 1.0) if classes else _moments(data.y[trains])
+    x_mean, x_scale = _moments(data.x[trains])
+
+    def inputs(chosen: NDArray[np.int64]) -> Tensor:
+        return _tensor((data.x[chosen] - x_mean) / x_scale, run)
+
+    def targets(chosen: NDArray[np.int64]) -> Tensor:
+        return _tensor(data.y[chosen], run) if classes else _tensor((data.y[chosen] - centre) / spread, run)
+
+    validation = (inputs(validates), targets(validates)) if held_out else None
+    n_classes = int(data.y.max()) + 1 if classes else 0
+    return TableSplit(
+        inputs(trains), targets(trains), validation, inputs(tests), _tensor(data.y[tests], run), n_classes,
+        float(centre), float(spread),
+    )  # fmt: skip
+
+
+def _moments(values: NDArray[np.float64]) -> tuple[Any, Any]:
+    """Mean and standard deviation over rows; 1 in place of the deviation of a column that is constant."""
+    deviation = values.std(axis=0)
+    return values.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
+
+
+def _tensor(values: NDArray[Any], run: Run) -> Tensor:
+    kind = torch.int64 if np.issubdtype(values.dtype, np.integer) else torch.float32
+    return torch.as_tensor(values, dtype=kind).to(run.device)
