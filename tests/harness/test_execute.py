@@ -295,7 +295,7 @@ def test_methods_that_are_not_declared_are_refused(tmp_path: Path, toy: Path) ->
         computed(tmp_path, "toy/still/default")
     path.write_text(
         path.read_text().replace(
-            "    value: float", "    def methods(self):\n        return ('map',)\n\n    value: float"
+            "    value: float", "    def methods(self):\n        return {'map': {}}\n\n    value: float"
         )
     )
     forget_registered()

@@ -131,11 +131,13 @@ def test_a_methods_code_is_part_of_the_key_and_unknown_methods_are_named(
     (toy / "toy_method.py").write_text("def fit():\n    return 1\n")
     known = {"leap": SimpleNamespace(name="leap", module="toy_method")}
     monkeypatch.setattr(registry, "methods", lambda: known)
+    monkeypatch.setattr(registry, "method", lambda name: SimpleNamespace(params=Params))
     still = toy / "toy_paper" / "still.py"
     still.write_text(still.read_text().replace("value: float = 1.0", 'value: float = 1.0\n    method: str = "leap"'))
     still.write_text(
         still.read_text().replace(
-            "    def datasets(self)", "    def methods(self):\n        return (self.method,)\n\n    def datasets(self)"
+            "    def datasets(self)",
+            "    def methods(self):\n        return {self.method: {}}\n\n    def datasets(self)",
         )
     )
     forget_registered()
