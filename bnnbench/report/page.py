@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bnnbench.harness import timings
 from bnnbench.harness.files import read_regular, seal, write_atomic
 from bnnbench.harness.plan import Plan
+from bnnbench.harness.timings import Timings
 from bnnbench.report import numbers, timing_chart
 from bnnbench.report.content import Content
 from bnnbench.report.records import Cell, Drawing, Study
@@ -28,23 +29,22 @@ def write(plan: Plan, content: Content, folder: Path) -> None:
 
 def write_index(plan: Plan, content: Content, folder: Path) -> None:
     """Writes `index.html`, the overview of all papers, and `kernels.html` where kernels were timed."""
-    judged = timings.judged(timings.read(timings.path(plan)))
-    if judged:
-        _write_kernels(plan, content, judged, folder)
+    timed = timings.read(timings.path(plan))
+    judged = timings.judged(timed)
+    if timed.rows:
+        _write_kernels(plan, content, timed, folder)
     said = {"reproduced": "targets reached", "contradicted": "missed", "inconclusive": "within the noise"}
-    targets = Counter(said[evidence.verdict] for _, _, evidence in judged)
+    targets = Counter(said[evidence.verdict] for _, evidence in judged)
     text = _templates().get_template("index.html.j2").render(_shared(plan, content), targets=targets)
     _write(folder / "index.html", text)
 
 
-def _write_kernels(plan: Plan, content: Content, judged: list[Any], folder: Path) -> None:
-    source = timings.path(plan)
-    found, about = timings.read(source), timings.about(source)
+def _write_kernels(plan: Plan, content: Content, timed: Timings, folder: Path) -> None:
     chart = plan.config.folder() / "figures" / "kernels" / "speed.svg"
-    timing_chart.draw(found, about["limit_gops"], chart)
-    page = {"about": about, "judged": judged, "timings": found, "anchors": timings.anchors(found)}
+    timing_chart.draw(timed.rows, timed.about["limit_gops"], chart)
+    held = {"judged": timings.judged(timed), "speed_ups": timings.speed_ups(timed)}
     template = _templates().get_template("kernels.html.j2")
-    text = template.render(_shared(plan, content), **page, chart=_data_uri(chart))
+    text = template.render(_shared(plan, content), timed=timed, chart=_data_uri(chart), **held)
     _write(folder / "kernels.html", text)
 
 

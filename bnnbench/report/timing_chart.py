@@ -1,5 +1,6 @@
 """Kernel timings as one picture: speed of every candidate by group, with the measured limit."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 
-def draw(timings: list[Timing], limit_gops: float, path: Path) -> None:
+def draw(timings: Sequence[Timing], limit_gops: float, path: Path) -> None:
     """Writes an SVG: Gops/s (logarithmic) for the products, convolutions and nets; packing has other units."""
     title = "Speed of binary kernels and their peers"
     shown = [timing for timing in timings if not timing.group.startswith(("pack", "all threads"))]
     render(Figure("kernels", title, "", "", (), lambda _: _bars(shown, limit_gops)), None, path)
 
 
-def _bars(timings: list[Timing], limit_gops: float) -> "Canvas":
+def _bars(timings: Sequence[Timing], limit_gops: float) -> "Canvas":
     from matplotlib.figure import Figure as Canvas
 
     groups = list(dict.fromkeys(timing.group for timing in timings))

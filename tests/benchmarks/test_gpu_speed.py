@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from interleave import OURS, summary
+from targets import held_against
 
 from bnnbench import kernels
 from bnnbench.kernels.cuda import backend, launch, naive
@@ -36,6 +37,7 @@ def measure(benchmark: Any, candidates: dict[str, Callable[[], Any]], ops: float
     best = max(limits().values(), default=None)
     found = summary(spent, ops, best)
     benchmark.extra_info.update({"candidates": found, "ops": ops, "backend": REASON, "clock_mhz": clocks()})
+    benchmark.extra_info.update(held_against(benchmark.group))
     benchmark.pedantic(candidates[OURS], rounds=3)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 from interleave import OURS, summary
+from targets import held_against
 
 from bnnbench import kernels
 from bnnbench.binary.layers import BinaryActivation, BinaryLinear
@@ -70,6 +71,7 @@ def record(benchmark: Any, spent: Mapping[str, list[float]], ops: float, threads
     benchmark.extra_info.update(
         {"candidates": found, "ops": ops, "limit_gops": limit() / 1e9, "threads": threads, "backend": describe()}
     )
+    benchmark.extra_info.update(held_against(benchmark.group))
 
 
 def signs(rng: np.random.Generator, *shape: int) -> torch.Tensor:
