@@ -70,7 +70,7 @@ def table_split(params: TablePosterior, run: Run) -> TableSplit:
     )  # fmt: skip
 
 
-def _moments(values: NDArray[np.float64]) -> tuple[Any, Any]:
+def _moments(values: NDArray[Any]) -> tuple[Any, Any]:
     """Mean and standard deviation over rows; 1 in place of the deviation of a column that is constant."""
     deviation = values.std(axis=0)
     return values.mean(axis=0), np.where(deviation > 0, deviation, 1.0)

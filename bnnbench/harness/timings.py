@@ -1,6 +1,6 @@
 """Timings that pytest-benchmark wrote, as rows of the tidy table, and the targets that the benchmarks name in them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -92,16 +92,18 @@ def _named(group: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _listed(groups: list[dict[str, Any]], name: str, kind: type[T]) -> tuple[T, ...]:
+def _listed(groups: list[dict[str, Any]], name: str, kind: Callable[..., T]) -> tuple[T, ...]:
     return tuple(kind(group=group["group"], **one) for group in groups for one in group["extra_info"].get(name, []))
 
 
 def _timing(group: str, name: str, one: dict[str, Any]) -> Timing:
-    numbers = [float(value) for value in (one["seconds"], one["gops"], *one["ratio"])]
+    seconds, gops = float(one["seconds"]), float(one["gops"])
+    ratio, low, high = (float(value) for value in one["ratio"])
     of_limit = None if one["of_limit"] is None else float(one["of_limit"])
-    if not all(isfinite(value) for value in (*numbers, of_limit or 0.0)) or min(numbers[:2]) <= 0:
+    numbers = (seconds, gops, ratio, low, high, of_limit or 0.0)
+    if not all(isfinite(value) for value in numbers) or min(seconds, gops) <= 0:
         raise ValueError(f"{group}, {name}: {numbers}")
-    return Timing(str(group), str(name), *numbers, of_limit)
+    return Timing(str(group), str(name), seconds, gops, ratio, low, high, of_limit)
 
 
 def _about(content: dict[str, Any]) -> dict[str, Any]:

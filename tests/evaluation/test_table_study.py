@@ -96,8 +96,9 @@ def test_draws_of_the_weights_are_measured_against_those_of_hmc(tmp_path: Path) 
 
 
 def test_a_table_with_a_method_that_does_not_fit_is_named(tmp_path: Path) -> None:
-    from bnnbench.evaluation.studies import images
+    from bnnbench.evaluation.image_params import ImagePosterior
+    from bnnbench.evaluation.studies.images import images
 
     data: Callable[[str], Any] = lambda name: waves()  # noqa: E731
     with pytest.raises(UserError, match="holds a table; this experiment takes images of one size"):
-        images.images(images.ImagePosterior(), Run(0, "cpu", tmp_path, data))
+        images(ImagePosterior(), Run(0, "cpu", tmp_path, data))
