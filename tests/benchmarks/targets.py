@@ -51,8 +51,14 @@ PUBLISHED = (
 
 def held_against(group: str) -> dict[str, list[dict[str, Any]]]:
     """The targets and the published speed-ups of a group of timings, as its file keeps them."""
-    names = ("name", "statement", "bound", "peer", "candidate")
-    targets = [dict(zip(names, (*one[:2], *one[3:]), strict=True)) for one in TARGETS if group in one[2]]
-    names = ("what", "value", "slow", "fast")
-    published = [dict(zip(names, (*one[:2], *one[3:]), strict=True)) for one in PUBLISHED if group == one[2]]
+    targets = [
+        {"name": name, "statement": statement, "bound": bound, "peer": peer, "candidate": candidate}
+        for name, statement, groups, bound, peer, candidate in TARGETS
+        if group in groups
+    ]
+    published = [
+        {"what": what, "value": value, "slow": slow, "fast": fast}
+        for what, value, of, slow, fast in PUBLISHED
+        if group == of
+    ]
     return {"targets": targets, "published": published}
