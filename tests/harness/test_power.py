@@ -105,7 +105,7 @@ def test_test_points_are_the_limit_where_their_binomial_error_is_above_the_resol
     p, other = 0.23, 0.21
     error = 100 * sqrt(p * (1 - p) / 400)
     if ratio:  # the smaller proportion has the larger relative error
-        mean = np.mean(np.divide(values["a"], values["b"]))
+        mean = float(np.mean(np.divide(values["a"], values["b"])))
         error = mean * sqrt(other * (1 - other) / 400) / other
     unit = "x" if ratio else "points"
 
