@@ -256,7 +256,7 @@ def compare(
     first: Annotated[Path, typer.Argument(help="a folder of results")],
     second: Annotated[Path, typer.Argument(help="another one")],
 ) -> None:
-    """What changed between two folders of results beyond its interval."""
+    """What changed between two folders of results by more than chance."""
     from bnnbench.report import comparison
 
     _show(*comparison.tables(comparison.compare(first, second)))
