@@ -12,6 +12,7 @@ from bnnbench.harness.first_stage import FirstStage
 from bnnbench.harness.statistics import Quantity, deviation, stein_seeds
 
 MOST_SEEDS = 1000
+START_SECONDS = 4.0  # of a job of one seed, which is a process that imports torch: no part of the time of its seed
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def minutes(results: Results, stages: Iterable[FirstStage]) -> float:
     seconds = spent["wall_seconds"] / spent["seeds"]
     done = set() if results.added is None else results.added.done()
     wanted = {job for stage in stages for job in stage.added()} - done
-    return sum(float(seconds[job.rpartition("@")[0]]) for job in wanted) / 60
+    return sum(float(seconds[job.rpartition("@")[0]]) + START_SECONDS for job in wanted) / 60
 
 
 def _need(name: str, claim: Claim, results: Results, comparison: Comparison) -> Need:

@@ -13,7 +13,7 @@ from scipy import stats
 
 from bnnbench.harness.claim import Claim, Evidence, Resolution, all_of, at_most, judge, more_than, within
 from bnnbench.harness.collect import TABLES, Results
-from bnnbench.harness.power import Need, needs
+from bnnbench.harness.power import START_SECONDS, Need, needs
 
 STUDY = "p/study"
 
@@ -68,7 +68,7 @@ def test_the_seeds_are_those_of_steins_rule_and_cost_what_was_seen() -> None:
     assert need.stage.seeds == list(range(expected))
     assert need.stage.first == [0, 1, 2]
     assert need.stage.variants == ["p/study/a", "p/study/b"]
-    assert need.minutes == pytest.approx(2 * (expected - 3) * 0.5), "two variants, half a minute each"
+    assert need.minutes == pytest.approx(2 * (expected - 3) * (30 + START_SECONDS) / 60), "two variants of 30 s"
     assert f"{expected} seeds instead of 3" in need.text
     assert "± 0.5 points" in need.text
 
