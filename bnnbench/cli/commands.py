@@ -235,11 +235,28 @@ def _refresh(plan: "Plan", papers: list[str], figures: bool) -> None:
 
 
 @app.command()
+def settle(
+    claims: Annotated[list[str] | None, typer.Argument(help="claims, as `paper/claim`; none: all inconclusive")] = None,
+    minutes: Annotated[float, typer.Option(help="time to spend; 0: only say what it would take", min=0)] = 0.0,
+    config: ConfigOption = DEFAULT_CONFIG,
+    scale: ScaleOption = None,
+) -> None:
+    """Run just the seeds that decide inconclusive claims, the cheapest verdict first (docs/verdicts.md)."""
+    from bnnbench.cli import settling
+    from bnnbench.harness import plan
+
+    chosen, where = _config(config, scale), configuration.name(config)
+    papers = settling.run(chosen, where, claims or [], minutes, partial(print, flush=True))
+    if papers:
+        _refresh(plan.make(chosen, where), papers, figures=False)
+
+
+@app.command()
 def compare(
     first: Annotated[Path, typer.Argument(help="a folder of results")],
     second: Annotated[Path, typer.Argument(help="another one")],
 ) -> None:
-    """What changed between two folders of results beyond its interval."""
+    """What changed between two folders of results by more than chance."""
     from bnnbench.report import comparison
 
     _show(*comparison.tables(comparison.compare(first, second)))

@@ -1,29 +1,71 @@
-"""A sentence of a paper as a test over results, with a verdict that is a pure function of both."""
+"""A claim as a test over results, with a verdict that is a pure function of both."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from math import floor, isinf, log10
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import floor, inf, isfinite, isinf, log10
+from typing import Literal, get_args
 
 from bnnbench.harness.collect import NotRun, Results
 from bnnbench.harness.config import SCALES
 from bnnbench.harness.statistics import Interval
 
 Verdict = Literal["reproduced", "contradicted", "inconclusive", "not run"]
-VERDICTS: tuple[Verdict, ...] = ("reproduced", "contradicted", "inconclusive", "not run")
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+Origin = Literal["paper", "ours"]
+ORIGINS: tuple[Origin, ...] = get_args(Origin)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An interval held against a bound: what a claim consists of."""
+
+    what: str
+    interval: Interval
+    bound: float
+    unit: str
+    verdict: Verdict
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What results say of a claim, in a verdict and in words with numbers."""
+    """What results say of a claim, in a verdict and in words with numbers, and the comparisons behind both."""
 
     verdict: Verdict
     text: str
+    comparisons: tuple[Comparison, ...] = ()
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The smallest difference that matters, in the unit of the comparison, and why no smaller one does.
+
+    `of` names the comparison where several of one claim share a unit and differ in what matters. `test_points` is the
+    number of test points, the same for all seeds, that a compared proportion is counted over; it may differ by scale.
+    """
+
+    smallest: float
+    unit: str
+    why: str
+    of: str = ""
+    test_points: int | Mapping[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        if not (0 < self.smallest < inf):
+            raise ValueError(f"the resolution {self.smallest!r} must be a positive number")
+        if not self.why.strip():
+            raise ValueError("a resolution needs its reason in words")
+
+    def points_at(self, scale: str) -> int | None:
+        """The number of test points at a scale; `None` where they do not limit what can be told."""
+        return self.test_points.get(scale) if isinstance(self.test_points, Mapping) else self.test_points
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of a paper: where it stands, which experiments it needs, and its test."""
+    """A claim: where it stands, which experiments it needs, its test, and the differences that matter for it.
+
+    Its origin is the paper, or ours where it tests what the paper does not say.
+    """
 
     name: str
     statement: str
@@ -31,34 +73,49 @@ class Claim:
     experiments: tuple[str, ...]
     scales: tuple[str, ...]
     test: Callable[[Results], Evidence]
+    origin: Origin = "paper"
+    resolutions: tuple[Resolution, ...] = ()
+
+    def resolution(self, comparison: Comparison) -> Resolution | None:
+        """What is declared for a comparison by its name, or else for its unit."""
+        named = [one for one in self.resolutions if one.of == comparison.what]
+        return next((one for one in (*named, *self.resolutions) if _is_for(one, comparison)), None)
+
+
+def _is_for(resolution: Resolution, comparison: Comparison) -> bool:
+    return resolution.unit == comparison.unit and resolution.of in ("", comparison.what)
 
 
 def claim(
-    name: str, statement: str, source: str, experiments: Sequence[str], scales: Sequence[str] = SCALES
+    name: str,
+    statement: str,
+    source: str,
+    experiments: Sequence[str],
+    scales: Sequence[str] = SCALES,
+    origin: Origin = "paper",
+    resolution: Resolution | Sequence[Resolution] = (),
 ) -> Callable[[Callable[[Results], Evidence]], Claim]:
     """Declares the decorated function as the test of a claim; `scales` are those where it means something."""
+    if origin not in ORIGINS:
+        raise ValueError(f"claim {name!r}: origin {origin!r} is not one of {', '.join(ORIGINS)}")
+    resolutions = (resolution,) if isinstance(resolution, Resolution) else tuple(resolution)
 
     def declare(test: Callable[[Results], Evidence]) -> Claim:
-        return Claim(name, statement, source, tuple(experiments), tuple(scales), test)
+        return Claim(name, statement, source, tuple(experiments), tuple(scales), test, origin, resolutions)
 
     return declare
 
 
-def judge(claim: Claim, results: Results) -> dict[str, Any]:
-    """The verdict on `claim`, as a record for the report."""
+def judge(claim: Claim, results: Results) -> Evidence:
+    """The verdict on `claim`; a fault of its test is a verdict too, so that it does not take the others with it."""
     if results.scale not in claim.scales:
-        evidence = Evidence("not run", f"means nothing at scale {results.scale}; judged at {', '.join(claim.scales)}")
-    else:
-        try:
-            evidence = claim.test(results)
-        except NotRun as missing:
-            evidence = Evidence("not run", str(missing))
-        except Exception as error:  # a fault of one claim must not take the others' verdicts with it
-            evidence = Evidence("not run", f"the test of this claim failed: {type(error).__name__}: {error}")
-    if evidence.verdict != "not run" and (notes := results.stand_ins()):
-        evidence = replace(evidence, text=f"{evidence.text}; on stand-in data: {'; '.join(notes)}")
-    about = {"name": claim.name, "statement": claim.statement, "source": claim.source}
-    return {**about, "experiments": list(claim.experiments), **asdict(evidence)}
+        return Evidence("not run", f"means nothing at scale {results.scale}; judged at {', '.join(claim.scales)}")
+    try:
+        return claim.test(results)
+    except NotRun as missing:
+        return Evidence("not run", str(missing))
+    except Exception as error:
+        return Evidence("not run", f"the test of this claim failed: {type(error).__name__}: {error}")
 
 
 def at_most(what: str, interval: Interval, bound: float, unit: str = "") -> Evidence:
@@ -88,22 +145,28 @@ def all_of(*parts: Evidence) -> Evidence:
     """A claim with several parts: contradicted if one is, reproduced if all are."""
     verdicts = {part.verdict for part in parts}
     verdict: Verdict = next((v for v in ("contradicted", "not run", "inconclusive") if v in verdicts), "reproduced")
-    return Evidence(verdict, "; ".join(f"{part.text} ({part.verdict})" for part in parts))
+    comparisons = tuple(comparison for part in parts for comparison in part.comparisons)
+    return Evidence(verdict, "; ".join(f"{part.text} ({part.verdict})" for part in parts), comparisons)
 
 
 def _one_sided(
     what: str, interval: Interval, bound: float, unit: str, relation: str, holds: bool, fails: bool
 ) -> Evidence:
+    verdict: Verdict = "reproduced" if holds else "contradicted" if fails else "inconclusive"
+    if isinf(interval.high) or interval.lost:  # survivors may look better than the method is
+        verdict = "inconclusive"
     space = f" {unit}" if unit else ""
-    if isinf(interval.high):
-        text = f"{what}: {interval.mean:.3g}{space} from one seed; an interval needs two"
-        return Evidence("inconclusive", f"{text} (claimed: {relation} {bound:g}{space})")
+    text = f"{what}: {_numbers(interval, space)} (claimed: {relation} {bound:g}{space})"
+    return Evidence(verdict, text, (Comparison(what, interval, bound, unit, verdict),))
+
+
+def _numbers(interval: Interval, space: str) -> str:
+    if not isfinite(interval.high):
+        return f"{interval.mean:.3g}{space} from one seed"
     # Two digits of the half-width: what the interval supports.
     places = max(0, 1 - floor(log10(interval.half_width))) if interval.half_width > 1e-9 else 3
     mean, low, high = (f"{value:.{places}f}" for value in (interval.mean, interval.low, interval.high))
     numbers = f"{mean}{space} [{low}, {high}], n = {interval.n}"
-    verdict: Verdict = "reproduced" if holds else "contradicted" if fails else "inconclusive"
-    if interval.lost:  # survivors may look better than the method is
-        verdict = "inconclusive"
-        numbers += f" ({interval.lost} more gave no number)"
-    return Evidence(verdict, f"{what}: {numbers} (claimed: {relation} {bound:g}{space})")
+    if 0 < interval.freedom < interval.n - 1:
+        numbers += f", settled by the spread of the first {interval.freedom + 1:.0f}"
+    return numbers + (f" ({interval.lost} more gave no number)" if interval.lost else "")

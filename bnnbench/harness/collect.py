@@ -4,8 +4,8 @@ A job without a result is listed with the reason.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,11 @@ from bnnbench.errors import UserError
 from bnnbench.harness import history, result
 from bnnbench.harness.execute import RUNNING
 from bnnbench.harness.files import is_as_written, is_locked, produce_atomic, read_json, read_regular, seal
+from bnnbench.harness.first_stage import FirstStage
 from bnnbench.harness.history import History
 from bnnbench.harness.plan import Job, Plan
 from bnnbench.harness.result import Result
-from bnnbench.harness.statistics import Interval, mean_interval
+from bnnbench.harness.statistics import Interval, Quantity, mean_interval, stein_interval
 from bnnbench.harness.values import text as as_text
 
 if TYPE_CHECKING:
@@ -239,15 +240,35 @@ def _left_table(path: Path) -> "pd.DataFrame":
         raise NotRun(f"{path}: damaged; delete {again} to have the job computed again") from error
 
 
+def _by_seed(
+    quantity: Quantity,
+    operands: Sequence[Mapping[int, float]],
+    of: Callable[[list[float]], float],
+    seeds: Sequence[int] | None = None,
+) -> list[float]:
+    """The quantity of each seed (of `seeds`, if given) that all operands have; `NotRun` where there is none."""
+    shared = set.intersection(*(set(values) for values in operands))
+    chosen = sorted(shared if seeds is None else shared.intersection(seeds))
+    if not chosen:
+        raise NotRun(f"{quantity.name}: its parts share no seed")
+    return [of([values[seed] for values in operands]) for seed in chosen]
+
+
 @dataclass(frozen=True)
 class Results:
-    """The tables of several experiments, and the questions that claims and figures ask of them."""
+    """The tables of several experiments, and the questions that claims and figures ask of them.
+
+    They hold the seeds that the configuration names. Seeds that were added to settle a claim are in `added`, and count
+    only for the comparisons whose first stages are in `stages`, by the name of their quantity.
+    """
 
     scale: str
     metrics: "pd.DataFrame"
     jobs: "pd.DataFrame"
     history: "pd.DataFrame"
     folder: Path
+    added: "Results | None" = None
+    stages: Mapping[str, FirstStage] = field(default_factory=dict)
 
     @classmethod
     def load(cls, plan: Plan, experiments: Iterable[str]) -> "Results":
@@ -261,21 +282,29 @@ class Results:
             read = [arrow_table(path, name).to_pandas() for path in paths if path.exists()]
             parts = [part for part in read if len(part)]
             frames[name] = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(columns))
-        return cls(plan.config.scale, frames["results"], frames["jobs"], frames["history"], plan.config.folder())
+        added = [job.id for job in plan.jobs if job.is_added]
+
+        def those(are_added: bool) -> "Results":
+            parts = {name: frame[frame["job"].isin(added) == are_added] for name, frame in frames.items()}
+            place = plan.config.folder()
+            return cls(plan.config.scale, parts["results"], parts["jobs"], parts["history"], place)
+
+        return replace(those(False), added=those(True))
+
+    def settled(self, stages: Iterable[FirstStage]) -> "Results":
+        """These results for a claim that has first stages."""
+        return replace(self, stages={stage.quantity: stage for stage in stages})
 
     def values(self, experiment: str, variant: str, metric: str) -> dict[int, float]:
         """The metric of each seed that finished; raises `NotRun` with the reason where there is none."""
-        table = self.of(self.metrics, experiment, variant)
-        chosen = table[table["metric"] == metric]
-        if len(chosen) == 0:
+        found = self._finished(experiment, variant, metric)
+        if not found:
             raise NotRun(f"{experiment}/{variant}: {self._why_not(experiment, variant, metric)}")
-        return {int(seed): float(value) for seed, value in zip(chosen["seed"], chosen["value"], strict=True)}
+        return found
 
     def interval(self, experiment: str, variant: str, metric: str) -> Interval:
         """Mean over seeds with its Student-t interval."""
-        found = self.values(experiment, variant, metric)
-        lost = self._planned(experiment, variant) - len(found)
-        return replace(mean_interval(list(found.values())), lost=lost)
+        return self._interval(Quantity(experiment, ((variant, metric),), variant), lambda values: values[0])
 
     def difference(self, experiment: str, metric: str, first: str, second: str) -> Interval:
         """Interval of `first - second` over the seeds that both variants finished (paired)."""
@@ -283,35 +312,51 @@ class Results:
 
     def contrast(self, experiment: str, metric: str, weights: Mapping[str, float]) -> Interval:
         """Interval of a weighted sum of variants over the seeds that all of them finished (paired)."""
-        return self._paired(
-            experiment,
-            metric,
-            tuple(weights),
+        form = " ".join(f"{weight:+g} {variant}" for variant, weight in weights.items())
+        return self._interval(
+            Quantity(experiment, tuple((variant, metric) for variant in weights), form),
             lambda values: sum(weight * value for weight, value in zip(weights.values(), values, strict=True)),
         )
 
     def ratio(self, experiment: str, metric: str, first: str, second: str) -> Interval:
         """Interval of `first / second` over the seeds that both variants finished (paired)."""
-        return self._paired(experiment, metric, (first, second), lambda values: values[0] / values[1])
-
-    def _paired(
-        self, experiment: str, metric: str, variants: tuple[str, ...], of: Callable[[list[float]], float]
-    ) -> Interval:
-        found = [self.values(experiment, variant, metric) for variant in variants]
-        shared = sorted(set.intersection(*(set(values) for values in found)))
-        if not shared:
-            raise NotRun(f"{experiment}: {' and '.join(variants)} share no seed")
-        lost = min(self._planned(experiment, variant) for variant in variants) - len(shared)
-        return replace(mean_interval([of([values[seed] for values in found]) for seed in shared]), lost=lost)
+        quantity = Quantity(experiment, ((first, metric), (second, metric)), f"{first} / {second}", is_ratio=True)
+        return self._interval(quantity, lambda values: values[0] / values[1])
 
     def between(self, experiment: str, variant: str, first: str, second: str) -> Interval:
         """Interval of `first - second`, two metrics of one variant, over its seeds."""
-        a, b = self.values(experiment, variant, first), self.values(experiment, variant, second)
-        shared = sorted(a.keys() & b.keys())
-        if not shared:
-            raise NotRun(f"{experiment}/{variant}: no seed has {first} and {second}")
-        lost = self._planned(experiment, variant) - len(shared)
-        return replace(mean_interval([a[seed] - b[seed] for seed in shared]), lost=lost)
+        quantity = Quantity(experiment, ((variant, first), (variant, second)), f"{variant}, {first} - {second}")
+        return self._interval(quantity, lambda values: values[0] - values[1])
+
+    def _interval(self, quantity: Quantity, of: Callable[[list[float]], float]) -> Interval:
+        """The interval of a quantity over the seeds that all its operands finished, by its first stage if it has one.
+
+        The first stage counts once all its seeds were run; until then the configured seeds alone do.
+        """
+        stage = self.stages.get(quantity.name)
+        operands = [self.values(quantity.experiment, *operand) for operand in quantity.operands]
+        if stage is not None and self.added is not None and self.added.has_run(stage):
+            more = [self.added._finished(quantity.experiment, *operand) for operand in quantity.operands]
+            operands = [first | second for first, second in zip(operands, more, strict=True)]
+            found = _by_seed(quantity, operands, of, stage.seeds)
+            settled = stein_interval(found, len(stage.first), stage.deviation)
+            return replace(settled, lost=len(stage.seeds) - len(found), of=quantity)
+        found = _by_seed(quantity, operands, of)
+        planned = min(self._planned(quantity.experiment, variant) for variant, _ in quantity.operands)
+        return replace(mean_interval(found), lost=planned - len(found), of=quantity)
+
+    def has_run(self, stage: FirstStage) -> bool:
+        """Whether every seed that a first stage asked for was run, also where it diverged."""
+        return set(stage.added()) <= self.done()
+
+    def done(self) -> set[str]:
+        """The jobs that were run, also where a seed diverged."""
+        return set(self.jobs.loc[self.jobs["status"].isin(["ok", "diverged"]), "job"])
+
+    def _finished(self, experiment: str, variant: str, metric: str) -> dict[int, float]:
+        table = self.of(self.metrics, experiment, variant)
+        chosen = table[table["metric"] == metric]
+        return {int(seed): float(value) for seed, value in zip(chosen["seed"], chosen["value"], strict=True)}
 
     def table(self, experiment: str, variant: str, name: str) -> "pd.DataFrame":
         """A table that the jobs of a variant left, with a column `seed`; raises `NotRun` where there is none."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bnnbench.errors import UserError
-from bnnbench.harness import collect, data, drawing, environment, files, result, timings, verdicts
+from bnnbench.harness import collect, data, drawing, environment, files, first_stage, result, timings, verdicts
 from bnnbench.harness.plan import Plan
 
 Check = Callable[[Path], Any]
@@ -50,6 +50,8 @@ def _derived(plan: Plan) -> Iterator[tuple[Path, Check]]:
     for path in sorted(folder.glob("environments/*.json")):
         yield path, environment.read
     yield folder / "tracked.json", _json_object
+    for path in first_stage.paths(plan.config):
+        yield path, first_stage.read
 
 
 def _text(path: Path) -> None:

@@ -20,7 +20,7 @@ from bnnbench.harness.registry import NAME, NAME_RULE, N
 RULES = frozenset(
     ["all", "claims", "collect", "dataset", "experiment", "figure", "kernels", "page", "report", "table", "track"]
 )
-FOLDERS = frozenset(["collected", "datasets", "environments", "figures", "logs", "shared"])
+FOLDERS = frozenset(["collected", "datasets", "environments", "figures", "logs", "settled", "shared"])
 PAPER = re.compile(r"[a-z][a-z0-9_-]{0,49}")
 
 

@@ -4,18 +4,19 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from bnnbench.errors import UserError
-from bnnbench.harness import device, options, paper, registry
+from bnnbench.harness import device, first_stage, options, paper, registry
 from bnnbench.harness.code import code_hash
 from bnnbench.harness.config import Config, merged, parse, unknown
 from bnnbench.harness.data import Availability, availability
 from bnnbench.harness.experiment import Params
+from bnnbench.harness.first_stage import FirstStage
 from bnnbench.harness.paper import ExperimentSpec, Paper, Resources, ScaleSpec
 from bnnbench.harness.registry import NAME_RULE
 
@@ -44,6 +45,8 @@ class Job:
     """Hash of the experiment's code, device and threads: what the result depends on besides parameters, seeds, data."""
     identities: tuple[tuple[str, str], ...] = ()
     """Of each data set its name and a hash of its content and of the code that reads it."""
+    is_added: bool = False
+    """Whether it computes a seed that no configuration names: one that settles a claim."""
 
     @property
     def id(self) -> str:
@@ -59,6 +62,8 @@ class Plan:
     config: Config
     jobs: tuple[Job, ...]
     data: dict[str, Availability]
+    stages: tuple[FirstStage, ...] = ()
+    """What was written down to settle claims, of the very jobs of this plan."""
 
     def job(self, name: str) -> Job:
         """The job with the id `name`; an unknown one raises `UserError` with the nearest known one."""
@@ -102,7 +107,19 @@ def make(config: Config, where: str = "config") -> Plan:
         raise UserError(
             f"{where}: nothing to run: no chosen experiment has the variants {config.variants} at {config.scale}"
         )
-    return Plan(config, tuple(jobs), data)
+    stages = tuple(first_stage.current(config, _keys(jobs)))
+    added = first_stage.added_seeds(stages)
+    if added:
+        jobs += [job for room, name in chosen for job in _jobs(room, name, config, where, data, added)]
+    return Plan(config, tuple(jobs), data, stages)
+
+
+def _keys(jobs: Sequence[Job]) -> dict[str, dict[str, str]]:
+    """For each `paper/experiment/variant` its jobs with their keys."""
+    found: dict[str, dict[str, str]] = {}
+    for job in jobs:
+        found.setdefault(f"{job.paper}/{job.experiment}/{job.variant}", {})[job.id] = job.key
+    return found
 
 
 def _papers(config: Config, where: str) -> list[Paper]:
@@ -151,7 +168,15 @@ def _check_params_known(config: Config, where: str) -> None:
             raise UserError(f"{where}: experiments: {unknown('experiment', pattern, known)}")
 
 
-def _jobs(room: Paper, name: str, config: Config, where: str, data: dict[str, Availability]) -> Iterator[Job]:
+def _jobs(
+    room: Paper,
+    name: str,
+    config: Config,
+    where: str,
+    data: dict[str, Availability],
+    more: Mapping[str, Sequence[int]] | None = None,
+) -> Iterator[Job]:
+    """The jobs of an experiment, or, where `more` names seeds of its variants, one job for each of these."""
     spec = room.spec.experiments[name]
     scale = spec.scales[config.scale]
     kind = room.declaration(name).params
@@ -174,7 +199,9 @@ def _jobs(room: Paper, name: str, config: Config, where: str, data: dict[str, Av
                 data[dataset] = availability(registry.dataset(dataset), config)
         place, skip = device.choose(config.device, scale.resources.gpus)
         skip = "; ".join(filter(None, [*(data[dataset].unavailable for dataset in needed), skip]))
-        for group in [(seed,) for seed in seeds] if seed_per_job else [tuple(seeds)]:
+        alone = seed_per_job or more is not None
+        wanted = seeds if more is None else more.get(f"{room.name}/{name}/{variant}", ())
+        for group in [(seed,) for seed in wanted] if alone else [tuple(wanted)]:
             used = {dataset: [data[dataset].identity, _data_code(dataset)] for dataset in (*needed, *wished)}
             codes = [code, *(_method_code(method, where) for method in params.methods())]
             key = _key(f"{room.name}/{name}", params, group, codes, used, place, scale.resources.threads)
@@ -184,7 +211,7 @@ def _jobs(room: Paper, name: str, config: Config, where: str, data: dict[str, Av
                 variant=variant,
                 scale=config.scale,
                 seeds=group,
-                seed_per_job=seed_per_job,
+                seed_per_job=alone,
                 params=params,
                 datasets=(*needed, *(dataset for dataset in wished if not data[dataset].unavailable)),
                 resources=scale.resources,
@@ -193,6 +220,7 @@ def _jobs(room: Paper, name: str, config: Config, where: str, data: dict[str, Av
                 skip=skip,
                 basis=_hash([code, place, scale.resources.threads]),
                 identities=tuple((dataset, _hash(found)) for dataset, found in used.items()),
+                is_added=more is not None,
             )
 
 

@@ -44,11 +44,15 @@ def record(plan: Plan, name: str) -> list[Path]:
 
 def _copy(plan: Plan, results: Results, target: Path) -> list[Path]:
     """Writes the summary into the new folder `target`; returns the files, relative to it."""
+    import pandas as pd
+
     source = plan.config.folder()
     target.mkdir(parents=True)
-    results.metrics.to_csv(target / "results.csv", index=False)
-    results.jobs.to_csv(target / "jobs.csv", index=False)
-    used = sorted(set(results.jobs["environment"].dropna()) - {""})
+    parts = [results, *([results.added] if results.added is not None else [])]
+    jobs = pd.concat([part.jobs for part in parts])
+    pd.concat([part.metrics for part in parts]).to_csv(target / "results.csv", index=False)
+    jobs.to_csv(target / "jobs.csv", index=False)
+    used = sorted(set(jobs["environment"].dropna()) - {""})
     claims = [verdicts.path(plan, room) for room in plan.papers()]
     environments = [source / "environments" / f"{one}.json" for one in used]
     copies = {path: Path(f"{path.parent.name}-{path.name}") for path in [*claims, *environments] if path.exists()}

@@ -1,13 +1,37 @@
-"""Intervals over seeds: Student-t, paired where seeds are shared.
+"""Intervals over seeds: Student-t, paired where seeds are shared; how many seeds decide, and how many tests mislead.
 
 Bootstrap percentile intervals undercover at the handful of seeds that experiments have (74 % instead of 95 % at n = 3).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import inf, sqrt
+from dataclasses import dataclass, field
+from math import ceil, inf, sqrt
 
 LEVEL = 0.95
+FALSE_DISCOVERY_RATE = 0.05
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What an interval is of: a number a seed, made in one way of metrics of variants of one experiment."""
+
+    experiment: str
+    operands: tuple[tuple[str, str], ...]
+    """Pairs of variant and metric."""
+    form: str
+    """How they are put together, such as `bnn - float-relu`."""
+    is_ratio: bool = False
+
+    @property
+    def name(self) -> str:
+        """One text for each quantity."""
+        metrics = dict.fromkeys(metric for _, metric in self.operands)
+        return f"{self.experiment}, {', '.join(metrics)}: {self.form}"
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The variants whose jobs give it, as `paper/experiment/variant`."""
+        return tuple(dict.fromkeys(f"{self.experiment}/{variant}" for variant, _ in self.operands))
 
 
 @dataclass(frozen=True)
@@ -22,6 +46,9 @@ class Interval:
     high: float
     n: int
     lost: int = 0
+    freedom: float = field(default=0.0, compare=False)
+    """Degrees of freedom of its variance: `n - 1`, or those of the first stage, or of Welch; 0 without an interval."""
+    of: Quantity | None = field(default=None, compare=False)
 
     @property
     def half_width(self) -> float:
@@ -37,7 +64,7 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
         return Interval(mean, -inf, inf, 1)
     variance = sum((value - mean) ** 2 for value in values) / (n - 1)
     half = _t_quantile(level, n - 1) * sqrt(variance / n)
-    return Interval(mean, mean - half, mean + half, n)
+    return Interval(mean, mean - half, mean + half, n, freedom=n - 1)
 
 
 def welch_interval(a: Sequence[float], b: Sequence[float], level: float = LEVEL) -> Interval:
@@ -52,7 +79,51 @@ def welch_interval(a: Sequence[float], b: Sequence[float], level: float = LEVEL)
         return Interval(difference, difference, difference, n)
     freedom = (part_a + part_b) ** 2 / (part_a**2 / (len(a) - 1) + part_b**2 / (len(b) - 1))
     half = _t_quantile(level, freedom) * sqrt(part_a + part_b)
-    return Interval(difference, difference - half, difference + half, n)
+    return Interval(difference, difference - half, difference + half, n, freedom=freedom)
+
+
+def deviation(interval: Interval) -> float:
+    """The standard deviation over seeds behind a `mean_interval` of at least two seeds."""
+    return interval.half_width * sqrt(interval.n) / _t_quantile(LEVEL, interval.freedom)
+
+
+def stein_seeds(first: int, deviation: float, half_width: float, level: float = LEVEL) -> int:
+    """How many seeds give an interval of `half_width`, by the first stage alone (Stein 1945).
+
+    N = max(n1, ceil((t_{n1-1} s1 / d)^2)) for `first` seeds n1 of standard deviation s1. N does not depend on the mean
+    of the first stage, which therefore cannot buy a verdict.
+    """
+    return max(first, ceil((_t_quantile(level, first - 1) * deviation / half_width) ** 2))
+
+
+def stein_interval(values: Sequence[float], first: int, deviation: float, level: float = LEVEL) -> Interval:
+    """The interval of both stages together: mean of all N `values`, half-width t_{n1-1} s1 / sqrt(N).
+
+    With N from `stein_seeds` it is at most as wide as asked for and covers the mean of normal values with at least
+    `level`, exactly as a t interval of `first - 1` degrees of freedom does: given s1, the mean of all is normal with
+    variance sigma^2 / N and independent of s1.
+    """
+    n = len(values)
+    mean, half = sum(values) / n, _t_quantile(level, first - 1) * deviation / sqrt(n)
+    return Interval(mean, mean - half, mean + half, n, freedom=first - 1)
+
+
+def p_value(interval: Interval) -> float:
+    """Two-sided p-value of the t test that the mean is 0; `interval` has a spread, at the level `LEVEL`."""
+    from scipy.special import stdtr
+
+    error = interval.half_width / _t_quantile(LEVEL, interval.freedom)
+    return float(2 * stdtr(interval.freedom, -abs(interval.mean) / error))
+
+
+def discoveries(p_values: Sequence[float], rate: float = FALSE_DISCOVERY_RATE) -> list[bool]:
+    """Which of many tests are told by Benjamini and Hochberg (1995): of those, at most `rate` are false on average.
+
+    The rate holds for independent tests and for those that depend on each other positively.
+    """
+    ranked, m = sorted(p_values), len(p_values)
+    largest = max((p for rank, p in enumerate(ranked, start=1) if p <= rate * rank / m), default=-inf)
+    return [p <= largest for p in p_values]
 
 
 def _t_quantile(level: float, freedom: float) -> float:

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from bnnbench.errors import UserError
-from bnnbench.harness import paper
-from bnnbench.harness.claim import VERDICTS, Claim, judge
+from bnnbench.harness import paper, power
+from bnnbench.harness.claim import ORIGINS, VERDICTS, Claim, judge
 from bnnbench.harness.collect import Results
 from bnnbench.harness.files import read_json, seal, write_json
 from bnnbench.harness.plan import Plan
@@ -21,10 +21,31 @@ def path(plan: Plan, name: str) -> Path:
     return plan.config.folder() / "claims" / f"{name}.json"
 
 
+def results(plan: Plan, name: str, claim: Claim) -> Results:
+    """What a claim of the paper `name` is judged by: the results of its experiments and its own first stages."""
+    loaded = Results.load(plan, claim.experiments)
+    return loaded.settled(stage for stage in plan.stages if stage.claim == f"{name}/{claim.name}")
+
+
+def record(name: str, claim: Claim, results: Results) -> dict[str, Any]:
+    """The verdict on a claim of the paper `name`, what would decide it, and what it cannot stand for."""
+    evidence = judge(claim, results)
+    return {
+        "name": claim.name,
+        "statement": claim.statement,
+        "source": claim.source,
+        "origin": claim.origin,
+        "experiments": list(claim.experiments),
+        "verdict": evidence.verdict,
+        "text": evidence.text,
+        "power": "; ".join(need.text for need in power.needs(name, claim, results, evidence)),
+        "stand_ins": results.stand_ins() if evidence.verdict != "not run" else [],
+    }
+
+
 def write(plan: Plan, name: str) -> None:
     """Writes one record a claim with its verdict and evidence."""
-    verdicts = [judge(claim, Results.load(plan, claim.experiments)) for claim in claims(name)]
-    write_json(path(plan, name), verdicts)
+    write_json(path(plan, name), [record(name, claim, results(plan, name, claim)) for claim in claims(name)])
     seal(path(plan, name))
 
 
@@ -40,11 +61,12 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def _is_verdict(record: Any) -> bool:
-    texts = ("name", "statement", "source", "text")
+    texts, lists = ("name", "statement", "source", "text", "power"), ("experiments", "stand_ins")
     return (
         isinstance(record, dict)
-        and record.keys() == {*texts, "experiments", "verdict"}
+        and record.keys() == {*texts, *lists, "verdict", "origin"}
         and all(isinstance(record[name], str) for name in texts)
-        and isinstance(record["experiments"], list)
+        and all(isinstance(record[name], list) and all(isinstance(one, str) for one in record[name]) for name in lists)
         and record["verdict"] in VERDICTS
+        and record["origin"] in ORIGINS
     )

@@ -5,9 +5,9 @@ workflow keeps; so a folder that was kept from last year compares as well.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -15,7 +15,7 @@ from bnnbench.errors import UserError
 from bnnbench.harness import collect, result
 from bnnbench.harness.config import SCALES
 from bnnbench.harness.result import MetricRecord, Result
-from bnnbench.harness.statistics import Interval, mean_interval, welch_interval
+from bnnbench.harness.statistics import Interval, discoveries, mean_interval, p_value, welch_interval
 from bnnbench.report import numbers
 from bnnbench.report.terminal import plain, table, word
 
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-Judgement = Literal["better", "worse", "changed", "no interval", "within interval", "unchanged"]
+Judgement = Literal["better", "worse", "changed", "no interval", "within noise", "unchanged"]
 JUDGEMENTS: tuple[Judgement, ...] = get_args(Judgement)
 CAPTION = (
     "Intervals are 95 % Student-t: of the differences where two seeds or more are shared (paired), otherwise Welch's. "
-    "Of 20 numbers that did not change, one is expected beyond its interval."
+    "Of what {tested} t tests tell as better, worse or changed, at most 5 % is expected to be chance (Benjamini and "
+    "Hochberg); the rest is within noise, even where its own interval leaves 0 out. No matter of chance, and not "
+    "tested, are equal numbers and differences that are the same in every seed; one seed allows no test."
 )
 
 
@@ -42,7 +44,14 @@ class Change:
     second: Interval
     difference: Interval
     paired: bool
-    judgement: Judgement
+    higher_is_better: bool | None
+    """`None` too where the folders disagree."""
+    judgement: Judgement = "unchanged"
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether chance may be behind the difference: it varies over seeds."""
+        return self.difference.n > 1 and self.difference.half_width > 0.0
 
 
 @dataclass(frozen=True)
@@ -87,13 +96,13 @@ def compare(first: Path, second: Path) -> Comparison:
     """Compares two folders that each hold the results of one scale, or of several below it."""
     a, b = _variants(first), _variants(second)
     shared = [name for name in a if name in b]
-    changes = [change for name in shared for change in _changes(name, a[name], b[name])]
+    changes = _judged([change for name in shared for change in _changes(name, a[name], b[name])])
     both = [(name, a[name], b[name]) for name in shared]
     used = [sorted({one for variant in side.values() for one in variant.environments}) for side in (a, b)]
     return Comparison(
         first=first,
         second=second,
-        changes=tuple(changes),
+        changes=changes,
         only_first=_only(a, b),
         only_second=_only(b, a),
         statuses=_switches(both, _outcomes),
@@ -103,17 +112,25 @@ def compare(first: Path, second: Path) -> Comparison:
     )
 
 
-def judge(difference: Interval, higher_is_better: bool | None) -> Judgement:
-    """What a difference means; `None` where the folders disagree on which direction is better."""
-    if difference.low == difference.high == 0.0 or (difference.n == 1 and difference.mean == 0.0):
+def _judged(changes: Sequence[Change]) -> tuple[Change, ...]:
+    """What each difference means, of all tested ones together: the false discovery rate is that of the whole list."""
+    told = iter(discoveries([p_value(change.difference) for change in changes if change.is_tested]))
+    return tuple(
+        replace(change, judgement=_judge(change, next(told) if change.is_tested else True)) for change in changes
+    )
+
+
+def _judge(change: Change, is_told: bool) -> Judgement:
+    difference = change.difference
+    if difference.mean == 0.0 and not change.is_tested:
         return "unchanged"
     if difference.n == 1:
         return "no interval"
-    if difference.low <= 0.0 <= difference.high:
-        return "within interval"
-    if higher_is_better is None:
+    if not is_told:
+        return "within noise"
+    if change.higher_is_better is None:
         return "changed"
-    return "better" if (difference.mean > 0.0) == higher_is_better else "worse"
+    return "better" if (difference.mean > 0.0) == change.higher_is_better else "worse"
 
 
 def tables(comparison: Comparison) -> "list[Table]":
@@ -211,8 +228,8 @@ def _changes(name: str, first: _Variant, second: _Variant) -> Iterable[Change]:
             about = (first.metrics.get(metric, MetricRecord()), second.metrics.get(metric, MetricRecord()))
             same = about[0].higher_is_better == about[1].higher_is_better
             a, b, difference, paired = _difference(values, second.values[metric])
-            judgement = judge(difference, about[1].higher_is_better if same else None)
-            yield Change(name, metric, about[1].unit, a, b, difference, paired, judgement)
+            direction = about[1].higher_is_better if same else None
+            yield Change(name, metric, about[1].unit, a, b, difference, paired, direction)
 
 
 def _difference(first: dict[int, float], second: dict[int, float]) -> tuple[Interval, Interval, Interval, bool]:
@@ -252,7 +269,8 @@ def _changes_table(comparison: Comparison) -> "Table":
     title = f"A: {comparison.first}\nB: {comparison.second}"
     counted = Counter(change.judgement for change in comparison.changes)
     summary = ", ".join(f"{counted[name]} {name}" for name in JUDGEMENTS if counted[name]) or "nothing in common"
-    caption = f"{summary} (unchanged numbers are not listed). {CAPTION}"
+    tested = sum(change.is_tested for change in comparison.changes)
+    caption = f"{summary} (unchanged numbers are not listed). {CAPTION.format(tested=tested)}"
     shown = table(title, "Variant and metric", *right, "n", "Verdict", right=right, caption=caption)
     variants: dict[str, list[Change]] = {}
     for change in sorted(comparison.changes, key=lambda change: JUDGEMENTS.index(change.judgement)):

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from bnnbench.harness import data, drawing, environment, paper, verdicts
-from bnnbench.harness.claim import VERDICTS
+from bnnbench.harness.claim import VERDICTS, Verdict
 from bnnbench.harness.paper import Paper, Published
 from bnnbench.harness.plan import Plan
 from bnnbench.report.records import (
+    CLAIM_KINDS,
     STATUSES,
+    ClaimKind,
     ClaimRecord,
     DataLine,
     Drawing,
@@ -60,7 +62,6 @@ def _paper(plan: Plan, room: Paper) -> PaperContent:
     studies = tuple(study(plan, room, name) for name in names)
     states = [state for part in studies for state in part.jobs]
     claims = _claims(plan, room)
-    counted = Counter(claim.verdict for claim in claims)
     statuses = Counter(state.status for state in states)
     spec = room.spec
     return PaperContent(
@@ -68,7 +69,7 @@ def _paper(plan: Plan, room: Paper) -> PaperContent:
         title=spec.title,
         citation=f"{spec.authors}. {spec.venue} {spec.year}",
         url=spec.url,
-        verdicts={verdict: counted[verdict] for verdict in VERDICTS},
+        verdicts={kind: _counted(judged) for kind, judged in claims.items()},
         statuses={status: statuses[status] for status in STATUSES if statuses[status]},
         cost=total(state.cost for state in states),
         provenance=weakest(name for state in states for name in state.provenance),
@@ -81,10 +82,19 @@ def _paper(plan: Plan, room: Paper) -> PaperContent:
     )
 
 
-def _claims(plan: Plan, room: Paper) -> tuple[ClaimRecord, ...]:
+def _claims(plan: Plan, room: Paper) -> dict[ClaimKind, tuple[ClaimRecord, ...]]:
+    """The claims by what their verdicts count for; kinds without any are left out."""
     path = verdicts.path(plan, room.name)
-    records = verdicts.read(path) if path.exists() else []
-    return tuple(ClaimRecord(**{**record, "experiments": tuple(record["experiments"])}) for record in records)
+    read = verdicts.read(path) if path.exists() else []
+    lists = ("experiments", "stand_ins")
+    claims = [ClaimRecord(**{**record, **{name: tuple(record[name]) for name in lists}}) for record in read]
+    by_kind = {kind: tuple(claim for claim in claims if claim.kind == kind) for kind in CLAIM_KINDS}
+    return {kind: judged for kind, judged in by_kind.items() if judged}
+
+
+def _counted(claims: Iterable[ClaimRecord]) -> dict[Verdict, int]:
+    counted = Counter(claim.verdict for claim in claims)
+    return {verdict: counted[verdict] for verdict in VERDICTS if counted[verdict]}
 
 
 def _figures(plan: Plan, room: Paper) -> tuple[Drawing, ...]:

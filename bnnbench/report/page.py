@@ -14,7 +14,7 @@ from bnnbench.harness.plan import Plan
 from bnnbench.harness.timings import Timings
 from bnnbench.report import numbers, timing_chart
 from bnnbench.report.content import Content
-from bnnbench.report.records import Cell, Drawing, Study
+from bnnbench.report.records import CLAIM_KINDS, Cell, Drawing, Study
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -78,7 +78,7 @@ def _templates() -> "Environment":
     for shown in (numbers.mean, numbers.difference, numbers.spread, numbers.plain, numbers.duration, numbers.memory):
         found.filters[shown.__name__] = shown
     found.filters |= {"energy": numbers.energy, "moment": _moment, "words": _words, "value": _value}
-    found.globals |= {"picture": _picture, "axis": _axis, "strip": _strip}
+    found.globals |= {"picture": _picture, "axis": _axis, "strip": _strip, "claim_kinds": CLAIM_KINDS}
     return found
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from bnnbench.harness.claim import Verdict
+from bnnbench.harness.claim import Origin, Verdict
 from bnnbench.harness.paper import Published
 from bnnbench.harness.statistics import Interval
 
@@ -56,6 +56,8 @@ class Comparand:
     published: Published
     difference: Interval | None
     why_not: str
+    flag: str = ""
+    """In words, where ours is beyond the published value by more than the spread of both."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,14 @@ class Study:
     jobs: tuple[JobState, ...]
 
 
+ClaimKind = Literal["paper", "ours", "stand-in"]
+CLAIM_KINDS: dict[ClaimKind, str] = {
+    "paper": "Claims of the paper",
+    "ours": "Controls of our own, of which the paper says nothing",
+    "stand-in": "On stand-in data, which decides nothing about the paper",
+}
+
+
 @dataclass(frozen=True)
 class ClaimRecord:
     """A claim with the verdict that results gave it."""
@@ -116,9 +126,19 @@ class ClaimRecord:
     name: str
     statement: str
     source: str
+    origin: Origin
     experiments: tuple[str, ...]
     verdict: Verdict
     text: str
+    power: str
+    """What would decide it, where it is inconclusive."""
+    stand_ins: tuple[str, ...]
+    """What stood in for data sets that it needs: then the verdict is none on the paper."""
+
+    @property
+    def kind(self) -> "ClaimKind":
+        """What the verdict counts for."""
+        return "stand-in" if self.stand_ins else self.origin
 
 
 @dataclass(frozen=True)
@@ -148,11 +168,11 @@ class PaperContent:
     title: str
     citation: str
     url: str
-    verdicts: dict[Verdict, int]
+    verdicts: dict[ClaimKind, dict[Verdict, int]]
     statuses: dict[str, int]
     cost: Cost
     provenance: str
-    claims: tuple[ClaimRecord, ...]
+    claims: dict[ClaimKind, tuple[ClaimRecord, ...]]
     studies: tuple[Study, ...]
     figures: tuple[Drawing, ...]
     problems: tuple[Remark, ...]

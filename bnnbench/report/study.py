@@ -22,6 +22,10 @@ OVERRIDDEN = (
     "The configuration overrides {names}: where that departs from the published settings, the difference is not a "
     "reproduction test."
 )
+ADDED = (
+    "{count} jobs of one more seed each settle claims. They count in the verdicts on these, whose intervals allow for "
+    "it, and not in this table."
+)
 STAND_IN = "Computed on stand-in data ({variants}): these numbers are of another data set than the published ones."
 
 COLLECTED_EARLIER = (
@@ -35,7 +39,8 @@ def study(plan: Plan, room: Paper, name: str) -> Study:
     spec = room.spec.experiments[name]
     jobs = [job for job in plan.jobs if (job.paper, job.experiment) == (room.name, name)]
     results = Results.load(plan, [f"{room.name}/{name}"])
-    recorded = {row["job"]: row for row in results.jobs.to_dict("records")}
+    tables = [results.jobs, *([results.added.jobs] if results.added is not None else [])]
+    recorded = {row["job"]: row for table in tables for row in table.to_dict("records")}
     states = tuple(_state(job, recorded.get(job.id)) for job in jobs)
     published = [row for row in room.published() if row.experiment == name]
     variants = list(dict.fromkeys(job.variant for job in jobs))
@@ -47,7 +52,7 @@ def study(plan: Plan, room: Paper, name: str) -> Study:
     of = {variant: [state for state in states if state.variant == variant] for variant in variants}
     rows = tuple(
         _row(
-            [job for job in jobs if job.variant == variant],
+            [job for job in jobs if job.variant == variant and not job.is_added],
             of[variant],
             tuple(
                 _cell(column, variant, values, published, used[variant], _stands_in(of[variant])) for column in columns
@@ -139,7 +144,7 @@ def _cell(
     seeds = values.get((variant, column.name))
     ours = mean_interval(list(seeds.values())) if seeds else None
     printed = [row for row in published if (row.variant, row.metric) == (variant, column.name)]
-    return Cell(ours, tuple(_comparand(row, ours, column.unit, datasets, stand_in) for row in printed))
+    return Cell(ours, tuple(_comparand(row, ours, column, datasets, stand_in) for row in printed))
 
 
 def _stands_in(states: Sequence[JobState]) -> bool:
@@ -147,17 +152,27 @@ def _stands_in(states: Sequence[JobState]) -> bool:
     return weakest(name for state in states for name in state.provenance) not in ("", "official", "copy")
 
 
-def _comparand(row: Published, ours: Interval | None, unit: str, datasets: Sequence[str], stand_in: bool) -> Comparand:
+def _comparand(
+    row: Published, ours: Interval | None, column: Column, datasets: Sequence[str], stand_in: bool
+) -> Comparand:
     if row.compared is None:
         why = "not available to us" if row.value is None else "recalled and not checked, so compared with nothing"
         return Comparand(row, None, why)
-    if row.unit != unit:
-        return Comparand(row, None, f"the units differ: ours {unit or 'none'}, published {row.unit or 'none'}")
+    if row.unit != column.unit:
+        return Comparand(row, None, f"the units differ: ours {column.unit or 'none'}, published {row.unit or 'none'}")
     if stand_in:
         return Comparand(row, None, "ours is of stand-in data")
     if (named := _registered(row.dataset)) and named not in datasets:
         return Comparand(row, None, f"another data set: ours is {', '.join(datasets) or 'none'}")
-    return Comparand(row, difference(ours, row.compared) if ours else None, "")
+    found = difference(ours, row.compared) if ours else None
+    return Comparand(row, found, "", _flag(found, row.std, column.higher_is_better) if found else "")
+
+
+def _flag(found: Interval, std: float | None, higher_is_better: bool | None) -> str:
+    """Whether ours is too good or falls short: beyond the published value by more than the spread of both."""
+    if higher_is_better is None or found.n == 1 or abs(found.mean) <= found.half_width + (std or 0.0):
+        return ""
+    return "better than published" if (found.mean > 0) == higher_is_better else "worse than published"
 
 
 def _registered(printed: str) -> str:
@@ -197,4 +212,6 @@ def _notes(plan: Plan, name: str, states: Sequence[JobState]) -> tuple[str, ...]
     stand_ins = {state.variant: None for state in states if _stands_in([state])}
     if stand_ins:
         notes.append(STAND_IN.format(variants=", ".join(stand_ins)))
+    if added := sum(job.is_added for job in plan.jobs if f"{job.paper}/{job.experiment}" == name):
+        notes.append(ADDED.format(count=added))
     return tuple(notes)

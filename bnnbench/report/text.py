@@ -5,19 +5,21 @@ from typing import TYPE_CHECKING
 
 from bnnbench.report import numbers
 from bnnbench.report.content import Content
-from bnnbench.report.records import Cell, Comparand, PaperContent, Row, Study
+from bnnbench.report.records import CLAIM_KINDS, Cell, ClaimKind, Comparand, PaperContent, Row, Study
 from bnnbench.report.terminal import counts, plain, table, word
 
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from bnnbench.harness.claim import Verdict
+
 
 def tables(content: Content) -> "list[Table]":
     """The overview, then of each paper its claims, its experiments and what is not there; the data last."""
     found = [_overview(content)]
     for paper in content.papers:
-        found += [_claims(paper)] if paper.claims else []
+        found += [_claims(paper, kind) for kind in paper.claims]
         found += [_study(content, paper, study) for study in paper.studies]
         found += [_remarks(paper)] if paper.problems or paper.warnings else []
     return [*found, _data(content)]
@@ -28,7 +30,7 @@ def _overview(content: Content) -> "Table":
     for paper in content.papers:
         shown.add_row(
             plain(paper.name),
-            counts({name: count for name, count in paper.verdicts.items() if count}),
+            plain("\n").join(_counts(kind, counted) for kind, counted in paper.verdicts.items()),
             counts(paper.statuses),
             plain(paper.provenance),
             plain(numbers.duration(paper.cost.cpu_seconds)),
@@ -36,10 +38,19 @@ def _overview(content: Content) -> "Table":
     return shown
 
 
-def _claims(paper: PaperContent) -> "Table":
-    shown = table(f"{paper.name}: claims", "Verdict", "Claim", "What the results say")
-    for claim in paper.claims:
-        shown.add_row(word(claim.verdict), plain(f"{claim.statement} ({claim.source})"), plain(claim.text))
+def _counts(kind: ClaimKind, counted: "dict[Verdict, int]") -> "Text":
+    """What was decided; of all but the paper's claims it says first what they are."""
+    named = {"paper": "", "ours": "ours: ", "stand-in": "on stand-in data: "}
+    return plain(named[kind]) + counts(dict(counted.items()))
+
+
+def _claims(paper: PaperContent, kind: ClaimKind) -> "Table":
+    title = f"{paper.name}: {CLAIM_KINDS[kind][0].lower()}{CLAIM_KINDS[kind][1:]}"
+    shown = table(title, "Verdict", "Claim", "What the results say")
+    for claim in paper.claims[kind]:
+        verdict = word(claim.verdict) + plain(" on stand-in data" if claim.stand_ins else "")
+        said = [claim.text, f"to decide it: {claim.power}" if claim.power else "", *claim.stand_ins]
+        shown.add_row(verdict, plain(f"{claim.statement} ({claim.source})"), plain("\n".join(filter(None, said))))
     return shown
 
 
@@ -77,7 +88,8 @@ def _published(cell: Cell) -> "list[Text]":
 def _difference(one: Comparand) -> str:
     if one.difference is None:
         return "not compared" if one.why_not else ""
-    return numbers.difference(one.difference) + (" (no interval)" if one.difference.n == 1 else "")
+    said = ["(no interval)" if one.difference.n == 1 else "", f"({one.flag})" if one.flag else ""]
+    return " ".join(filter(None, [numbers.difference(one.difference), *said]))
 
 
 def _remarks(paper: PaperContent) -> "Table":

@@ -1,12 +1,13 @@
 """Verdicts are a pure function of claim and results."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnnbench.harness import collect, config, execute, plan, registry, result
+from bnnbench.harness import collect, config, execute, plan, registry, result, verdicts
 from bnnbench.harness.claim import Claim, Evidence, all_of, at_least, at_most, judge, more_than
 from bnnbench.harness.collect import NotRun, Results
 from bnnbench.harness.config import SCALES
@@ -95,8 +96,8 @@ def test_two_metrics_of_a_variant_are_paired(results: plan.Plan) -> None:
 def test_a_claim_of_another_package_is_judged(results: plan.Plan) -> None:
     (claim,) = registry.members("toy_paper.claims", Claim)
     verdict = judge(claim, Results.load(results, claim.experiments))
-    assert verdict["verdict"] == "reproduced"
-    assert verdict["text"].startswith("shifted - plain: 2.000 m [2.000, 2.000], n = 3")
+    assert verdict.verdict == "reproduced"
+    assert verdict.text.startswith("shifted - plain: 2.000 m [2.000, 2.000], n = 3")
 
 
 def test_what_is_missing_is_said(results: plan.Plan) -> None:
@@ -104,8 +105,8 @@ def test_what_is_missing_is_said(results: plan.Plan) -> None:
     results.result(results.job("toy/walk/shifted")).unlink()
     collect.collect(results, "toy/walk")
     verdict = judge(claim, Results.load(results, claim.experiments))
-    assert verdict["verdict"] == "not run"
-    assert verdict["text"] == "toy/walk/shifted: missing: not computed yet"
+    assert verdict.verdict == "not run"
+    assert verdict.text == "toy/walk/shifted: missing: not computed yet"
 
 
 def test_results_of_other_parameters_are_left_out(results: plan.Plan) -> None:
@@ -127,15 +128,15 @@ def test_seeds_that_diverged_are_told_and_keep_a_claim_open(toy: Path, tmp_path:
     collect.collect(made, "toy/walk")
     (claim,) = registry.members("toy_paper.claims", Claim)
     verdict = judge(claim, Results.load(made, claim.experiments))
-    assert verdict["verdict"] == "inconclusive"
-    assert "n = 2 (1 more gave no number)" in verdict["text"]
+    assert verdict.verdict == "inconclusive"
+    assert "n = 2 (1 more gave no number)" in verdict.text
 
 
 def test_a_claim_is_judged_only_at_its_scales(results: plan.Plan) -> None:
     (claim,) = registry.members("toy_paper.claims", Claim)
     elsewhere = Claim(claim.name, claim.statement, claim.source, claim.experiments, ("paper",), claim.test)
     verdict = judge(elsewhere, Results.load(results, claim.experiments))
-    assert (verdict["verdict"], verdict["text"]) == ("not run", "means nothing at scale smoke; judged at paper")
+    assert (verdict.verdict, verdict.text) == ("not run", "means nothing at scale smoke; judged at paper")
 
 
 def test_the_tidy_table_has_one_row_a_metric_and_seed(results: plan.Plan) -> None:
@@ -148,16 +149,17 @@ def test_the_tidy_table_has_one_row_a_metric_and_seed(results: plan.Plan) -> Non
     assert table.groupby(["job", "seed", "metric"]).size().eq(1).all()
 
 
-def test_a_verdict_on_stand_in_data_says_so(results: plan.Plan) -> None:
+def test_a_verdict_on_stand_in_data_of_its_experiments_says_so(results: plan.Plan) -> None:
     job = next(job for job in results.jobs if job.id == "toy/walk/plain")
     record = result.read(results.folder(job) / "result.json")
     data = DataRecord(
         name="shoes", provenance="bundled", identity="bundled:x", checksum="a" * 64, note="digits instead"
     )
     tested = Claim("far", "", "", ("toy/walk",), SCALES, lambda found: at_least("x", mean_interval([1.0, 1.1]), 0.0))
-    assert "stand-in" not in judge(tested, Results.load(results, ["toy/walk"]))["text"]
+    assert verdicts.record("toy", tested, Results.load(results, ["toy/walk"]))["stand_ins"] == []
     result.write(results.folder(job) / "result.json", record.model_copy(update={"datasets": [data]}))
     collect.collect(results, "toy/walk")
-    found = judge(tested, Results.load(results, ["toy/walk"]))
-    assert found["verdict"] == "reproduced"
-    assert found["text"].endswith("; on stand-in data: digits instead")
+    found = verdicts.record("toy", tested, Results.load(results, ["toy/walk"]))
+    assert (found["verdict"], found["stand_ins"]) == ("reproduced", ["digits instead"])
+    elsewhere = replace(tested, experiments=("toy/still",))
+    assert verdicts.record("toy", elsewhere, verdicts.results(results, "toy", elsewhere))["stand_ins"] == []

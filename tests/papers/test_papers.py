@@ -80,7 +80,7 @@ def test_claims_over_nothing_are_not_run(name: str, tmp_path: Path) -> None:
     chosen = {"papers": [name], "scale": "laptop", "results": str(tmp_path / "results")}
     made = plan.make(config.validate(chosen, "file"), "file")
     for claim in verdicts.claims(name):
-        assert judge(claim, Results.load(made, claim.experiments))["verdict"] == "not run"
+        assert judge(claim, Results.load(made, claim.experiments)).verdict == "not run"
 
 
 @pytest.mark.parametrize("name", PAPERS)

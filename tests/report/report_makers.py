@@ -83,8 +83,14 @@ def gathered(plan: Plan) -> None:
 
 def claims(plan: Plan, *records: Mapping[str, Any]) -> None:
     """Leaves verdicts on the toy paper."""
-    basic = {"name": "far", "statement": "It walks far.", "source": "Table 1", "experiments": ["toy/walk"]}
-    listed = [{**basic, "verdict": "reproduced", "text": "1.5 m", **record} for record in records]
+    basic: dict[str, Any] = {
+        "name": "far",
+        "statement": "It walks far.",
+        "source": "Table 1",
+        "experiments": ["toy/walk"],
+    }
+    basic |= {"origin": "paper", "verdict": "reproduced", "text": "1.5 m", "power": "", "stand_ins": []}
+    listed = [{**basic, **record} for record in records]
     write_json(plan.config.folder() / "claims" / "toy.json", listed)
 
 

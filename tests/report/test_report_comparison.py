@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import report_makers as made
 from hypothesis import assume, given
@@ -12,6 +13,7 @@ from scipy import stats
 
 from bnnbench.errors import UserError
 from bnnbench.harness.result import MetricRecord
+from bnnbench.harness.statistics import discoveries, mean_interval, p_value
 from bnnbench.report.comparison import Change, Comparison, compare, tables
 
 VALUES = st.lists(st.floats(-100, 100).map(lambda x: round(x, 3)), min_size=2, max_size=6)
@@ -43,7 +45,7 @@ def test_shared_seeds_are_paired(folders: tuple[Path, Path], first: list[float],
     assert change.paired
     assert change.difference.low == pytest.approx(low, abs=1e-9)
     assert change.difference.high == pytest.approx(high, abs=1e-9)
-    expected = "within interval" if low <= 0 <= high else "better" if low > 0 else "worse"
+    expected = "within noise" if low <= 0 <= high else "better" if low > 0 else "worse"
     assert change.judgement == expected
 
 
@@ -156,6 +158,46 @@ def test_a_run_does_not_differ_from_itself(tmp_path: Path) -> None:
     others = (found.only_first, found.only_second, found.statuses, found.params, found.data, found.environments)
     assert others == ((), (), (), (), (), ())
     assert len(tables(found)) == 1
+
+
+def test_of_many_numbers_those_are_told_that_scipy_tells(tmp_path: Path) -> None:
+    """Some of many metrics change; equal ones and those that differ alike in every seed are not among the tests."""
+    rng = np.random.default_rng(5)
+    metrics = [f"m{k:03}" for k in range(120)]
+    shifts = np.where(np.arange(120) < 20, rng.uniform(0.5, 3.0, 120), 0.0)
+    first = {seed: dict(zip(metrics, rng.normal(size=120), strict=True)) for seed in range(6)}
+    second = {
+        seed: {name: row[name] + shift + 0.5 * rng.normal() for name, shift in zip(metrics, shifts, strict=True)}
+        for seed, row in first.items()
+    }
+    p_values = {
+        name: stats.ttest_rel([second[s][name] for s in first], [first[s][name] for s in first]).pvalue
+        for name in metrics
+    }
+    told = dict(zip(metrics, stats.false_discovery_control(list(p_values.values())) <= 0.05, strict=True))
+    for seed, row in first.items():
+        row |= {"same": 1.0 + seed, "steady": float(seed)}
+        second[seed] |= {"same": 1.0 + seed, "steady": seed + 0.25}
+    made.stored(tmp_path / "a", first)
+    made.stored(tmp_path / "b", second)
+    found = {change.metric: change.judgement for change in compare(tmp_path / "a", tmp_path / "b").changes}
+    assert found.pop("same") == "unchanged"
+    assert found.pop("steady") == "better"
+    assert {name for name in metrics if found[name] != "within noise"} == {name for name in metrics if told[name]}
+    alone = [name for name in metrics[20:] if p_values[name] <= 0.05]
+    assert any(found[name] == "within noise" for name in alone), "each by itself would be told"
+
+
+def test_false_discoveries_are_as_rare_as_the_caption_says() -> None:
+    """300 comparisons of 40 numbers, half of which change: the share of false ones among those told, on average."""
+    rng = np.random.default_rng(6)
+    shares = []
+    for _ in range(300):
+        differences = rng.normal(size=(40, 5)) + np.where(np.arange(40) < 20, 2.0, 0.0)[:, None]
+        told = discoveries([p_value(mean_interval(list(row))) for row in differences])
+        shares.append(sum(told[20:]) / max(sum(told), 1))
+    # 5 % of the half that did not change, and three standard errors of the simulation
+    assert np.mean(shares) <= 0.025 + 3 * np.std(shares) / np.sqrt(300)
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -155,7 +155,7 @@ def test_nothing_computed_yet_is_a_report_too(toy: Path, tmp_path: Path) -> None
     plan = made.toy_plan(tmp_path)
     content = gather(plan)
     assert content.papers[0].statuses == {"missing": len(plan.jobs)}
-    assert content.papers[0].claims == ()
+    assert content.papers[0].claims == {}
     assert content.environment == {}
 
 
@@ -196,8 +196,43 @@ def test_claims_and_their_counts(toy: Path, tmp_path: Path) -> None:
     plan = made.toy_plan(tmp_path)
     made.claims(plan, {"verdict": "reproduced"}, {"verdict": "not run"}, {"verdict": "not run"})
     room = gather(plan).papers[0]
-    assert [claim.verdict for claim in room.claims] == ["reproduced", "not run", "not run"]
-    assert room.verdicts == {"reproduced": 1, "contradicted": 0, "inconclusive": 0, "not run": 2}
+    assert [claim.verdict for claim in room.claims["paper"]] == ["reproduced", "not run", "not run"]
+    assert room.verdicts == {"paper": {"reproduced": 1, "not run": 2}}
+
+
+def test_controls_and_verdicts_on_stand_in_data_never_count_for_the_paper(toy: Path, tmp_path: Path) -> None:
+    plan = made.toy_plan(tmp_path)
+    ours, stand_in = {"origin": "ours"}, {"stand_ins": ["digits instead"]}
+    made.claims(plan, {"verdict": "inconclusive"}, ours, {**ours, "verdict": "not run"}, stand_in, {**ours, **stand_in})
+    verdicts = gather(plan).papers[0].verdicts
+    assert verdicts == {
+        "paper": {"inconclusive": 1},
+        "ours": {"reproduced": 1, "not run": 1},
+        "stand-in": {"reproduced": 2},
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "std", "said"),
+    [
+        ((2.0, 2.1, 2.2), "", "better than published"),
+        ((2.0, 2.1, 2.2), "0.5", ""),
+        ((0.8, 0.9, 1.0), "0.1", "worse than published"),
+        ((1.4, 1.5, 1.9), "", ""),
+        ((9.0,), "", ""),
+    ],
+)
+def test_beyond_the_spread_of_both_is_too_good_or_falls_short(
+    toy: Path, tmp_path: Path, values: tuple[float, ...], std: str, said: str
+) -> None:
+    made.published(toy, f"walk,plain,walker,-,end,1.5,{std},m,Table 1,paper,")
+    plan = made.toy_plan(tmp_path, seeds=list(range(len(values))))
+    made.finish(plan, made.job(plan, "plain"), dict(enumerate(values)))
+    made.gathered(plan)
+    content = gather(plan)
+    assert row(content, "plain").cells[0].published[0].flag == said
+    page.write(plan, content, tmp_path / "pages")
+    assert (f"<small>{said}</small>" in (tmp_path / "pages" / "toy.html").read_text()) == bool(said)
 
 
 @pytest.mark.parametrize("broken", [{"a": 1}, [{"name": "x"}], [1]])

@@ -94,11 +94,16 @@ def test_everything_in_the_content_is_on_the_pages(toy: Path, tmp_path: Path) ->
     made.finish(plan, made.job(plan, "plain"), {0: 1.0, 1: 2.0, 2: 4.0})
     made.fail(plan, made.job(plan, "shifted"), "it fell")
     made.gathered(plan)
-    made.claims(plan, {}, {"name": "near", "statement": "It stays near.", "verdict": "contradicted", "text": "no"})
+    made.claims(
+        plan,
+        {},
+        {"name": "near", "statement": "It stays near.", "verdict": "contradicted", "text": "no", "origin": "ours"},
+        {"name": "open", "verdict": "inconclusive", "power": "9 seeds would tell", "stand_ins": ["digits instead"]},
+    )
     content, found = gather(plan), pages(plan, tmp_path / "pages")
     [room] = content.papers
-    for claim in room.claims:
-        for text in (claim.statement, claim.text, claim.source, claim.verdict):
+    for claim in (claim for judged in room.claims.values() for claim in judged):
+        for text in (claim.statement, claim.text, claim.source, claim.verdict, claim.power, *claim.stand_ins):
             assert text in found["toy"].text
             assert text in found["index"].text
     for study in room.studies:

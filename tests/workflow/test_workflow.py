@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import statistics
 import subprocess
 import time
 from collections.abc import Callable
@@ -383,3 +384,38 @@ def test_a_module_that_cannot_be_imported_is_one_line(checkout: Path, command: C
         assert f"toy_paper.{name[:-3]}" in line
         assert "Traceback" not in done.stderr
         path.write_text(before)
+
+
+def test_settle_runs_the_seeds_of_a_first_stage_and_no_others(checkout: Path, command: Command) -> None:
+    assert command("snakemake", "--quiet", "all").returncode == 0
+    before = results(checkout)
+    ends = [seed["end"] for seed in metrics(checkout)["toy/walk/plain"]]
+    mean, spread = statistics.mean(ends), statistics.stdev(ends)
+    half = 4.303 * spread / 4**0.5  # four seeds are as narrow: 4.3027 is the quantile of t with 2 degrees of freedom
+    claims = checkout / "site/toy_paper/claims.py"
+    claims.write_text(
+        claims.read_text().replace("import at_least", "import Resolution, at_least, more_than")
+        + f"""
+
+@claim("walks", "It walks.", "Table 1", ["toy/walk"], resolution=Resolution({half!r}, "m", "for a test"))
+def walks(results):
+    return more_than("end", results.interval("toy/walk", "plain", "end"), {mean!r}, "m")
+"""
+    )
+    asked = command("bnnbench", "settle")
+    assert asked.returncode == 0, asked.stderr
+    assert "toy/walks: 4 seeds" in asked.stdout
+    assert results(checkout) == before, "without minutes it only says what it would take"
+
+    done = command("bnnbench", "settle", "walks", "--minutes", "5")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "n = 4, settled by the spread of the first 3" in done.stdout
+    after = results(checkout)
+    assert after.keys() - before.keys() == {"toy/walk/plain@3"}
+    assert {name: after[name] for name in before} == before
+
+    assert command("snakemake", "--quiet", "all").returncode == 0
+    assert results(checkout) == after, "the workflow finds all of it done"
+    verdicts = json.loads((checkout / "results/smoke/claims/toy.json").read_text())
+    assert "n = 4" in verdicts[1]["text"]
+    assert "toy/walk/plain@3" in tracked_runs(checkout)

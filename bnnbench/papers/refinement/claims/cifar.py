@@ -1,6 +1,6 @@
 """What the paper says of CIFAR-10 and CIFAR-100, as tests over results."""
 
-from bnnbench.harness.claim import Evidence, all_of, at_least, at_most, claim, more_than, within
+from bnnbench.harness.claim import Evidence, Resolution, all_of, at_least, at_most, claim, more_than, within
 from bnnbench.harness.collect import Results
 from bnnbench.papers.refinement.claims.scales import FULL, PAPER
 
@@ -13,6 +13,10 @@ CIFAR10, CIFAR100, LENGTH = "refinement/cifar10", "refinement/cifar100", "refine
     source="Tables 4.3 and E.1 (0.1672 to 0.1582 nats; 9.8 to 4.3 %)",
     experiments=[CIFAR10],
     scales=FULL,
+    resolution=[
+        Resolution(0.003, "nats", "a third of the printed gain of 0.009 nats"),
+        Resolution(2, "points", "less than half of the printed gain of 5.5 points"),
+    ],
 )
 def cifar10_refinement_improves_prediction(results: Results) -> Evidence:
     """With five layers."""
@@ -29,6 +33,7 @@ def cifar10_refinement_improves_prediction(results: Results) -> Evidence:
     "distance is 'where it was', and at most 10 % is 'closed', is ours",
     experiments=[CIFAR10],
     scales=FULL,
+    resolution=Resolution(0.05, "", "half of the tenth that makes a distance 'closed' or left 'where it was'"),
 )
 def cifar10_needs_long_flows(results: Results) -> Evidence:
     """As published: the biased squared MMD with a width of its own for each pair; shares of that of LA."""
@@ -45,6 +50,10 @@ def cifar10_needs_long_flows(results: Results) -> Evidence:
     "tenth are ours. Not judged at laptop scale, where the target's prior was chosen to give the ratio of the figure",
     experiments=[CIFAR10],
     scales=PAPER,
+    resolution=[
+        Resolution(0.5, "", "a quarter of what lies between the digitised ratio of 5 and the bound", of="LA / HMC"),
+        Resolution(0.05, "", "half of the margin of a tenth", of="Refine-30 / HMC"),
+    ],
 )
 def cifar10_marginals_shrink(results: Results) -> Evidence:
     """Mean standard deviation over all weights."""
@@ -62,6 +71,7 @@ def cifar10_marginals_shrink(results: Results) -> Evidence:
     source="Figure E.1, right (NLL at severity 5 1.79, 1.73, 1.48 and 1.41 for MAP, LA, Refine-5 and HMC)",
     experiments=[CIFAR10],
     scales=FULL,
+    resolution=Resolution(0.03, "nats", "half of the smaller printed step, 0.06 nats"),
 )
 def corruption(results: Results) -> Evidence:
     """Severity 5 of our own transforms, which are not those of CIFAR-10-C."""
@@ -77,6 +87,7 @@ def corruption(results: Results) -> Evidence:
     source="Table 4.3 (0.1582 and 0.1581, LA 0.1672); the margin, a third of the gap that there was, is ours",
     experiments=[CIFAR10],
     scales=PAPER,
+    resolution=Resolution(0.0015, "nats", "half of the margin, to tell the inside of it from its edge"),
 )
 def cifar10_five_layers_predict_as_hmc(results: Results) -> Evidence:
     """Only the published number of steps can show it."""
@@ -89,6 +100,7 @@ def cifar10_five_layers_predict_as_hmc(results: Results) -> Evidence:
     source="Table 4.3 (LA 0.1672); the margin, a third of the gain, is ours",
     experiments=[CIFAR10],
     scales=PAPER,
+    resolution=Resolution(0.0015, "nats", "half of the margin, to tell the inside of it from its edge"),
 )
 def cifar10_nll(results: Results) -> Evidence:
     """Only the published setting can show the published number."""
@@ -101,6 +113,10 @@ def cifar10_nll(results: Results) -> Evidence:
     source="Figure 4.7, left; at most 0.18 and at least 1 are ours",
     experiments=[LENGTH],
     scales=PAPER,
+    resolution=[
+        Resolution(0.01, "nats", "half of what lies between the printed 0.16 and the bound", of="Laplace"),
+        Resolution(0.2, "nats", "half of what lies between the printed 1.43 and the bound", of="N(0, I)"),
+    ],
 )
 def cifar10_laplace_base_needs_shorter_flows(results: Results) -> Evidence:
     """Length 1."""
@@ -116,6 +132,7 @@ def cifar10_laplace_base_needs_shorter_flows(results: Results) -> Evidence:
     source="Table 4.3 (Refine-30)",
     experiments=[CIFAR100],
     scales=PAPER,
+    resolution=Resolution(0.009, "nats", "half of the smaller printed step, 0.019 nats"),
 )
 def cifar100_nll(results: Results) -> Evidence:
     """The order; the numbers stand beside ours in the table."""
@@ -130,6 +147,12 @@ def cifar100_nll(results: Results) -> Evidence:
     source="Table 4.4 (FPR95 62.9 VB, 58.7 CSGHMC, 49.2 LA, 46.1 Refine-30, 46.0 HMC); within 1 point is ours",
     experiments=[CIFAR10],
     scales=PAPER,
+    resolution=Resolution(
+        0.5,
+        "points",
+        "half of the margin; the mean over three data sets, of which LSUN has 300 images, varies as that of 2,600",
+        test_points=2_600,
+    ),
 )
 def other_data_on_cifar10(results: Results) -> Evidence:
     """Mean over SVHN, LSUN and CIFAR-100, which the machine must have."""
@@ -143,6 +166,12 @@ def other_data_on_cifar10(results: Results) -> Evidence:
     source="Table 4.4 (FPR95 80.8 VB, 79.6 LA, 77.9 Refine-30, 77.8 HMC; CSGHMC 79.3); within 1 point is ours",
     experiments=[CIFAR100],
     scales=PAPER,
+    resolution=Resolution(
+        0.5,
+        "points",
+        "half of the margin; the mean over three data sets, of which LSUN has 300 images, varies as that of 2,600",
+        test_points=2_600,
+    ),
 )
 def other_data_on_cifar100(results: Results) -> Evidence:
     """Mean over SVHN, LSUN and CIFAR-10, which the machine must have."""

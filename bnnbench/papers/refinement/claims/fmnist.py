@@ -1,10 +1,11 @@
 """What the paper says of Fashion-MNIST, as tests over results."""
 
-from bnnbench.harness.claim import Evidence, all_of, at_least, at_most, claim, more_than, within
+from bnnbench.harness.claim import Evidence, Resolution, all_of, at_least, at_most, claim, more_than, within
 from bnnbench.harness.collect import Results
 from bnnbench.papers.refinement.claims.scales import FULL, PAPER
 
 FMNIST, LENGTH, LAYERS = "refinement/fmnist", "refinement/flow-length", "refinement/all-layer"
+NATS = Resolution(0.015, "nats", "less than half of the printed gain of 0.038 nats")
 
 
 @claim(
@@ -15,6 +16,7 @@ FMNIST, LENGTH, LAYERS = "refinement/fmnist", "refinement/flow-length", "refinem
     "'about' as at most 0.01 nats more is ours",
     experiments=[FMNIST],
     scales=FULL,
+    resolution=[NATS, Resolution(0.005, "nats", "half of the margin", of="HMC, 10 - HMC")],
 )
 def many_samples_do_not_help(results: Results) -> Evidence:
     """Against ten draws of HMC, and ten against all of them."""
@@ -31,6 +33,10 @@ def many_samples_do_not_help(results: Results) -> Evidence:
     source="Section 4, Tables 4.3 and E.1 (0.3076 to 0.2699; 11.1 to 3.2 %)",
     experiments=[FMNIST],
     scales=FULL,
+    resolution=[
+        NATS,
+        Resolution(2, "points", "a quarter of the printed gain of 7.9 points"),
+    ],
 )
 def refinement_improves_prediction(results: Results) -> Evidence:
     """As published: the calibration error that leaves out the last bin."""
@@ -46,6 +52,7 @@ def refinement_improves_prediction(results: Results) -> Evidence:
     source="Section 4, Table 4.3 (0.2699 both); the margin is ours",
     experiments=[FMNIST],
     scales=FULL,
+    resolution=Resolution(0.004, "nats", "less than half of the margin, to tell the inside of it from its edge"),
 )
 def refinement_reaches_hmc(results: Results) -> Evidence:
     """On both sides."""
@@ -58,6 +65,7 @@ def refinement_reaches_hmc(results: Results) -> Evidence:
     source="Section 4, Table 4.3 (squared MMD 0.418, 0.356, 0.022, 0.013)",
     experiments=[FMNIST],
     scales=FULL,
+    resolution=Resolution(0.005, "", "about half of the smallest printed step, from 0.022 to 0.013"),
 )
 def refinement_approaches_hmc_in_mmd(results: Results) -> Evidence:
     """As published: the biased squared MMD with a width of its own for each pair."""
@@ -71,6 +79,7 @@ def refinement_approaches_hmc_in_mmd(results: Results) -> Evidence:
     source="Section 4, Table 4.3 (0.022 on F-MNIST after 9,380 steps); the margin is ours",
     experiments=[FMNIST],
     scales=PAPER,
+    resolution=Resolution(0.01, "", "a third of what lies between the printed 0.022 and the bound"),
 )
 def refine_5_near_hmc(results: Results) -> Evidence:
     """Only the published number of steps can show it."""
@@ -83,6 +92,7 @@ def refine_5_near_hmc(results: Results) -> Evidence:
     source="Section 4, Figure 4.7, left, of CIFAR-10 (NLL 0.16 against 1.43 at length 1, 0.16 against 0.27 at 5)",
     experiments=[LENGTH],
     scales=FULL,
+    resolution=Resolution(0.05, "nats", "half of the smaller printed gap, 0.11 nats at five layers"),
 )
 def laplace_base_needs_shorter_flows(results: Results) -> Evidence:
     """At one and at five layers."""
@@ -105,6 +115,7 @@ def laplace_base_needs_shorter_flows(results: Results) -> Evidence:
     source="Section 4, Figure 4.7 (78 s for five layers, 121 s for ten)",
     experiments=[LENGTH],
     scales=FULL,
+    resolution=Resolution(0.1, "s", "less than a fifth of what five layers take at laptop scale"),
 )
 def longer_flows_cost_more(results: Results) -> Evidence:
     """CPU time of the fit: wall time depends on the jobs beside it."""
@@ -128,6 +139,7 @@ def longer_flows_cost_more(results: Results) -> Evidence:
     source="Table E.3 (FPR95 77.9, 79.6 and 79.0 %); the main text leaves it out",
     experiments=[FMNIST],
     scales=FULL,
+    resolution=Resolution(1, "points", "about the smaller of the printed differences, 1.1 points", test_points=10_000),
 )
 def worse_at_other_data(results: Results) -> Evidence:
     """False positives at 95 % true positives."""
@@ -145,6 +157,7 @@ def worse_at_other_data(results: Results) -> Evidence:
     source="Table E.2 (NLL 0.3597, 0.3483, 0.2908)",
     experiments=[LAYERS],
     scales=FULL,
+    resolution=Resolution(0.005, "nats", "half of the printed gain of 0.011 nats"),
 )
 def all_layers_stay_far(results: Results) -> Evidence:
     """Negative log-likelihood."""
@@ -160,6 +173,7 @@ def all_layers_stay_far(results: Results) -> Evidence:
     source="Table E.1; within 2 points of each is ours",
     experiments=[FMNIST],
     scales=PAPER,
+    resolution=Resolution(1, "%", "half of the margin, to tell the inside of it from its edge"),
 )
 def fmnist_ece(results: Results) -> Evidence:
     """As published: the calibration error that leaves out the last bin."""
@@ -176,6 +190,7 @@ def fmnist_ece(results: Results) -> Evidence:
     source="Section 2, Table 4.2 (3.3 against 10.5 % on F-MNIST); that a point is a difference is ours",
     experiments=[FMNIST],
     scales=FULL,
+    resolution=Resolution(2, "points", "a third of what lies between the printed 7.2 points and the margin"),
 )
 def probit_changes_calibration(results: Results) -> Evidence:
     """Both of the same Laplace approximation."""
@@ -189,6 +204,15 @@ def probit_changes_calibration(results: Results) -> Evidence:
     source="Tables 4.3 and E.1 (accuracy 90.4 % for LA, Refine-5 and HMC); within half a point is ours",
     experiments=[FMNIST],
     scales=FULL,
+    resolution=[
+        Resolution(
+            0.4,
+            "points",
+            "less than the margin, and more than the binomial standard error of 8,000 images",
+            test_points=8_000,
+        ),
+        NATS,
+    ],
 )
 def accuracy_is_kept(results: Results) -> Evidence:
     """Against the Laplace approximation."""
@@ -204,6 +228,7 @@ def accuracy_is_kept(results: Results) -> Evidence:
     source="Figure E.1, left (NLL at 90 degrees 10.67, 9.94, 6.43 and 6.49 for MAP, LA, Refine-5 and HMC)",
     experiments=[FMNIST],
     scales=FULL,
+    resolution=Resolution(0.3, "nats", "less than half of the smaller printed step, 0.73 nats"),
 )
 def rotation(results: Results) -> Evidence:
     """At 90 degrees."""
@@ -220,6 +245,10 @@ def rotation(results: Results) -> Evidence:
     source="Appendix E (0.998 on F-MNIST, a mean); the bounds are ours",
     experiments=[FMNIST],
     scales=FULL,
+    resolution=[
+        Resolution(0.005, "", "half of what lies between perfect chains and the bound", of="mean R-hat"),
+        Resolution(0.02, "", "less than half of what lies between perfect chains and the bound", of="largest R-hat"),
+    ],
 )
 def hmc_has_converged(results: Results) -> Evidence:
     """Split R-hat, which is stricter than the published one."""
@@ -235,6 +264,7 @@ def hmc_has_converged(results: Results) -> Evidence:
     source="Section 4 (78 to 121 s on F-MNIST, 20 epochs, RTX 2080 Ti); from 30 to 80 % is ours",
     experiments=[LENGTH],
     scales=PAPER,
+    resolution=Resolution(0.1, "", "less than half of what lies between the printed 1.53 and either bound"),
 )
 def twice_the_length_costs_half_again(results: Results) -> Evidence:
     """Wall time of the fit with its Laplace approximation; other jobs run beside it."""
@@ -249,6 +279,7 @@ def twice_the_length_costs_half_again(results: Results) -> Evidence:
     "on F-MNIST, which is 3.9 s); the bound covers both",
     experiments=[LENGTH],
     scales=PAPER,
+    resolution=Resolution(1, "s", "half of what lies between the printed 78 s and the bound"),
 )
 def seconds_an_epoch(results: Results) -> Evidence:
     """The fit of 20 epochs with its Laplace approximation, on the machine that it ran on."""
@@ -261,6 +292,7 @@ def seconds_an_epoch(results: Results) -> Evidence:
     source="Table 4.3; the margin is ours",
     experiments=[FMNIST],
     scales=PAPER,
+    resolution=Resolution(0.005, "nats", "half of the margin, to tell the inside of it from its edge"),
 )
 def fmnist_nll(results: Results) -> Evidence:
     """Only the published setting can show the published number."""

@@ -1,6 +1,6 @@
 """What the paper says of integrals and toys, as tests over results."""
 
-from bnnbench.harness.claim import Evidence, all_of, at_least, at_most, claim, more_than, within
+from bnnbench.harness.claim import Evidence, Resolution, all_of, at_least, at_most, claim, more_than, within
 from bnnbench.harness.collect import Results
 from bnnbench.papers.refinement.claims.scales import FULL
 
@@ -15,6 +15,10 @@ LINEAR, PROBIT = "refinement/linearisation", "refinement/mpa-toy"
     source="Section 2, Figures 4.1a and 4.2 (largest error of 100 samples printed: 0.185, itself random)",
     experiments=[INTEGRATION],
     scales=FULL,
+    resolution=[
+        Resolution(0.005, "", "half of the last digit of the printed 0.08", of="standard error of 30"),
+        Resolution(0.04, "", "half of what lies between the printed 0.185 and the bound", of="largest error of 100"),
+    ],
 )
 def few_samples_are_inaccurate(results: Results) -> Evidence:
     """The margin around 0.08 is its last printed digit."""
@@ -33,6 +37,10 @@ def few_samples_are_inaccurate(results: Results) -> Evidence:
     source="Section 2, Figure 4.2 (0.018 and 0.017); the margins of 0.002, and of 0.01 between both, are ours",
     experiments=[INTEGRATION],
     scales=FULL,
+    resolution=[
+        Resolution(0.001, "", "half of the margin, and the last printed digit", of="probit"),
+        Resolution(0.005, "", "half of the margin", of="10,000 samples - probit"),
+    ],
 )
 def probit_error_is_small(results: Results) -> Evidence:
     """A grid of variances up to 1000."""
@@ -47,6 +55,10 @@ def probit_error_is_small(results: Results) -> Evidence:
     source="Figure 4.3, without numbers; that spreads differ by more than a tenth is ours, and so is the measure",
     experiments=[LINEAR],
     scales=FULL,
+    resolution=[
+        Resolution(0.05, "x", "half of the tenth by which they must differ"),
+        Resolution(0.05, "", "a twentieth of the unit of the targets"),
+    ],
 )
 def linearisation_differs(results: Results) -> Evidence:
     """A toy regression: predictive deviations and means of draws and of the linearised net, mean over inputs."""
@@ -62,6 +74,7 @@ def linearisation_differs(results: Results) -> Evidence:
     source="Figure 4.4, without numbers",
     experiments=[PROBIT],
     scales=FULL,
+    resolution=Resolution(0.5, "points", "half a point of probability, which no plot of Figure 4.4 would show"),
 )
 def probit_is_less_confident(results: Results) -> Evidence:
     """Mean largest probability at the training points."""
@@ -75,6 +88,7 @@ def probit_is_less_confident(results: Results) -> Evidence:
     source="Figure 4.5 (squared MMD 0.040 and 0.002); the toy's data are ours",
     experiments=[TOY],
     scales=FULL,
+    resolution=Resolution(0.005, "", "about an eighth of the printed difference of 0.038"),
 )
 def toy_refinement_is_closer(results: Results) -> Evidence:
     """Unbiased squared MMD to draws from a grid."""

@@ -1,0 +1,131 @@
+"""What would decide an inconclusive comparison: so many more seeds, at such a cost, or nothing that seeds can give."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import isinf, sqrt
+
+from bnnbench.harness import first_stage
+from bnnbench.harness.claim import Claim, Comparison, Evidence, Resolution
+from bnnbench.harness.collect import Results
+from bnnbench.harness.first_stage import FirstStage
+from bnnbench.harness.statistics import Quantity, deviation, stein_seeds
+
+MOST_SEEDS = 1000
+START_SECONDS = 4.0  # of a job of one seed, which is a process that imports torch: no part of the time of its seed
+
+
+@dataclass(frozen=True)
+class Need:
+    """What an inconclusive comparison lacks: the seeds of a first stage, or `obstacle` says why no seeds help."""
+
+    comparison: Comparison
+    stage: FirstStage | None = None
+    minutes: float = 0.0
+    obstacle: str = ""
+
+    @property
+    def text(self) -> str:
+        """It in words."""
+        unit = f" {self.comparison.unit}" if self.comparison.unit else ""
+        if self.stage is None:
+            return f"{self.comparison.what}: {self.obstacle}"
+        run = f"{len(self.stage.seeds)} seeds instead of {len(self.stage.first)}"
+        half = f"± {self.stage.resolution:g}{unit}"
+        return f"{self.comparison.what}: {run} would narrow it to {half}, in some {_minutes(self.minutes)}"
+
+
+def needs(paper: str, claim: Claim, results: Results, evidence: Evidence) -> list[Need]:
+    """What each quantity lacks that leaves `claim` inconclusive; empty for any other verdict."""
+    if evidence.verdict != "inconclusive":
+        return []
+    still_open = [comparison for comparison in evidence.comparisons if comparison.verdict == "inconclusive"]
+    by_quantity = {comparison.interval.of or comparison.what: comparison for comparison in still_open}
+    return [_need(f"{paper}/{claim.name}", claim, results, comparison) for comparison in by_quantity.values()]
+
+
+def minutes(results: Results, stages: Iterable[FirstStage]) -> float:
+    """Minutes of the jobs that `stages` add and that were not run yet, one after another, by those seen so far."""
+    jobs = results.jobs[["paper", "experiment", "variant"]].agg("/".join, axis=1)
+    spent = results.jobs.groupby(jobs)[["wall_seconds", "seeds"]].sum()
+    seconds = spent["wall_seconds"] / spent["seeds"]
+    done = set() if results.added is None else results.added.done()
+    wanted = {job for stage in stages for job in stage.added()} - done
+    return sum(float(seconds[job.rpartition("@")[0]]) + START_SECONDS for job in wanted) / 60
+
+
+def _need(name: str, claim: Claim, results: Results, comparison: Comparison) -> Need:
+    interval, resolution = comparison.interval, claim.resolution(comparison)
+    if isinf(interval.high):
+        return Need(comparison, obstacle="an interval needs two seeds at least, and one was run")
+    if interval.lost:
+        return Need(comparison, obstacle=f"{interval.lost} seeds gave no number, and more seeds do not bring them back")
+    if resolution is None or interval.of is None:
+        return Need(comparison, obstacle="the claim states no difference that matters, so no number of seeds follows")
+    if limit := _limit_of_test_points(results, interval.of, interval.mean, resolution):
+        return Need(comparison, obstacle=limit)
+    if interval.of.name in results.stages and interval.freedom == interval.n - 1:
+        stage = results.stages[interval.of.name]
+        return Need(comparison, stage, minutes(results, [stage]))
+    if interval.half_width <= resolution.smallest * (1 + 1e-9) or interval.of.name in results.stages:
+        within = f"{resolution.smallest:g} {comparison.unit}".strip()
+        return Need(comparison, obstacle=f"it lies within {within} of the bound, and less does not matter")
+    first, spread = _first(results, interval.of), deviation(interval)
+    count = stein_seeds(len(first), spread, resolution.smallest)
+    if count > MOST_SEEDS:
+        return Need(comparison, obstacle=f"{count:,} seeds would narrow it to ± {resolution.smallest:g}: too many")
+    stage = FirstStage(
+        claim=name,
+        quantity=interval.of.name,
+        variants=list(interval.of.variants),
+        resolution=resolution.smallest,
+        deviation=spread,
+        first=first,
+        seeds=first_stage.seeds(first, count),
+        keys=_keys(results, interval.of),
+    )
+    return Need(comparison, stage, minutes(results, [stage]))
+
+
+def _first(results: Results, quantity: Quantity) -> list[int]:
+    return sorted(results.values(quantity.experiment, *quantity.operands[0]))
+
+
+def _keys(results: Results, quantity: Quantity) -> dict[str, str]:
+    jobs = [results.of(results.jobs, quantity.experiment, variant) for variant, _ in quantity.operands]
+    return {job: key for table in jobs for job, key in zip(table["job"], table["key"], strict=True)}
+
+
+def _limit_of_test_points(results: Results, quantity: Quantity, mean: float, resolution: Resolution) -> str:
+    """Whether test points limit what can be told, and not seeds; empty where they do not.
+
+    A proportion p over n test points has the binomial standard error sqrt(p (1 - p) / n). All seeds share the test
+    points, so it stays in the mean over seeds however many there are. Of a ratio it is the relative error that counts.
+    """
+    known = resolution.points_at(results.scale)
+    if known is None:
+        return ""
+    points = min([known, *_tested(results, quantity)])
+    errors = []
+    for operand in quantity.operands:
+        values = results.values(quantity.experiment, *operand).values()
+        p = sum(values) / len(values) / 100
+        error = sqrt(max(p * (1 - p), 0.0) / points)
+        errors.append(abs(mean) * error / p if quantity.is_ratio and p else 100 * error)
+    if max(errors) <= resolution.smallest:
+        return ""
+    return (
+        f"test points are the limit, not seeds: over {points:,} of them, which all seeds share, the binomial standard "
+        f"error is {max(errors):.2g} {resolution.unit}, above the {resolution.smallest:g} that matter"
+    )
+
+
+def _tested(results: Results, quantity: Quantity) -> list[int]:
+    """Numbers of test points to which the parameters limit the variants of a quantity."""
+    tables = [results.of(results.jobs, quantity.experiment, variant) for variant, _ in quantity.operands]
+    params = [json.loads(text) for table in tables for text in table["params"].dropna()]
+    return [one["n_test"] for one in params if isinstance(one.get("n_test"), int)]
+
+
+def _minutes(minutes: float) -> str:
+    return f"{minutes:.0f} min more" if minutes >= 1 else f"{60 * minutes:.0f} s more"
