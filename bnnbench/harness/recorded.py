@@ -1,22 +1,35 @@
-"""Summaries of runs worth keeping, small enough for the repository: `results/recorded/<name>/`."""
+"""Summaries of runs worth keeping, small enough for the repository: `results/recorded/<name>/`.
 
+A recording is six files, however many jobs it is of: `numbers.csv` (a row a job, seed and metric), `measures.csv` (unit
+and direction of each metric), `jobs.jsonl` (the records of jobs without their numbers), `datasets.csv`, `claims.json`
+and `environments.json`. `read` makes the records of results of it again, with the same bits in every number.
+"""
+
+import csv
+import json
 import os
 import re
 import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from bnnbench.errors import UserError
-from bnnbench.harness import collect, verdicts
-from bnnbench.harness.collect import Results
-from bnnbench.harness.files import writing
+from bnnbench.harness import collect, environment, verdicts
+from bnnbench.harness.files import write_json, writing
 from bnnbench.harness.plan import Plan
+from bnnbench.harness.result import DataRecord, MetricRecord, Result
+
+NUMBERS = ("job", "seed", "metric", "value")
+MEASURES = ("experiment", "metric", "unit", "higher_is_better")
+DATASETS = tuple(DataRecord.model_fields)
+FILES = ("numbers.csv", "measures.csv", "jobs.jsonl", "datasets.csv", "claims.json", "environments.json")
 
 
 def record(plan: Plan, name: str) -> list[Path]:
-    """Copies numbers, jobs, verdicts, environments and the records themselves; returns the files.
-
-    The records keep their places, so `bnnbench compare` takes the folder like any other.
-    """
+    """Writes the recording `name` of the plan's results and verdicts, whole or not at all; returns its files."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise UserError(
             f"name {name!r}: it may hold only letters, digits and . _ -, begin with one of the first two,"
@@ -25,42 +38,115 @@ def record(plan: Plan, name: str) -> list[Path]:
     target = plan.config.results / "recorded" / name
     if target.exists():
         raise UserError(f"{target}: already there; choose another name or delete it")
+    results = [found for job in plan.jobs if (found := collect.read(plan, job)[0]) is not None]
+    if not any(seed.metrics for result in results for seed in result.seeds):
+        raise UserError(f"{plan.config.folder()}: nothing computed yet; run the workflow (snakemake) first")
     for experiment in collect.experiments(plan):
         collect.collect(plan, experiment)
     for room in plan.papers():
         verdicts.write(plan, room)
-    results = collect.Results.load(plan, collect.experiments(plan))
-    if len(results.metrics) == 0:
-        raise UserError(f"{plan.config.folder()}: nothing computed yet; run the workflow (snakemake) first")
     partial = target.with_name(f".{name}.{os.getpid()}.partial")
     with writing(target):
         try:
-            written = _copy(plan, results, partial)
+            partial.mkdir(parents=True)
+            _write(plan, results, partial)
             partial.rename(target)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-    return [target / path for path in written]
+    return [target / file for file in FILES]
 
 
-def _copy(plan: Plan, results: Results, target: Path) -> list[Path]:
-    """Writes the summary into the new folder `target`; returns the files, relative to it."""
-    import pandas as pd
+def is_recording(folder: Path) -> bool:
+    """Whether `folder` holds a recording, and not results as jobs leave them."""
+    return (folder / "jobs.jsonl").exists()
 
-    source = plan.config.folder()
-    target.mkdir(parents=True)
-    parts = [results, *([results.added] if results.added is not None else [])]
-    jobs = pd.concat([part.jobs for part in parts])
-    pd.concat([part.metrics for part in parts]).to_csv(target / "results.csv", index=False)
-    jobs.to_csv(target / "jobs.csv", index=False)
-    used = sorted(set(jobs["environment"].dropna()) - {""})
-    claims = [verdicts.path(plan, room) for room in plan.papers()]
-    environments = [source / "environments" / f"{one}.json" for one in used]
-    copies = {path: Path(f"{path.parent.name}-{path.name}") for path in [*claims, *environments] if path.exists()}
-    for job in plan.jobs:
-        if collect.read(plan, job)[0] is not None:
-            path = plan.result(job)
-            copies[path] = Path(plan.config.scale) / path.relative_to(source)
-    for path, place in copies.items():
-        (target / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target / place)
-    return [Path("results.csv"), Path("jobs.csv"), *copies.values()]
+
+def read(folder: Path) -> list[Result]:
+    """The records of a recording, without their tables and curves; `UserError` for a file that is not as written."""
+    try:
+        numbers: dict[tuple[str, int], dict[str, float]] = {}
+        for row in _rows(folder / "numbers.csv", NUMBERS):
+            numbers.setdefault((row["job"], int(row["seed"])), {})[row["metric"]] = float(row["value"])
+        measures: dict[str, dict[str, MetricRecord]] = {}
+        for row in _rows(folder / "measures.csv", MEASURES):
+            higher = {"": None, "True": True, "False": False}[row["higher_is_better"]]
+            measures.setdefault(row["experiment"], {})[row["metric"]] = MetricRecord(
+                unit=row["unit"], higher_is_better=higher
+            )
+        datasets = [DataRecord.model_validate(row) for row in _rows(folder / "datasets.csv", DATASETS)]
+        lines = (folder / "jobs.jsonl").read_text(encoding="utf-8").splitlines()
+        return [_result(json.loads(line), numbers, measures, datasets) for line in lines]
+    except (OSError, ValueError, KeyError, IndexError, TypeError, ValidationError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{folder}: not a recording of this version ({first}); record the results again") from error
+
+
+def _write(plan: Plan, results: Sequence[Result], folder: Path) -> None:
+    datasets = list(dict.fromkeys(one for result in results for one in result.datasets))
+    _table(folder / "numbers.csv", NUMBERS, _numbers(results))
+    _table(folder / "measures.csv", MEASURES, _measures(results))
+    _table(folder / "datasets.csv", DATASETS, ([getattr(one, name) for name in DATASETS] for one in datasets))
+    lines = [json.dumps(_job(result, datasets), ensure_ascii=False) for result in results]
+    (folder / "jobs.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    claims = {room: verdicts.read(verdicts.path(plan, room)) for room in plan.papers()}
+    write_json(folder / "claims.json", claims)
+    used = sorted({result.environment for result in results} - {""})
+    write_json(folder / "environments.json", {one: environment.noted(plan.config.folder(), one) for one in used})
+
+
+def _numbers(results: Iterable[Result]) -> Iterator[Sequence[Any]]:
+    for result in results:
+        for seed in result.seeds:
+            for metric, value in seed.metrics.items():
+                yield result.job, seed.seed, metric, repr(value)
+
+
+def _measures(results: Iterable[Result]) -> Iterator[Sequence[Any]]:
+    """Of the metrics that have numbers."""
+    seen: dict[tuple[str, str], MetricRecord] = {}
+    for result in results:
+        for metric in dict.fromkeys(metric for seed in result.seeds for metric in seed.metrics):
+            seen.setdefault((f"{result.paper}/{result.experiment}", metric), result.metrics[metric])
+    for (experiment, metric), about in seen.items():
+        yield experiment, metric, about.unit, about.higher_is_better
+
+
+def _job(result: Result, datasets: Sequence[DataRecord]) -> dict[str, Any]:
+    """A record without what the other files hold; data sets are named by their row."""
+    left_out: Any = {"metrics": True, "datasets": True, "digest": True, "seeds": {"__all__": {"metrics", "tables"}}}
+    about = result.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
+    return {**about, "datasets": [datasets.index(one) for one in result.datasets]}
+
+
+def _result(
+    about: dict[str, Any],
+    numbers: Mapping[tuple[str, int], dict[str, float]],
+    measures: Mapping[str, dict[str, MetricRecord]],
+    datasets: Sequence[DataRecord],
+) -> Result:
+    seeds = [{**seed, "metrics": numbers.get((about["job"], seed["seed"]), {})} for seed in about.get("seeds", [])]
+    used = {metric for seed in seeds for metric in seed["metrics"]}
+    known = measures.get(f"{about['paper']}/{about['experiment']}", {})
+    return Result.model_validate(
+        {
+            **about,
+            "seeds": seeds,
+            "metrics": {name: known[name].model_dump() for name in sorted(used)},
+            "datasets": [datasets[row].model_dump() for row in about["datasets"]],
+        }
+    )
+
+
+def _table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(["" if value is None else value for value in row] for row in rows)
+
+
+def _rows(path: Path, header: Sequence[str]) -> Iterator[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file, strict=True)
+        if tuple(reader.fieldnames or ()) != tuple(header):
+            raise ValueError(f"{path.name} has columns {reader.fieldnames}, not {', '.join(header)}")
+        yield from reader

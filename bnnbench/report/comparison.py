@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bnnbench.errors import UserError
-from bnnbench.harness import collect, result
+from bnnbench.harness import collect, recorded, result
 from bnnbench.harness.config import SCALES
 from bnnbench.harness.result import MetricRecord, Result
 from bnnbench.harness.statistics import Interval, discoveries, mean_interval, p_value, welch_interval
@@ -192,6 +192,8 @@ def _results(folder: Path) -> list[Result]:
         raise UserError(f"{folder}: cannot be read: {error.strerror}") from error
     if not there:
         raise UserError(f"{folder}: no such folder; name a results folder, such as results/laptop")
+    if recorded.is_recording(folder):
+        return recorded.read(folder)
     found = _below(folder, "*/*/*/*/result.json")
     if not found:
         raise UserError(f"{folder}: holds no results; name a results folder, such as results/laptop")

@@ -151,13 +151,13 @@ def test_a_recording_is_whole_or_absent(made: plan.Plan, monkeypatch: pytest.Mon
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("bnnbench.harness.recorded.shutil.copyfile", full)
+        patch.setattr("bnnbench.harness.recorded.write_json", full)
         with pytest.raises(UserError, match="No space left"):
             recorded.record(made, "mine")
     assert list((made.config.results / "recorded").iterdir()) == []
     written = recorded.record(made, "mine")
     assert all(path.exists() for path in written)
-    assert json.loads((made.config.results / "recorded/mine/claims-toy.json").read_text())
+    assert json.loads((made.config.results / "recorded/mine/claims.json").read_text())["toy"]
 
 
 def test_packages_that_make_numbers_are_part_of_the_environment() -> None:
