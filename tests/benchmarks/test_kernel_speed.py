@@ -54,6 +54,11 @@ def limit() -> float:
     return peak_ops()
 
 
+def sized(benchmark: Any, n: int) -> int:
+    """`n`, or a sixteenth of it (128 at least) where a benchmark only runs as a test that it works."""
+    return max(128, n // 16) if benchmark.disabled else n
+
+
 def measure(
     benchmark: Any,
     candidates: Mapping[str, Callable[[], Any]],
@@ -136,6 +141,7 @@ def test_gemm(benchmark: Any, size: int, request: pytest.FixtureRequest) -> None
     if size > 4096 and not request.config.getoption("--full"):
         pytest.skip("takes a minute: add --full")
     benchmark.group = f"gemm {size}"
+    size = sized(benchmark, size)
     rng = np.random.default_rng(0)
     a, b = signs(rng, size, size), signs(rng, size, size)
     x, w, t = kernels.pack(a), kernels.prepare(b), threshold(size)
@@ -175,12 +181,13 @@ def test_gemm_avx2(benchmark: Any, tmp_path: Path) -> None:
     rounds = 1 if benchmark.disabled else ROUNDS
     script = Path(__file__).with_name("avx2_gemm.py")
     environment = os.environ | AVX2 | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    command = [sys.executable, str(script), str(rounds)]
+    size = sized(benchmark, 2048)
+    command = [sys.executable, str(script), str(rounds), str(size)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["lanes"] == 4
-    record(benchmark, found["spent"], 2.0 * 2048**3)
+    record(benchmark, found["spent"], 2.0 * size**3)
     benchmark.pedantic(lambda: None)
 
 
@@ -193,9 +200,9 @@ def test_all_threads(benchmark: Any, one_thread: int, monkeypatch: pytest.Monkey
     torch.set_num_threads(threads)
     numba.set_num_threads(threads)
     benchmark.group = "all threads, gemm 4096"
-    rng = np.random.default_rng(0)
-    a, b = signs(rng, 4096, 4096), signs(rng, 4096, 4096)
-    x, w, t = kernels.pack(a), kernels.prepare(b), threshold(4096)
+    size, rng = sized(benchmark, 4096), np.random.default_rng(0)
+    a, b = signs(rng, size, size), signs(rng, size, size)
+    x, w, t = kernels.pack(a), kernels.prepare(b), threshold(size)
     half_a, half_b, int_a, int_b = a.bfloat16(), b.T.contiguous().bfloat16(), int8(a), int8(b).T
     candidates: dict[str, Callable[[], Any]] = {
         OURS: lambda: kernels.linear(x, w, t),
@@ -204,14 +211,14 @@ def test_all_threads(benchmark: Any, one_thread: int, monkeypatch: pytest.Monkey
         "torch _int_mm": lambda: torch._int_mm(int_a, int_b),
     }
     benchmark.extra_info["load"] = os.getloadavg()[0]
-    measure(benchmark, candidates, 2.0 * 4096**3, rounds=3, clock=time.perf_counter, threads=threads)
+    measure(benchmark, candidates, 2.0 * size**3, rounds=3, clock=time.perf_counter, threads=threads)
 
 
 def test_naive(benchmark: Any) -> None:
     """The comparison of the paper, with the library's product and ours beside it."""
     benchmark.group = "naive 1024"
-    rng = np.random.default_rng(0)
-    a, b = signs(rng, 1024, 1024), signs(rng, 1024, 1024)
+    size, rng = sized(benchmark, 1024), np.random.default_rng(0)
+    a, b = signs(rng, size, size), signs(rng, size, size)
     x, w = kernels.pack(a), kernels.prepare(b)
     transposed = b.T.contiguous()
     candidates: dict[str, Callable[[], Any]] = {
@@ -219,15 +226,15 @@ def test_naive(benchmark: Any) -> None:
         "torch float32": lambda: a @ transposed,
         **naive_candidates(a, b),
     }
-    measure(benchmark, candidates, 2.0 * 1024**3)
+    measure(benchmark, candidates, 2.0 * size**3)
 
 
 @pytest.mark.parametrize("batch", [1, 16, 64, 256])
 def test_linear(benchmark: Any, batch: int) -> None:
     benchmark.group = f"linear 4096 x 4096, batch {batch}"
-    rng = np.random.default_rng(0)
-    a, b = signs(rng, batch, 4096), signs(rng, 4096, 4096)
-    x, w, t = kernels.pack(a), kernels.prepare(b), threshold(4096)
+    size, rng = sized(benchmark, 4096), np.random.default_rng(0)
+    a, b = signs(rng, batch, size), signs(rng, size, size)
+    x, w, t = kernels.pack(a), kernels.prepare(b), threshold(size)
     assert torch.equal(kernels.matmul(x, w).float(), a @ b.T)
     half_a, half_b, int_a, int_b = a.bfloat16(), b.bfloat16(), int8(a), int8(b).T
     candidates: dict[str, Callable[[], Any]] = {
@@ -238,7 +245,7 @@ def test_linear(benchmark: Any, batch: int) -> None:
         **onednn_int8(a, b),
         **onnx_uint8(a, b),
     }
-    measure(benchmark, candidates, 2.0 * batch * 4096**2, rounds=15)
+    measure(benchmark, candidates, 2.0 * batch * size**2, rounds=15)
 
 
 @pytest.mark.parametrize("batch", [1, 64, 1000])
@@ -247,7 +254,9 @@ def test_mlp(benchmark: Any, batch: int) -> None:
     benchmark.group = f"mlp, batch {batch}"
     generator = torch.Generator().manual_seed(0)
     layers: list[torch.nn.Module] = []
-    for fan_in, fan_out in ((784, 4096), (4096, 4096), (4096, 4096), (4096, 10)):
+    width = sized(benchmark, 4096)
+    sizes = ((784, width), (width, width), (width, width), (width, 10))
+    for fan_in, fan_out in sizes:
         layer = BinaryLinear(fan_in, fan_out)
         layer.reset_parameters(generator)
         norm = torch.nn.BatchNorm1d(fan_out)
@@ -272,7 +281,12 @@ def test_mlp(benchmark: Any, batch: int) -> None:
             "torch bfloat16": lambda: half(half_x),
             "torch _int_mm": _int8_net(net, x),
         }
-        measure(benchmark, candidates, 2.0 * batch * 36_806_656, rounds=5 if batch > 64 else 15)
+        measure(
+            benchmark,
+            candidates,
+            2.0 * batch * sum(fan_in * fan_out for fan_in, fan_out in sizes),
+            rounds=5 if batch > 64 else 15,
+        )
 
 
 def _int8_net(net: torch.nn.Sequential, x: torch.Tensor) -> Callable[[], torch.Tensor]:
@@ -315,8 +329,9 @@ def test_conv(benchmark: Any, shape: str) -> None:
     """The CIFAR-10 net's 3x3 convolutions with zero padding, batch 32."""
     benchmark.group = f"conv {shape}, batch 32"
     channels_in, channels_out, side = SHAPES[shape]
+    batch = 2 if benchmark.disabled else 32
     rng = np.random.default_rng(0)
-    a, b = signs(rng, 32, channels_in, side, side), signs(rng, channels_out, channels_in, 3, 3)
+    a, b = signs(rng, batch, channels_in, side, side), signs(rng, channels_out, channels_in, 3, 3)
     x, w, t = kernels.pack(a.permute(0, 2, 3, 1)), kernels.prepare(b), threshold(channels_out)
     expected = torch.nn.functional.conv2d(a, b, padding=1).permute(0, 2, 3, 1)
     assert torch.equal(kernels.conv2d(x, w, padding=1).float(), expected)
@@ -328,7 +343,7 @@ def test_conv(benchmark: Any, shape: str) -> None:
         "torch float32": lambda: torch.nn.functional.conv2d(last_a, last_b, padding=1),
         "torch bfloat16": lambda: torch.nn.functional.conv2d(half_a, half_b, padding=1),
     }
-    measure(benchmark, candidates, 2.0 * 32 * side**2 * channels_in * channels_out * 9, rounds=5)
+    measure(benchmark, candidates, 2.0 * batch * side**2 * channels_in * channels_out * 9, rounds=5)
 
 
 @pytest.mark.skipif(LARQ is None, reason="LARQ_PYTHON names no Python with larq-compute-engine (docs/kernels.md)")
@@ -364,6 +379,7 @@ def test_conv_against_larq(benchmark: Any) -> None:
 @pytest.mark.parametrize("size", [1024, 4096])
 def test_pack(benchmark: Any, size: int) -> None:
     benchmark.group = f"pack {size} x {size} float32"
+    size = sized(benchmark, size)
     x = np.random.default_rng(0).standard_normal((size, size), dtype=np.float32)
     assert np.array_equal(kernels.pack(x).words.view(np.uint8), np.packbits(x >= 0, axis=1, bitorder="little"))
     candidates: dict[str, Callable[[], Any]] = {
