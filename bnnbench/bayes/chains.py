@@ -1,7 +1,7 @@
 """What samplers return: their draws chain by chain, and whether these can be trusted."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,32 +31,44 @@ class Chains(NamedTuple):
     """Trajectories whose energy error exceeded `ENERGY` or was no number."""
     saturated: int
     """Trajectories that met the limit of gradient steps."""
+    energy: Tensor
+    """Of every draw [K, n]: potential and kinetic energy, in nats."""
+    n_steps: Tensor
+    """Gradient steps of every trajectory [K, n]."""
+    sites: Mapping[str, Tensor] = {}
+    """Draws [K, n, ...] of what was sampled or computed besides the net's parameters, by name."""
 
 
 @dataclass(frozen=True)
 class ChainPosterior(NetPosterior):
     """Draws [K, n, P] of K chains, which predict together, and what the sampler tells of them.
 
-    `acceptance` is the mean acceptance probability and `target` the one asked for; of K n trajectories `divergences`
-    diverged and `saturated` met the limit of gradient steps.
+    `target` is the acceptance probability that was asked for.
     """
 
     distribution: Stored
-    chains: Tensor
-    acceptance: float
-    divergences: int = 0
-    saturated: int = 0
+    sampled: Chains
     target: float = 0.0
 
     @classmethod
-    def of(cls, net: Net, likelihood: Likelihood, found: Chains, target: float) -> "ChainPosterior":
-        """The posterior of what a sampler found; a `ResultWarning` for each reason not to trust it."""
-        draws = Stored(found.draws.flatten(0, 1))
-        counts = found.acceptance, found.divergences, found.saturated
-        posterior = cls(net, draws, likelihood, found.draws, *counts, target)
+    def of(cls, net: Net, likelihood: Likelihood, sampled: Chains, target: float) -> "ChainPosterior":
+        """The posterior of a sampler's draws; a `ResultWarning` for each reason not to trust them."""
+        posterior = cls(
+            net, likelihood=likelihood, distribution=Stored(sampled.draws.flatten(0, 1)), sampled=sampled, target=target
+        )
         for reason in posterior.doubts():
             warnings.warn(reason, ResultWarning, stacklevel=3)
         return posterior
+
+    @property
+    def chains(self) -> Tensor:
+        """Draws of theta [K, n, P]."""
+        return self.sampled.draws
+
+    @property
+    def sites(self) -> Mapping[str, Tensor]:
+        """Draws [K, n, ...] of what was sampled besides theta, such as the scales of a hierarchical prior."""
+        return self.sampled.sites
 
     @property
     def rhat(self) -> Tensor:
@@ -71,15 +83,16 @@ class ChainPosterior(NetPosterior):
     def doubts(self) -> Iterator[str]:
         """Reasons not to trust the draws, a line each; none where all is well."""
         n_chains, n_draws, n_params = self.chains.shape
-        total = n_chains * n_draws
-        if self.divergences:
-            yield f"chains: {self.divergences} of {total} trajectories diverged, so that draws may be biased"
-        if not self.acceptance >= SHARE * self.target:
-            yield f"chains: an acceptance of {self.acceptance:.2g} where {self.target:g} was asked for; warm up longer"
+        total, divergences, saturated = n_chains * n_draws, self.sampled.divergences, self.sampled.saturated
+        if divergences:
+            yield f"chains: {divergences} of {total} trajectories diverged, so that draws may be biased"
+        if not self.sampled.acceptance >= SHARE * self.target:
+            found = f"{self.sampled.acceptance:.2g}"
+            yield f"chains: an acceptance of {found} where {self.target:g} was asked for; warm up longer"
         if constant := _constant(self.chains):
             yield f"chains: {constant} of {n_chains} never moved from where it began its draws"
-        if 2 * self.saturated > total:
-            yield f"chains: {self.saturated} of {total} trajectories met the limit of gradient steps; allow more"
+        if 2 * saturated > total:
+            yield f"chains: {saturated} of {total} trajectories met the limit of gradient steps; allow more"
         bad, largest = _disagreeing(self.chains)
         if bad:
             yield f"chains: R-hat of {bad} of {n_params} parameters is above {RHAT}, up to {largest:.3g}; draw more"

@@ -8,7 +8,7 @@ from problems import stream
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from bnnbench.bayes import ggn, layerwise, nuts
+from bnnbench.bayes import ggn, jax_density, layerwise
 from bnnbench.bayes.flipout import FlipoutLayer, flipout
 from bnnbench.bayes.likelihood import Categorical
 from bnnbench.bayes.members import Members
@@ -171,7 +171,7 @@ def test_the_density_in_jax_holds_frozen_parameters() -> None:
     net = half_frozen()
     target = Target(WholeNet(net), X, TRAIN.y, Categorical(), 2.0)
     theta = torch.randn(5, target.net.n_params, generator=stream(1))
-    density = nuts.log_density(target)
+    density = jax_density.log_density(target)
     found = torch.tensor([float(density(draw.numpy())) for draw in theta])
     expected = target(theta).detach()
     assert torch.allclose(found - found[0], expected - expected[0], atol=1e-3)  # up to a constant

@@ -34,7 +34,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "laplace": {"training": BRIEF},
     "refine": {"training": BRIEF, "optimisation": BRIEF, "precision": 5.0},
     "hmc": {"training": BRIEF, "precision": 5.0, "sampling": {"chains": 2, "draws": 6, "warmup": 4}},
-    "nuts": {"training": BRIEF, "precision": 5.0, "chains": 2, "draws": 6, "warmup": 6},
+    "nuts": {"training": BRIEF, "precision": 5.0, "chains": 2, "draws": 6, "warmup": 6, "block": 4},
 }
 
 
@@ -164,7 +164,7 @@ def fit(
     raise AssertionError("it never ended")
 
 
-LONG = {name: params for name, params in QUICK.items() if name != "nuts"}
+LONG = {name: params for name, params in QUICK.items() if name != "nuts"}  # it compiles: see test_chains.py
 
 
 @pytest.mark.parametrize("deaths", [{0: 2}, {0: 4, 1: 1}, {0: 5}])
