@@ -8,16 +8,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bnnbench.bayes.diagnostics import effective_size, split_rhat
+from bnnbench.bayes.diagnostics import COLUMNS, convergence, ebfmi, effective_size, split_rhat
 from bnnbench.bayes.likelihood import Likelihood
-from bnnbench.bayes.network import Net
+from bnnbench.bayes.network import Net, evaluate
 from bnnbench.bayes.weights import NetPosterior, Stored
 from bnnbench.errors import ResultWarning
 
 ENERGY = 1000.0  # nats of error in energy from which a trajectory counts as divergent, as in Stan and NumPyro
 RHAT = 1.1  # largest R-hat that passes as converged
 SHARE = 0.75  # of the acceptance asked for, below which a sampler has missed it
-PARAMETERS = 4096  # whose R-hat is computed at once: it is in float64
 
 
 class Chains(NamedTuple):
@@ -80,6 +79,31 @@ class ChainPosterior(NetPosterior):
         """Effective number of draws of every parameter [P]."""
         return effective_size(self.chains)
 
+    def diagnostics(self, x: Tensor) -> dict[str, float]:
+        """Numbers by name that say whether to trust the draws; `diagnostics.broken_bounds` reads them.
+
+        The worst rank-normalised R-hat and bulk and tail effective sizes of the outputs at x [N, ...], of the
+        parameters and of the sites; shares of trajectories that diverged or met the limit of gradient steps; the
+        acceptance; the lowest E-BFMI of a chain. Memory: K n N C outputs.
+        """
+        shape = self.chains.shape[:2]
+        outputs = evaluate(self.net, self.chains.flatten(0, 1), x).unflatten(0, shape)
+        found = {**convergence(outputs, "outputs"), **convergence(self.chains, "parameters")}
+        if self.sites:
+            by_site = [convergence(values, "sites") for values in self.sites.values()]
+            found |= {
+                name: (max if name.startswith("rhat") else min)(numbers[name] for numbers in by_site)
+                for name in by_site[0]
+            }
+        total = self.chains[..., 0].numel()
+        return {
+            **found,
+            "divergences": self.sampled.divergences / total,
+            "saturated": self.sampled.saturated / total,
+            "acceptance": self.sampled.acceptance,
+            "ebfmi": ebfmi(self.sampled.energy).nan_to_num(0.0).min().item(),
+        }
+
     def doubts(self) -> Iterator[str]:
         """Reasons not to trust the draws, a line each; none where all is well."""
         n_chains, n_draws, n_params = self.chains.shape
@@ -115,5 +139,5 @@ def _constant(chains: Tensor) -> int:
 
 def _disagreeing(chains: Tensor) -> tuple[int, float]:
     """How many parameters of chains [K, n, P] have an R-hat above `RHAT` or none, and the largest: none is infinite."""
-    rhat = torch.cat([split_rhat(part) for part in chains.split(PARAMETERS, dim=2)]).nan_to_num(torch.inf, torch.inf)
+    rhat = torch.cat([split_rhat(part) for part in chains.split(COLUMNS, dim=2)]).nan_to_num(torch.inf, torch.inf)
     return int((rhat > RHAT).sum()), rhat.max().item()

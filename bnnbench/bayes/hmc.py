@@ -13,13 +13,14 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Generator, Tensor, nn
 
 from bnnbench.bayes.chains import ENERGY, ChainPosterior, Chains, check_start
+from bnnbench.bayes.chosen_prior import chosen_prior, density_of
 from bnnbench.bayes.gaussian import Affine
 from bnnbench.bayes.journal import Journal, Stages, State, is_logged
 from bnnbench.bayes.laplace import matched
 from bnnbench.bayes.last_layer import Structure
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.network import Scope, check_bias, subject
+from bnnbench.bayes.network import Scope, check_bias, check_noise, subject
 from bnnbench.bayes.noise import normal, uniform
 from bnnbench.bayes.target import Target
 from bnnbench.bayes.training import Training
@@ -202,13 +203,16 @@ def leapfrog(
 @method("hmc", HMCParams)
 def hmc(model: nn.Module, train: Train, params: HMCParams, generator: Generator, journal: Journal) -> ChainPosterior:
     """Trains the net, finds the mode and curvature of its posterior, and samples in their coordinates."""
+    check_noise(model, params.scope, "hmc")
+    prior = chosen_prior(train, params, "hmc")
     stages = Stages(journal, generator)
     net = deepcopy(model)
     net.load_state_dict(
         stages.run("map", lambda journal: trained(model, train, params.training, generator, journal).state_dict())
     )
     what = subject(net, params.scope, train.x, params.ignore_bias)
-    target = Target(what.inner, what.inputs, train.y, train.likelihood, params.precision)
+    density = density_of(prior, what.inner, train, what.theta)
+    target = Target(what.inner, what.inputs, train.y, train.likelihood, density)
     base = matched(what, target, "diagonal" if params.scope == "all" else params.structure)
 
     def run(journal: Journal) -> State:

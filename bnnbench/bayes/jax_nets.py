@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from bnnbench.bayes.log_noise import LogNoise
 from bnnbench.bayes.network import LinearNet, Net, WholeNet, flat
 
 if TYPE_CHECKING:
@@ -113,6 +114,18 @@ def _sequential(module: nn.Sequential) -> JaxLayer:
 def _linear(module: nn.Linear) -> JaxLayer:
     bias = module.bias is not None
     return _linear_net(LinearNet(module.in_features, module.out_features, "used" if bias else "none"))
+
+
+@jax_layer(LogNoise)
+def _log_noise(module: LogNoise) -> JaxLayer:
+    import jax.numpy as jnp
+
+    n_targets = len(module.log_noise)
+
+    def apply(theta: "jax.Array", x: "jax.Array") -> "jax.Array":
+        return jnp.concatenate([x, jnp.broadcast_to(theta, (*x.shape[:-1], n_targets))], axis=-1)
+
+    return JaxLayer(n_targets, apply)
 
 
 @jax_layer(nn.Flatten)

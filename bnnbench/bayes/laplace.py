@@ -8,10 +8,11 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Generator, Tensor, nn
 
 from bnnbench.bayes import ggn, last_layer
+from bnnbench.bayes.chosen_prior import chosen_precision
 from bnnbench.bayes.curvature import Curvature, Full, Kronecker
 from bnnbench.bayes.gaussian import LaplaceNormal
 from bnnbench.bayes.journal import Journal
-from bnnbench.bayes.likelihood import Categorical, Likelihood
+from bnnbench.bayes.likelihood import Categorical, Likelihood, learns_noise
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
 from bnnbench.bayes.network import LastLayerNet, LinearNet, Net, Scope, Subject, WholeNet, evaluate, subject
@@ -67,6 +68,11 @@ class LaplacePosterior(NetPosterior):
 
     distribution: LaplaceNormal
     link: Link = "weights"
+
+    @property
+    def coherent(self) -> bool:
+        """Draws of weights and the mean are functions; linearised outputs and probits are marginals of a point."""
+        return self.link in ("weights", "mean")
 
     def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
         """Draws of the parameters [n_draws, P]; by the link "mean" it is one."""
@@ -166,7 +172,9 @@ def curvature_at(theta: Tensor, what: Subject, likelihood: Likelihood, structure
 
 
 def _tuned(what: Subject, curvature: Curvature, train: Train, params: Approximation, generator: Generator) -> float:
-    """The prior precision that `params` ask for."""
+    """The prior precision: that of the data's prior, or what `params` ask for."""
+    if train.prior is not None:
+        return chosen_precision(train, params, "laplace")
     if params.precision == "evidence":
         return evidence_optimum(what.theta, curvature.eigenvalues)
     if params.precision == "evidence-adam":
@@ -193,6 +201,10 @@ def laplace(
     """A normal distribution around trained parameters, or around the mode of the posterior itself."""
     if params.link == "probit" and not isinstance(train.likelihood, Categorical):
         raise ValueError("link: the probit link is of classes; for real targets take 'weights' or 'linearised'")
+    if learns_noise(train.likelihood):
+        raise ValueError("likelihood: laplace learns no noise; give a known one, or take 'map', 'hmc' or 'nuts'")
+    if train.prior is not None:
+        chosen_precision(train, params, "laplace")  # before the training
     net = trained(model, train, params.training, generator, journal)
     what, distribution = approximate(net, train, params, generator)
     return LaplacePosterior(what.net, distribution, train.likelihood, params.link)

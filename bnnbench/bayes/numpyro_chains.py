@@ -73,7 +73,8 @@ def run_model(
     """Draws of a NumPyro model of no arguments with a site "theta" [P], which are the draws of the chains.
 
     All its other sites that are not observed, deterministic ones too, are kept as `Chains.sites`. `like` gives the
-    dtype and device of what is returned. `ValueError` where no start with a finite density is found, or without "theta".
+    dtype and device of what is returned. `ValueError` where no start with a finite density is found, or without
+    "theta".
     """
     from numpyro.infer import initialization
     from numpyro.infer.util import initialize_model

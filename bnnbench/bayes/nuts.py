@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,16 +10,18 @@ from pydantic import Field, PositiveFloat, model_validator
 from torch import Generator, Tensor, nn
 
 from bnnbench.bayes.chains import ChainPosterior, Chains
+from bnnbench.bayes.chosen_prior import chosen_prior, density_of
 from bnnbench.bayes.gaussian import Affine
 from bnnbench.bayes.jax_arrays import to_jax
-from bnnbench.bayes.jax_density import log_density
+from bnnbench.bayes.jax_density import log_density, numpyro_model
 from bnnbench.bayes.journal import Journal, Stages, State
 from bnnbench.bayes.laplace import matched
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import Train, method
-from bnnbench.bayes.network import Scope, check_bias, subject
+from bnnbench.bayes.network import Scope, Subject, check_bias, check_noise, subject
 from bnnbench.bayes.noise import normal
-from bnnbench.bayes.numpyro_chains import NUTSSampling, run_chains
+from bnnbench.bayes.numpyro_chains import NUTSSampling, run_chains, run_model
+from bnnbench.bayes.prior import NumpyroPrior
 from bnnbench.bayes.target import Target
 from bnnbench.bayes.training import Training
 
@@ -75,21 +78,47 @@ def _whitened(density: Callable[["jax.Array"], "jax.Array"], whitening: Affine) 
 def nuts(model: nn.Module, train: Train, params: NUTSParams, generator: Generator, journal: Journal) -> ChainPosterior:
     """Trains the net, then samples its last layer; or samples all layers. Chains start at draws of the prior.
 
-    Whitened chains start at draws of the Laplace approximation.
+    Whitened chains start at draws of the Laplace approximation. Under a `NumpyroPrior` the net below a last layer is
+    trained with weight decay alone.
     """
+    check_noise(model, params.scope, "nuts")
+    hierarchical = isinstance(train.prior, NumpyroPrior)
+    prior = None if hierarchical else chosen_prior(train, params, "nuts")
+    if hierarchical and params.whitened:
+        raise ValueError(
+            "whitened: the Laplace approximation needs an IsotropicNormal; leave it out with a NumpyroPrior"
+        )
     stages = Stages(journal, generator)
     net = deepcopy(model)
     if params.scope == "last":
-        fit = stages.run("map", lambda inner: trained(model, train, params.training, generator, inner).state_dict())
+        data = replace(train, prior=None) if hierarchical else train
+        fit = stages.run("map", lambda inner: trained(model, data, params.training, generator, inner).state_dict())
         net.load_state_dict(fit)
     what = subject(net, params.scope, train.x, params.ignore_bias)
-    target = Target(what.inner, what.inputs, train.y, train.likelihood, params.precision)
-    whitening = matched(what, target, "full") if params.whitened else None
-    noise = normal((params.chains, len(what.theta)), generator, what.theta)
-    start = noise / params.precision**0.5 if whitening is None else whitening.push(noise)
 
     def run(journal: Journal) -> State:
+        if isinstance(train.prior, NumpyroPrior):
+            return _sample_hierarchical(what, train, train.prior, params, generator, journal)._asdict()
+        assert prior is not None
+        target = Target(
+            what.inner, what.inputs, train.y, train.likelihood, density_of(prior, what.inner, train, what.theta)
+        )
+        if not params.whitened:
+            start = target.density.sample(params.chains, generator)
+            return sample(target, start, params, generator, journal)._asdict()
+        whitening = matched(what, target, "full")
+        start = whitening.push(normal((params.chains, len(what.theta)), generator, what.theta))
         return sample(target, start, params, generator, journal, whitening)._asdict()
 
-    found = Chains(**stages.run("chains", run))
-    return ChainPosterior.of(what.net, train.likelihood, found, params.target_acceptance)
+    sampled = Chains(**stages.run("chains", run))
+    return ChainPosterior.of(what.net, train.likelihood, sampled, params.target_acceptance)
+
+
+def _sample_hierarchical(
+    what: Subject, train: Train, prior: NumpyroPrior, params: NUTSParams, generator: Generator, journal: Journal
+) -> Chains:
+    import jax
+
+    with jax.enable_x64(params.float64):
+        model = numpyro_model(what.inner, what.inputs, train.y, train.likelihood, prior, params.float64)
+        return run_model(model, params, generator, journal, what.theta)

@@ -214,3 +214,30 @@ def test_draws_are_spread_evenly_over_the_chains() -> None:
     assert isinstance(posterior, ChainPosterior)
     assert torch.equal(posterior.sample(4), posterior.chains[:, [0, 5]].flatten(0, 1))
     assert posterior.predict(problem.train.x).n_draws == 20
+
+
+def test_an_outside_package_adds_a_layer() -> None:
+    import jax
+
+    class Cubed(nn.Module):
+        """a x^3 with one parameter."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Parameter(torch.ones(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.a * x**3
+
+    net = nn.Sequential(nn.Linear(2, 3), Cubed(), nn.Linear(3, 1))
+    with pytest.raises(ValueError, match=r"does not know Cubed; declare it with jax_layer"):
+        jax_nets.jax_outputs(WholeNet(net))
+
+    @jax_nets.jax_layer(Cubed)
+    def cubed(module: Cubed) -> jax_nets.JaxLayer:
+        return jax_nets.JaxLayer(1, lambda theta, x: theta[0] * x**3)
+
+    x, theta = torch.randn(5, 2, generator=stream()), torch.randn(14, generator=stream(1))
+    expected = WholeNet(net).outputs(theta[None], x)[0].detach().numpy()
+    found = jax_nets.jax_outputs(WholeNet(net))(jax.numpy.asarray(theta.numpy()), jax.numpy.asarray(x.numpy()))
+    assert np.allclose(found, expected, atol=1e-5)
