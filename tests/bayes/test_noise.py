@@ -108,7 +108,7 @@ def test_map_finds_the_joint_mode_of_weights_and_noise() -> None:
         optimizer.zero_grad()
         prior = Normal(0.0, TAU**-0.5).log_prob(theta[:3]).sum() + Normal(-1.0, 1.0).log_prob(theta[3])
         value: Tensor = -Normal(design() @ theta[:3], theta[3].exp()).log_prob(Y[:, 0].double()).sum() - prior
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
     optimizer.step(loss)

@@ -111,6 +111,15 @@ def test_curves_of_long_trainings_are_thinned() -> None:
     assert steps[-1] == 1000
 
 
+def in_groups(module: nn.Module) -> list[dict[str, Any]]:
+    first = [module.get_parameter("0.weight"), module.get_parameter("0.bias")]
+    return [
+        {"params": first},
+        {"params": [module.get_parameter("2.weight")], "lr": 5e-3},
+        {"params": [module.get_parameter("2.bias")], "lr": 3e-2},
+    ]
+
+
 Optimizer = Callable[[nn.Module], torch.optim.Optimizer]
 PEERS: dict[str, tuple[dict[str, Any], Optimizer, float | None]] = {
     "adam": ({}, lambda m: torch.optim.Adam(m.parameters(), 1e-2), None),
@@ -118,14 +127,7 @@ PEERS: dict[str, tuple[dict[str, Any], Optimizer, float | None]] = {
     "clipped": ({"optimizer": "sgd", "clip": 0.1}, lambda m: torch.optim.SGD(m.parameters(), 1e-2, 0.9), 0.1),
     "groups": (
         {"rates": {"2": 0.5, "2.bias": 3.0}},
-        lambda m: torch.optim.Adam(
-            [
-                {"params": [m.get_parameter("0.weight"), m.get_parameter("0.bias")]},
-                {"params": [m.get_parameter("2.weight")], "lr": 5e-3},
-                {"params": [m.get_parameter("2.bias")], "lr": 3e-2},
-            ],
-            1e-2,
-        ),
+        lambda m: torch.optim.Adam(in_groups(m), 1e-2),
         None,
     ),
 }
@@ -144,7 +146,7 @@ def test_steps_are_those_of_torchs_optimizers(kind: str) -> None:
             if clip is not None:
                 norm = torch.cat([p.grad.reshape(-1) for p in reference.parameters()]).norm()  # type: ignore[union-attr]
                 for parameter in reference.parameters():
-                    parameter.grad *= min(1.0, clip / norm.item())  # type: ignore[operator]
+                    parameter.grad *= min(1.0, clip / norm.item())
             optimizer.step()
     for own, other in zip(module.parameters(), reference.parameters(), strict=True):
         assert torch.allclose(own, other, rtol=1e-5, atol=1e-7)
@@ -155,7 +157,7 @@ def test_a_rate_of_no_parameter_is_refused() -> None:
         trained(net(), rates={"3": 1.0})
     for wrong in ({"steps": 0}, {"clip": 0.0}, {"rates": {"0": -1.0}}):
         with pytest.raises(ValidationError):
-            Training(**wrong)  # type: ignore[arg-type]
+            Training(**wrong)
 
 
 def test_a_prior_is_a_term_of_its_own() -> None:
