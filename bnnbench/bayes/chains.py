@@ -1,4 +1,4 @@
-"""What samplers return: their draws chain by chain, and whether these can be trusted."""
+"""Chains of a sampler: their draws, and diagnostics that say whether these can be trusted."""
 
 import warnings
 from collections.abc import Iterator, Mapping

@@ -20,7 +20,7 @@ from bnnbench.bayes.laplace import matched
 from bnnbench.bayes.last_layer import Structure
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.network import Scope, check_bias, check_noise, subject
+from bnnbench.bayes.network import Scope, check_bias, check_noise, inferred_part
 from bnnbench.bayes.noise import normal, uniform
 from bnnbench.bayes.target import Target
 from bnnbench.bayes.training import Training
@@ -210,13 +210,13 @@ def hmc(model: nn.Module, train: Train, params: HMCParams, generator: Generator,
     net.load_state_dict(
         stages.run("map", lambda journal: trained(model, train, params.training, generator, journal).state_dict())
     )
-    what = subject(net, params.scope, train.x, params.ignore_bias)
-    density = density_of(prior, what.inner, train, what.theta)
-    target = Target(what.inner, what.inputs, train.y, train.likelihood, density)
-    base = matched(what, target, "diagonal" if params.scope == "all" else params.structure)
+    part = inferred_part(net, params.scope, train.x, params.ignore_bias)
+    density = density_of(prior, part.inner, train, part.theta)
+    target = Target(part.inner, part.inputs, train.y, train.likelihood, density)
+    base = matched(part, target, "diagonal" if params.scope == "all" else params.structure)
 
     def run(journal: Journal) -> State:
         return sample(target, base, params.sampling, generator, journal)._asdict()
 
     found = Chains(**stages.run("chains", run))
-    return ChainPosterior.of(what.net, train.likelihood, found, params.sampling.target_acceptance)
+    return ChainPosterior.of(part.net, train.likelihood, found, params.sampling.target_acceptance)

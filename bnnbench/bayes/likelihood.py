@@ -1,4 +1,4 @@
-"""How targets depend on what a net puts out."""
+"""Likelihoods: the distribution of targets given the outputs of a net."""
 
 from dataclasses import dataclass
 from math import log, pi

@@ -207,8 +207,10 @@ class LastLayerNet:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What is inferred: parameters theta [P] of `net`; `inner` gives the same outputs from cached `inputs`."""
+class InferredPart:
+    """The part of a net that is inferred: its parameters theta [P], as a `net` of them; `inner` gives the same outputs
+    from cached `inputs`.
+    """
 
     net: Net
     inner: Net
@@ -220,7 +222,7 @@ class Subject:
         return self.net.features(x) if isinstance(self.net, LastLayerNet) else x
 
 
-def subject(model: nn.Module, scope: Scope, x: Tensor, bias_as_published: bool = False) -> Subject:
+def inferred_part(model: nn.Module, scope: Scope, x: Tensor, bias_as_published: bool = False) -> InferredPart:
     """The last layer of `model` (with features of x cached), or all of its parameters, at their present values.
 
     Frozen parameters are constants, so a last layer that holds one is a `ValueError`; so are outputs at x that are not
@@ -230,7 +232,7 @@ def subject(model: nn.Module, scope: Scope, x: Tensor, bias_as_published: bool =
         net = WholeNet(model)
         theta = flat(trainable(model))
         check_finite(evaluate(net, theta[None], x), "model: outputs")
-        return Subject(net, net, theta, x)
+        return InferredPart(net, net, theta, x)
     features = Features(model)
     _check_thawed(features.last)
     last, inputs = features.last, features(x)
@@ -238,7 +240,7 @@ def subject(model: nn.Module, scope: Scope, x: Tensor, bias_as_published: bool =
     linear = LinearNet(last.in_features, last.out_features, "none" if last.bias is None else bias)
     # Not its parameters: a layer may make its weight of others, in whatever order.
     theta = flat([last.weight] if last.bias is None else [last.weight, last.bias])
-    return Subject(LastLayerNet(features, linear), linear, theta, inputs)
+    return InferredPart(LastLayerNet(features, linear), linear, theta, inputs)
 
 
 def check_noise(model: nn.Module, scope: Scope, name: str) -> None:

@@ -18,7 +18,7 @@ from bnnbench.bayes.journal import Journal, Stages, State
 from bnnbench.bayes.laplace import matched
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import Train, method
-from bnnbench.bayes.network import Scope, Subject, check_bias, check_noise, subject
+from bnnbench.bayes.network import InferredPart, Scope, check_bias, check_noise, inferred_part
 from bnnbench.bayes.noise import normal
 from bnnbench.bayes.numpyro_chains import NUTSSampling, run_chains, run_model
 from bnnbench.bayes.prior import NumpyroPrior
@@ -94,31 +94,31 @@ def nuts(model: nn.Module, train: Train, params: NUTSParams, generator: Generato
         data = replace(train, prior=None) if hierarchical else train
         fit = stages.run("map", lambda inner: trained(model, data, params.training, generator, inner).state_dict())
         net.load_state_dict(fit)
-    what = subject(net, params.scope, train.x, params.ignore_bias)
+    part = inferred_part(net, params.scope, train.x, params.ignore_bias)
 
     def run(journal: Journal) -> State:
         if isinstance(train.prior, NumpyroPrior):
-            return _sample_hierarchical(what, train, train.prior, params, generator, journal)._asdict()
+            return _sample_hierarchical(part, train, train.prior, params, generator, journal)._asdict()
         assert prior is not None
         target = Target(
-            what.inner, what.inputs, train.y, train.likelihood, density_of(prior, what.inner, train, what.theta)
+            part.inner, part.inputs, train.y, train.likelihood, density_of(prior, part.inner, train, part.theta)
         )
         if not params.whitened:
             start = target.density.sample(params.chains, generator)
             return sample(target, start, params, generator, journal)._asdict()
-        whitening = matched(what, target, "full")
-        start = whitening.push(normal((params.chains, len(what.theta)), generator, what.theta))
+        whitening = matched(part, target, "full")
+        start = whitening.push(normal((params.chains, len(part.theta)), generator, part.theta))
         return sample(target, start, params, generator, journal, whitening)._asdict()
 
     sampled = Chains(**stages.run("chains", run))
-    return ChainPosterior.of(what.net, train.likelihood, sampled, params.target_acceptance)
+    return ChainPosterior.of(part.net, train.likelihood, sampled, params.target_acceptance)
 
 
 def _sample_hierarchical(
-    what: Subject, train: Train, prior: NumpyroPrior, params: NUTSParams, generator: Generator, journal: Journal
+    part: InferredPart, train: Train, prior: NumpyroPrior, params: NUTSParams, generator: Generator, journal: Journal
 ) -> Chains:
     import jax
 
     with jax.enable_x64(params.float64):
-        model = numpyro_model(what.inner, what.inputs, train.y, train.likelihood, prior, params.float64)
-        return run_model(model, params, generator, journal, what.theta)
+        model = numpyro_model(part.inner, part.inputs, train.y, train.likelihood, prior, params.float64)
+        return run_model(model, params, generator, journal, part.theta)

@@ -1,4 +1,4 @@
-"""What every method returns, and what predictions are."""
+"""Posteriors, which every method returns, and their predictions."""
 
 from dataclasses import dataclass
 from math import log, pi

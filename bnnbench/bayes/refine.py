@@ -18,7 +18,7 @@ from bnnbench.bayes.laplace import Approximation, approximate
 from bnnbench.bayes.likelihood import learns_noise
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.network import check_bias, subject
+from bnnbench.bayes.network import check_bias, inferred_part
 from bnnbench.bayes.noise import normal
 from bnnbench.bayes.subspace import Subspace, subspace
 from bnnbench.bayes.target import Target
@@ -135,11 +135,11 @@ def refine(
     net.load_state_dict(
         stages.run("map", lambda journal: trained(model, train, params.training, generator, journal).state_dict())
     )
-    what = subject(net, params.laplace.scope, train.x, params.ignore_bias)
-    target = Target(what.inner, what.inputs, train.y, train.likelihood, precision)
-    outer, base = what.net, _base(net, train, params, what.theta, generator)
+    part = inferred_part(net, params.laplace.scope, train.x, params.ignore_bias)
+    target = Target(part.inner, part.inputs, train.y, train.likelihood, precision)
+    outer, base = part.net, _base(net, train, params, part.theta, generator)
     if params.subspace is not None:
-        rest = torch.zeros_like(what.theta) if params.zero_rest else what.theta
+        rest = torch.zeros_like(part.theta) if params.zero_rest else part.theta
         chosen, base = subspace(base, params.subspace)
         target = Target(Subspace(target.net, chosen, rest), target.x, target.y, target.likelihood, precision)
         outer = Subspace(outer, chosen, rest)
