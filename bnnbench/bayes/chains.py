@@ -1,23 +1,22 @@
-"""What samplers return: their draws chain by chain, and whether these can be trusted."""
+"""Chains of a sampler: their draws, and diagnostics that say whether these can be trusted."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from bnnbench.bayes.diagnostics import effective_size, split_rhat
+from bnnbench.bayes.diagnostics import COLUMNS, convergence, ebfmi, effective_size, split_rhat
 from bnnbench.bayes.likelihood import Likelihood
-from bnnbench.bayes.network import Net
+from bnnbench.bayes.network import Net, evaluate
 from bnnbench.bayes.weights import NetPosterior, Stored
 from bnnbench.errors import ResultWarning
 
 ENERGY = 1000.0  # nats of error in energy from which a trajectory counts as divergent, as in Stan and NumPyro
 RHAT = 1.1  # largest R-hat that passes as converged
 SHARE = 0.75  # of the acceptance asked for, below which a sampler has missed it
-PARAMETERS = 4096  # whose R-hat is computed at once: it is in float64
 
 
 class Chains(NamedTuple):
@@ -31,32 +30,44 @@ class Chains(NamedTuple):
     """Trajectories whose energy error exceeded `ENERGY` or was no number."""
     saturated: int
     """Trajectories that met the limit of gradient steps."""
+    energy: Tensor
+    """Of every draw [K, n]: potential and kinetic energy, in nats."""
+    n_steps: Tensor
+    """Gradient steps of every trajectory [K, n]."""
+    sites: Mapping[str, Tensor] = {}
+    """Draws [K, n, ...] of what was sampled or computed besides the net's parameters, by name."""
 
 
 @dataclass(frozen=True)
 class ChainPosterior(NetPosterior):
     """Draws [K, n, P] of K chains, which predict together, and what the sampler tells of them.
 
-    `acceptance` is the mean acceptance probability and `target` the one asked for; of K n trajectories `divergences`
-    diverged and `saturated` met the limit of gradient steps.
+    `target` is the acceptance probability that was asked for.
     """
 
     distribution: Stored
-    chains: Tensor
-    acceptance: float
-    divergences: int = 0
-    saturated: int = 0
+    sampled: Chains
     target: float = 0.0
 
     @classmethod
-    def of(cls, net: Net, likelihood: Likelihood, found: Chains, target: float) -> "ChainPosterior":
-        """The posterior of what a sampler found; a `ResultWarning` for each reason not to trust it."""
-        draws = Stored(found.draws.flatten(0, 1))
-        counts = found.acceptance, found.divergences, found.saturated
-        posterior = cls(net, draws, likelihood, found.draws, *counts, target)
+    def of(cls, net: Net, likelihood: Likelihood, sampled: Chains, target: float) -> "ChainPosterior":
+        """The posterior of a sampler's draws; a `ResultWarning` for each reason not to trust them."""
+        posterior = cls(
+            net, likelihood=likelihood, distribution=Stored(sampled.draws.flatten(0, 1)), sampled=sampled, target=target
+        )
         for reason in posterior.doubts():
             warnings.warn(reason, ResultWarning, stacklevel=3)
         return posterior
+
+    @property
+    def chains(self) -> Tensor:
+        """Draws of theta [K, n, P]."""
+        return self.sampled.draws
+
+    @property
+    def sites(self) -> Mapping[str, Tensor]:
+        """Draws [K, n, ...] of what was sampled besides theta, such as the scales of a hierarchical prior."""
+        return self.sampled.sites
 
     @property
     def rhat(self) -> Tensor:
@@ -68,18 +79,44 @@ class ChainPosterior(NetPosterior):
         """Effective number of draws of every parameter [P]."""
         return effective_size(self.chains)
 
+    def diagnostics(self, x: Tensor) -> dict[str, float]:
+        """Numbers by name that say whether to trust the draws; `diagnostics.broken_bounds` reads them.
+
+        The worst rank-normalised R-hat and bulk and tail effective sizes of the outputs at x [N, ...], of the
+        parameters and of the sites; shares of trajectories that diverged or met the limit of gradient steps; the
+        acceptance; the lowest E-BFMI of a chain. Memory: K n N C outputs.
+        """
+        shape = self.chains.shape[:2]
+        outputs = evaluate(self.net, self.chains.flatten(0, 1), x).unflatten(0, shape)
+        found = {**convergence(outputs, "outputs"), **convergence(self.chains, "parameters")}
+        if self.sites:
+            by_site = [convergence(values, "sites") for values in self.sites.values()]
+            found |= {
+                name: (max if name.startswith("rhat") else min)(numbers[name] for numbers in by_site)
+                for name in by_site[0]
+            }
+        total = self.chains[..., 0].numel()
+        return {
+            **found,
+            "divergences": self.sampled.divergences / total,
+            "saturated": self.sampled.saturated / total,
+            "acceptance": self.sampled.acceptance,
+            "ebfmi": ebfmi(self.sampled.energy).nan_to_num(0.0).min().item(),
+        }
+
     def doubts(self) -> Iterator[str]:
         """Reasons not to trust the draws, a line each; none where all is well."""
         n_chains, n_draws, n_params = self.chains.shape
-        total = n_chains * n_draws
-        if self.divergences:
-            yield f"chains: {self.divergences} of {total} trajectories diverged, so that draws may be biased"
-        if not self.acceptance >= SHARE * self.target:
-            yield f"chains: an acceptance of {self.acceptance:.2g} where {self.target:g} was asked for; warm up longer"
+        total, divergences, saturated = n_chains * n_draws, self.sampled.divergences, self.sampled.saturated
+        if divergences:
+            yield f"chains: {divergences} of {total} trajectories diverged, so that draws may be biased"
+        if not self.sampled.acceptance >= SHARE * self.target:
+            found = f"{self.sampled.acceptance:.2g}"
+            yield f"chains: an acceptance of {found} where {self.target:g} was asked for; warm up longer"
         if constant := _constant(self.chains):
             yield f"chains: {constant} of {n_chains} never moved from where it began its draws"
-        if 2 * self.saturated > total:
-            yield f"chains: {self.saturated} of {total} trajectories met the limit of gradient steps; allow more"
+        if 2 * saturated > total:
+            yield f"chains: {saturated} of {total} trajectories met the limit of gradient steps; allow more"
         bad, largest = _disagreeing(self.chains)
         if bad:
             yield f"chains: R-hat of {bad} of {n_params} parameters is above {RHAT}, up to {largest:.3g}; draw more"
@@ -102,5 +139,5 @@ def _constant(chains: Tensor) -> int:
 
 def _disagreeing(chains: Tensor) -> tuple[int, float]:
     """How many parameters of chains [K, n, P] have an R-hat above `RHAT` or none, and the largest: none is infinite."""
-    rhat = torch.cat([split_rhat(part) for part in chains.split(PARAMETERS, dim=2)]).nan_to_num(torch.inf, torch.inf)
+    rhat = torch.cat([split_rhat(part) for part in chains.split(COLUMNS, dim=2)]).nan_to_num(torch.inf, torch.inf)
     return int((rhat > RHAT).sum()), rhat.max().item()

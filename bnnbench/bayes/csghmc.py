@@ -8,10 +8,11 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import Generator, Tensor, nn
 
+from bnnbench.bayes.chosen_prior import penalty, weight_decay
 from bnnbench.bayes.journal import Journal
 from bnnbench.bayes.members import Members, snapshot
 from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.network import trainable
+from bnnbench.bayes.network import LOG_NOISE, trainable
 from bnnbench.bayes.noise import normal
 from bnnbench.bayes.training import batch_loss, batches
 from bnnbench.errors import ResultWarning
@@ -75,7 +76,9 @@ def _epoch(
 ) -> float:
     """One pass over the data; returns the mean loss."""
     net.train()
-    parameters = trainable(net)
+    parameters, prior = trainable(net), penalty(net, train, "csghmc")
+    decay = weight_decay(train, params)
+    decays = [0.0 if name.endswith(LOG_NOISE) else decay for name, part in net.named_parameters() if part.requires_grad]
     position = epoch % params.epochs_per_cycle
     noisy = position >= params.epochs_per_cycle - params.noisy_epochs
     parts = batches(len(train), params.batch_size, generator, train.x.device)
@@ -83,9 +86,11 @@ def _epoch(
     for k, rows in enumerate(parts):
         rate = params.learning_rate * 0.5 * (1 + cos(pi * (position + k / len(parts)) / params.epochs_per_cycle))
         loss = batch_loss(net, train, rows, generator)
+        if prior is not None:
+            loss = loss + prior()
         gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
         noise = sqrt(2 * rate * params.friction * params.temperature / len(train)) if noisy else 0.0
-        _step(parameters, momenta, gradients, rate, noise, params, generator)
+        _step(parameters, momenta, gradients, rate, noise, params.friction, decays, generator)
         total += loss.detach()
     return total.item() / len(parts)
 
@@ -97,12 +102,13 @@ def _step(
     gradients: tuple[Tensor, ...],
     rate: float,
     noise: float,
-    params: CSGHMCParams,
+    friction: float,
+    decays: list[float],
     generator: Generator,
 ) -> None:
     """v <- (1 - friction) v - rate (gradient + decay theta) + noise; theta <- theta + v."""
-    for parameter, momentum, gradient in zip(parameters, momenta, gradients, strict=True):
-        momentum.mul_(1 - params.friction).add_(gradient + params.weight_decay * parameter, alpha=-rate)
+    for parameter, momentum, gradient, decay in zip(parameters, momenta, gradients, decays, strict=True):
+        momentum.mul_(1 - friction).add_(gradient + decay * parameter, alpha=-rate)
         if noise:
             momentum.add_(normal(parameter.shape, generator, parameter), alpha=noise)
         parameter.add_(momentum)

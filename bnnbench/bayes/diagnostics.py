@@ -1,16 +1,57 @@
-"""Convergence of Markov chains: split R-hat and effective sample size (BDA3, chapter 11).
+"""Convergence of Markov chains: split R-hat and effective sample size (BDA3, chapter 11), and rank-normalised (Vehtari
+et al. 2021, "Rank-normalization, folding, and localization"), which also see chains of heavy tails or unequal spread.
 
-Both compare chains cut into halves. Where neither is defined they are no number: a parameter with a draw that is not
+All compare chains cut into halves. Where neither is defined they are no number: a parameter with a draw that is not
 finite, or one that is the same in all draws, has R-hat NaN; one that stays where it is in some half of a chain and
 moves, or is another, elsewhere has R-hat infinite. The effective size is NaN in all of these cases.
 """
 
+from collections.abc import Callable, Iterator, Mapping
 from math import log10
+from typing import NamedTuple
 
 import torch
+from scipy.stats import rankdata
 from torch import Tensor
 
 LEAST = 4  # draws of a chain: halves have a variance
+COLUMNS = 4096  # parameters or outputs that are diagnosed at once: it is in float64
+TAILS = 0.05, 0.95  # quantiles whose effective sizes make that of the tails
+
+
+class Bound(NamedTuple):
+    """What a number of the diagnostics must not exceed, or not fall below, and what to do where it does."""
+
+    value: float
+    is_largest: bool
+    remedy: str
+
+
+# R-hat 1.01 and 400 effective draws are of Vehtari et al. 2021, E-BFMI 0.2 of Betancourt 2016. Weights have a looser
+# bound than outputs: chains that found the same functions by other signs or orders of hidden units agree in outputs.
+BOUNDS: Mapping[str, Bound] = {
+    "rhat_outputs": Bound(1.01, True, "draw more"),
+    "rhat_parameters": Bound(1.1, True, "draw more"),
+    "rhat_sites": Bound(1.01, True, "draw more"),
+    "ess_bulk_outputs": Bound(400, False, "draw more"),
+    "ess_tail_outputs": Bound(400, False, "draw more"),
+    "divergences": Bound(0, True, "ask for a higher acceptance, or write the prior in another form"),
+    "saturated": Bound(0.01, True, "allow longer trajectories"),
+    "ebfmi": Bound(0.2, False, "write the prior in another form"),
+}
+
+
+def broken_bounds(numbers: Mapping[str, float]) -> list[str]:
+    """A line for each of the named numbers that is beyond its bound in `BOUNDS`, or no number; others have no bound."""
+    lines = []
+    for name, bound in BOUNDS.items():
+        if name not in numbers:
+            continue
+        value = numbers[name]
+        if not (value <= bound.value if bound.is_largest else value >= bound.value):
+            side = "above" if bound.is_largest else "below"
+            lines.append(f"chains: {name} is {value:.3g}, {side} its bound of {bound.value:g}; {bound.remedy}")
+    return lines
 
 
 def split(draws: Tensor) -> Tensor:
@@ -26,13 +67,42 @@ def split(draws: Tensor) -> Tensor:
 
 def split_rhat(draws: Tensor) -> Tensor:
     """Potential scale reduction of chains [K, n, ...], each parameter by itself [...]; needs n >= 4."""
+    found = _rhat(split(draws.double()))
+    found = found.masked_fill(stuck(draws), torch.inf)
+    return found.masked_fill(undefined(draws), torch.nan)
+
+
+def rank_rhat(draws: Tensor) -> Tensor:
+    """Rank-normalised split R-hat of chains [K, n, ...]: the larger of that of ranks and of ranks of |x - median|."""
     halves = split(draws.double())
+    middle = halves.flatten(0, 1).sort(dim=0).values
+    median = (middle[(len(middle) - 1) // 2] + middle[len(middle) // 2]) / 2
+    found = torch.maximum(_rhat(normal_scores(halves)), _rhat(normal_scores((halves - median).abs())))
+    found = found.masked_fill(stuck(draws), torch.inf)
+    return found.masked_fill(undefined(draws), torch.nan)
+
+
+def _rhat(halves: Tensor) -> Tensor:
     n = halves.shape[1]
     within = halves.var(dim=1).mean(dim=0)
     between = halves.mean(dim=1).var(dim=0)
-    found = torch.sqrt((n - 1) / n + between / within)
-    found = found.masked_fill(stuck(draws), torch.inf)
-    return found.masked_fill(undefined(draws), torch.nan)
+    return torch.sqrt((n - 1) / n + between / within)
+
+
+def normal_scores(draws: Tensor) -> Tensor:
+    """Standard normal quantiles at (rank - 3/8) / (S + 1/4), ranks among all S draws of [K, n, ...]; ties share one."""
+    flat = draws.flatten(0, 1)
+    ranks = torch.from_numpy(rankdata(flat.cpu().numpy(), axis=0)).to(flat)
+    scores: Tensor = torch.special.ndtri((ranks - 0.375) / (len(flat) + 0.25))
+    return scores.view(draws.shape)
+
+
+def _quantile(draws: Tensor, q: float) -> Tensor:
+    """Over all draws of [K, n, ...]: [...], interpolated; `torch.quantile` takes no more than 16 million numbers."""
+    values = draws.flatten(0, 1).sort(dim=0).values
+    place = q * (len(values) - 1)
+    low = int(place)
+    return torch.lerp(values[low], values[min(low + 1, len(values) - 1)], place - low)
 
 
 def effective_size(draws: Tensor) -> Tensor:
@@ -42,7 +112,56 @@ def effective_size(draws: Tensor) -> Tensor:
     sequence). As in Stan and ArviZ, the first number of the pair that ends the sum counts once where it is positive,
     without which chains that swing to and fro look better than they are; and the number is at most size * log10(size).
     """
-    halves = split(draws.double())
+    found = _effective_size(split(draws.double()))
+    return found.masked_fill(stuck(draws) | undefined(draws), torch.nan)
+
+
+def bulk_size(draws: Tensor) -> Tensor:
+    """Effective number of draws of rank-normalised values [...], for where most of the distribution is."""
+    found = _effective_size(normal_scores(split(draws.double())))
+    return found.masked_fill(stuck(draws) | undefined(draws), torch.nan)
+
+
+def tail_size(draws: Tensor) -> Tensor:
+    """The smaller effective number of draws of the quantiles `TAILS` [...]."""
+    wide = draws.double()
+    below = [(wide <= _quantile(wide, q)).double() for q in TAILS]
+    sizes = torch.stack([_effective_size(split(part)) for part in below])
+    found = sizes.nan_to_num(2 * len(draws) * (draws.shape[1] // 2)).amin(0)  # where the only draw beyond was left out
+    return found.masked_fill(stuck(draws) | undefined(draws), torch.nan)
+
+
+def ebfmi(energy: Tensor) -> Tensor:
+    """Energy Bayesian fraction of missing information of chains [K, n]: [K] (Betancourt 2016, section 3.2).
+
+    The mean square of the change in energy from draw to draw over the variance of energy: near 0 where a new momentum
+    hardly changes the energy and the sampler walks through the tails.
+    """
+    energy = energy.double()
+    return energy.diff(dim=1).square().mean(1) / energy.var(dim=1)
+
+
+def worst(draws: Tensor, diagnostic: Callable[[Tensor], Tensor], is_largest: bool) -> float:
+    """The largest or smallest value over all parameters of chains [K, n, ...]; infinite or 0 where one has none."""
+    values = torch.cat([diagnostic(part) for part in _columns(draws)])
+    return values.nan_to_num(torch.inf, torch.inf).max().item() if is_largest else values.nan_to_num(0.0).min().item()
+
+
+def _columns(draws: Tensor) -> Iterator[Tensor]:
+    """Parts [K, n, m] of chains of vectors, so that what float64 needs is bounded."""
+    yield from draws.flatten(2).split(COLUMNS, dim=2) if draws.dim() > 2 else [draws.unsqueeze(2)]
+
+
+def convergence(draws: Tensor, what: str) -> dict[str, float]:
+    """Worst rank-normalised R-hat and effective sizes of chains [K, n, ...] of `what`, by name."""
+    return {
+        f"rhat_{what}": worst(draws, rank_rhat, True),
+        f"ess_bulk_{what}": worst(draws, bulk_size, False),
+        f"ess_tail_{what}": worst(draws, tail_size, False),
+    }
+
+
+def _effective_size(halves: Tensor) -> Tensor:
     n_chains, n = halves.shape[:2]
     covariance = autocovariance(halves).mean(0)
     within = covariance[0] * n / (n - 1)
@@ -57,7 +176,7 @@ def effective_size(draws: Tensor) -> Tensor:
     time = 2 * (torch.cummin(sums, 0).values * kept).sum(0) - 1 + last
     size = n_chains * n
     found: Tensor = size / time.clamp_min(1 / log10(size))
-    return found.masked_fill(stuck(draws) | undefined(draws), torch.nan)
+    return found
 
 
 def stuck(draws: Tensor) -> Tensor:

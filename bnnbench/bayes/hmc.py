@@ -13,13 +13,14 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Generator, Tensor, nn
 
 from bnnbench.bayes.chains import ENERGY, ChainPosterior, Chains, check_start
+from bnnbench.bayes.chosen_prior import chosen_prior, density_of
 from bnnbench.bayes.gaussian import Affine
-from bnnbench.bayes.journal import Journal, Stages, State
+from bnnbench.bayes.journal import Journal, Stages, State, is_logged
 from bnnbench.bayes.laplace import matched
 from bnnbench.bayes.last_layer import Structure
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.network import Scope, check_bias, subject
+from bnnbench.bayes.network import Scope, check_bias, check_noise, inferred_part
 from bnnbench.bayes.noise import normal, uniform
 from bnnbench.bayes.target import Target
 from bnnbench.bayes.training import Training
@@ -112,12 +113,17 @@ def sample(target: Target, base: Affine, sampling: Sampling, generator: Generato
     shape = sampling.chains, len(base.mean)
     tuner = DualAveraging(shape[1] ** -0.25, sampling.target_acceptance)
     draws, accepted, first = base.mean.new_empty(sampling.draws, *shape), 0.0, 0
+    energy, n_steps = (
+        base.mean.new_empty(shape[0], sampling.draws),
+        base.mean.new_zeros(shape[0], sampling.draws, dtype=torch.long),
+    )
     divergences, saturated = 0, 0
     z = normal(shape, generator, base.mean)
     if (restored := journal.restore()) is not None:
         first, state = restored
         z, draws, accepted, tuner = state["z"], state["draws"], state["accepted"], DualAveraging(**state["tuner"])
         divergences, saturated = state["divergences"], state["saturated"]
+        energy, n_steps = state["energy"], state["n_steps"]
     now = point(target, base, z)
     check_start(now.value, now.gradient)
     for k in journal.steps(sampling.warmup + sampling.draws, first):
@@ -131,24 +137,29 @@ def sample(target: Target, base: Affine, sampling: Sampling, generator: Generato
             accepted += move.acceptance / sampling.draws
             divergences += move.divergences
             saturated += sampling.chains * move.saturated
-        journal.log(k + 1, acceptance=move.acceptance)
+            energy[:, kept], n_steps[:, kept] = move.energy, move.n_steps
+        if is_logged(k, sampling.warmup + sampling.draws):
+            journal.log(k + 1, acceptance=move.acceptance)
         state = {"z": now.z, "draws": draws, "accepted": accepted, "tuner": vars(tuner).copy()}
-        state |= {"divergences": divergences, "saturated": saturated}
+        state |= {"divergences": divergences, "saturated": saturated, "energy": energy, "n_steps": n_steps}
         journal.checkpoint(k + 1, lambda state=state: state)  # type: ignore[misc]
-    return Chains(draws.transpose(0, 1).contiguous(), accepted, divergences, saturated)
+    return Chains(draws.transpose(0, 1).contiguous(), accepted, divergences, saturated, energy, n_steps)
 
 
 @dataclass(frozen=True)
 class Move:
     """Where a trajectory of every chain led, the mean acceptance probability, and how many of them diverged.
 
-    `saturated` says that the trajectories, of one length, were cut off at the limit of gradient steps.
+    `saturated` says that the trajectories, of one length, were cut off at the limit of gradient steps; `energy` [K] is
+    potential and kinetic energy of the chosen ends, and `n_steps` the gradient steps taken.
     """
 
     point: Point
     acceptance: float
     divergences: int
     saturated: bool
+    energy: Tensor
+    n_steps: int
 
 
 def transition(
@@ -173,7 +184,8 @@ def transition(
         torch.where(moved[:, None], end.gradient, start.gradient),
     )
     diverged = int((~(gain >= -ENERGY)).sum())
-    return Move(chosen, probability.mean().item(), diverged, wanted > n_steps)
+    energy = 0.5 * torch.where(moved, after.square().sum(1), before.square().sum(1)) - chosen.value
+    return Move(chosen, probability.mean().item(), diverged, wanted > n_steps, energy, n_steps)
 
 
 def leapfrog(
@@ -191,17 +203,20 @@ def leapfrog(
 @method("hmc", HMCParams)
 def hmc(model: nn.Module, train: Train, params: HMCParams, generator: Generator, journal: Journal) -> ChainPosterior:
     """Trains the net, finds the mode and curvature of its posterior, and samples in their coordinates."""
+    check_noise(model, params.scope, "hmc")
+    prior = chosen_prior(train, params, "hmc")
     stages = Stages(journal, generator)
     net = deepcopy(model)
     net.load_state_dict(
         stages.run("map", lambda journal: trained(model, train, params.training, generator, journal).state_dict())
     )
-    what = subject(net, params.scope, train.x, params.ignore_bias)
-    target = Target(what.inner, what.inputs, train.y, train.likelihood, params.precision)
-    base = matched(what, target, "diagonal" if params.scope == "all" else params.structure)
+    part = inferred_part(net, params.scope, train.x, params.ignore_bias)
+    density = density_of(prior, part.inner, train, part.theta)
+    target = Target(part.inner, part.inputs, train.y, train.likelihood, density)
+    base = matched(part, target, "diagonal" if params.scope == "all" else params.structure)
 
     def run(journal: Journal) -> State:
         return sample(target, base, params.sampling, generator, journal)._asdict()
 
     found = Chains(**stages.run("chains", run))
-    return ChainPosterior.of(what.net, train.likelihood, found, params.sampling.target_acceptance)
+    return ChainPosterior.of(part.net, train.likelihood, found, params.sampling.target_acceptance)

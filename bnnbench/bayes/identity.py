@@ -1,5 +1,6 @@
 """Which fit a checkpoint is of: the method, its parameters, the shapes of the net and the data."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -44,10 +45,21 @@ def _shape(name: str, part: Tensor) -> list[Any]:
 
 
 def _parts(train: "Train") -> list[Tensor | str]:
-    """Points, held-out points and the likelihood by its name and numbers; what `augment` does cannot be told."""
-    numbers = {key: value for key, value in getattr(train.likelihood, "__dict__", {}).items() if _is_plain(value)}
-    likelihood = f"{type(train.likelihood).__qualname__} {sorted(numbers.items())}"
-    return [train.x, train.y, *(train.validation or ()), likelihood]
+    """Points, held-out points, likelihood and prior by name and numbers; what `augment` does cannot be told."""
+    return [train.x, train.y, *(train.validation or ()), *_described(train.likelihood), *_described(train.prior)]
+
+
+def _described(part: object) -> list[Tensor | str]:
+    """The type of an object and the numbers, text and tensors that it holds, also in mappings."""
+    found: list[Tensor | str] = [type(part).__qualname__]
+    for key, value in sorted(getattr(part, "__dict__", {}).items()):
+        inner = value if isinstance(value, Mapping) else {"": value}
+        found += [
+            entry if isinstance(entry, Tensor) else f"{key} {name} {entry}"
+            for name, entry in sorted(inner.items())
+            if isinstance(entry, Tensor) or _is_plain(entry)
+        ]
+    return found
 
 
 def _is_plain(value: Any) -> bool:

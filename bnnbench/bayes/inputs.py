@@ -1,4 +1,4 @@
-"""What a fit is given, checked before it starts: the net, its inputs and outputs, and their targets."""
+"""Checks, before a fit starts, of the net, its inputs and outputs, and their targets."""
 
 from copy import deepcopy
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What a long fit tells and asks while it runs, so that it can be watched, killed and continued.
+"""Progress, curves and checkpoints of a long fit, so that it can be watched, killed and continued.
 
 The `Run` of an experiment is a `Journal`; a method knows only what is here.
 """
@@ -12,6 +12,12 @@ import torch
 from torch import Generator, Tensor
 
 State = Mapping[str, Any]
+POINTS = 300  # of a curve, about
+
+
+def is_logged(k: int, total: int) -> bool:
+    """Whether step k of `total` is a point of the curves: about `POINTS` evenly spaced ones are, the last one too."""
+    return k == total - 1 or k * POINTS // total > (k - 1) * POINTS // total
 
 
 class Journal(Protocol):

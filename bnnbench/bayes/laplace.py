@@ -8,13 +8,14 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Generator, Tensor, nn
 
 from bnnbench.bayes import ggn, last_layer
+from bnnbench.bayes.chosen_prior import chosen_precision
 from bnnbench.bayes.curvature import Curvature, Full, Kronecker
 from bnnbench.bayes.gaussian import LaplaceNormal
 from bnnbench.bayes.journal import Journal
-from bnnbench.bayes.likelihood import Categorical, Likelihood
+from bnnbench.bayes.likelihood import Categorical, Likelihood, learns_noise
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.network import LastLayerNet, LinearNet, Net, Scope, Subject, WholeNet, evaluate, subject
+from bnnbench.bayes.network import InferredPart, LastLayerNet, LinearNet, Net, Scope, WholeNet, evaluate, inferred_part
 from bnnbench.bayes.posterior import ClassPredictive, Predictive, asked
 from bnnbench.bayes.precision import by_validation, evidence_adam, evidence_optimum
 from bnnbench.bayes.predictives import multiclass_probit, normal_draws
@@ -67,6 +68,11 @@ class LaplacePosterior(NetPosterior):
 
     distribution: LaplaceNormal
     link: Link = "weights"
+
+    @property
+    def coherent(self) -> bool:
+        """Draws of weights and the mean are functions; linearised outputs and probits are marginals of a point."""
+        return self.link in ("weights", "mean")
 
     def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
         """Draws of the parameters [n_draws, P]; by the link "mean" it is one."""
@@ -136,51 +142,57 @@ def _last(net: Net, x: Tensor) -> tuple[LinearNet, Tensor]:
 
 def approximate(
     model: nn.Module, train: Train, params: Approximation, generator: Generator
-) -> tuple[Subject, LaplaceNormal]:
+) -> tuple[InferredPart, LaplaceNormal]:
     """The Laplace approximation of a trained model, with what it is of."""
-    what = subject(model, params.scope, train.x)
-    at_trained = curvature_at(what.theta, what, train.likelihood, params.structure)
-    precision = _tuned(what, at_trained, train, params, generator)
+    part = inferred_part(model, params.scope, train.x)
+    at_trained = curvature_at(part.theta, part, train.likelihood, params.structure)
+    precision = _tuned(part, at_trained, train, params, generator)
     if params.centre == "trained":
-        return what, LaplaceNormal(what.theta, at_trained, precision)
-    target = Target(what.inner, what.inputs, train.y, train.likelihood, precision)
-    return what, matched(what, target, params.structure)
+        return part, LaplaceNormal(part.theta, at_trained, precision)
+    target = Target(part.inner, part.inputs, train.y, train.likelihood, precision)
+    return part, matched(part, target, params.structure)
 
 
-def matched(what: Subject, target: Target, structure: last_layer.Structure) -> LaplaceNormal:
+def matched(part: InferredPart, target: Target, structure: last_layer.Structure) -> LaplaceNormal:
     """The Laplace approximation of `target` itself: at its own mode, under its own precision (section 5.3)."""
-    centre = mode(target, what.theta)
-    return LaplaceNormal(centre, curvature_at(centre, what, target.likelihood, structure), target.precision)
+    centre = mode(target, part.theta)
+    return LaplaceNormal(centre, curvature_at(centre, part, target.likelihood, structure), target.precision)
 
 
-def curvature_at(theta: Tensor, what: Subject, likelihood: Likelihood, structure: last_layer.Structure) -> Curvature:
+def curvature_at(
+    theta: Tensor, part: InferredPart, likelihood: Likelihood, structure: last_layer.Structure
+) -> Curvature:
     """The curvature of the data's negative log-likelihood at theta [P]; `ValueError` where it is not finite."""
-    if isinstance(what.inner, LinearNet):
-        found = last_layer.curvature(what.inner, theta, what.inputs, likelihood, structure)
-    elif isinstance(what.inner, WholeNet) and structure != "kronecker":
-        found = ggn.curvature(what.inner, theta, what.inputs, likelihood, structure)
+    if isinstance(part.inner, LinearNet):
+        found = last_layer.curvature(part.inner, theta, part.inputs, likelihood, structure)
+    elif isinstance(part.inner, WholeNet) and structure != "kronecker":
+        found = ggn.curvature(part.inner, theta, part.inputs, likelihood, structure)
     else:
-        raise ValueError(f"no {structure} curvature of {type(what.inner).__name__}")
+        raise ValueError(f"no {structure} curvature of {type(part.inner).__name__}")
     check_finite(found.eigenvalues, "curvature")
     return found
 
 
-def _tuned(what: Subject, curvature: Curvature, train: Train, params: Approximation, generator: Generator) -> float:
-    """The prior precision that `params` ask for."""
+def _tuned(
+    part: InferredPart, curvature: Curvature, train: Train, params: Approximation, generator: Generator
+) -> float:
+    """The prior precision: that of the data's prior, or what `params` ask for."""
+    if train.prior is not None:
+        return chosen_precision(train, params, "laplace")
     if params.precision == "evidence":
-        return evidence_optimum(what.theta, curvature.eigenvalues)
+        return evidence_optimum(part.theta, curvature.eigenvalues)
     if params.precision == "evidence-adam":
-        return evidence_adam(what.theta, curvature.eigenvalues)
+        return evidence_adam(part.theta, curvature.eigenvalues)
     if params.precision != "validation":
         return params.precision
     x, y = train.held_out()
-    x = what.cached(x)
+    x = part.cached(x)
     stream = generator.get_state()
 
     def loss(precision: float) -> float:
         generator.set_state(stream)  # every precision sees the same noise
-        draws = LaplaceNormal(what.theta, curvature, precision).sample(params.validation_draws, generator)
-        predictive = train.likelihood.predictive(evaluate(what.inner, draws, x))
+        draws = LaplaceNormal(part.theta, curvature, precision).sample(params.validation_draws, generator)
+        predictive = train.likelihood.predictive(evaluate(part.inner, draws, x))
         return -predictive.log_density(y).mean().item()
 
     return by_validation(loss, params.grid)
@@ -193,6 +205,10 @@ def laplace(
     """A normal distribution around trained parameters, or around the mode of the posterior itself."""
     if params.link == "probit" and not isinstance(train.likelihood, Categorical):
         raise ValueError("link: the probit link is of classes; for real targets take 'weights' or 'linearised'")
+    if learns_noise(train.likelihood):
+        raise ValueError("likelihood: laplace learns no noise; give a known one, or take 'map', 'hmc' or 'nuts'")
+    if train.prior is not None:
+        chosen_precision(train, params, "laplace")  # before the training
     net = trained(model, train, params.training, generator, journal)
-    what, distribution = approximate(net, train, params, generator)
-    return LaplacePosterior(what.net, distribution, train.likelihood, params.link)
+    part, distribution = approximate(net, train, params, generator)
+    return LaplacePosterior(part.net, distribution, train.likelihood, params.link)

@@ -1,31 +1,41 @@
-"""How targets depend on what a net puts out."""
+"""Likelihoods: the distribution of targets given the outputs of a net."""
 
 from dataclasses import dataclass
 from math import log, pi
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from bnnbench.bayes.log_noise import with_log_noise
 from bnnbench.bayes.posterior import ClassPredictive, Predictive, RealPredictive
 from bnnbench.bayes.targets import check_labels, check_reals, check_shape
+
+if TYPE_CHECKING:
+    import jax
 
 NOISES = 1e-15, 1e15  # a precision of 1 / noise^2 is still a number in float32
 
 
 @runtime_checkable
 class Likelihood(Protocol):
-    """The distribution of targets y [N] given outputs [..., N, C]."""
+    """The distribution of targets y, [N] or [N, D], given outputs [..., N, C].
+
+    A likelihood that NUTS is to know has `log_prob_jax(outputs [N, C], y) -> sum of log densities` in JAX, besides. One
+    with parameters of its own has `extended(model)`, a net whose outputs hold them.
+    """
 
     def check(self, y: Tensor, n_points: int, n_outputs: int, name: str = "y") -> None:
-        """Raises `ValueError` unless y are targets [N] of `n_points` points and of a net of `n_outputs` outputs."""
+        """Raises `ValueError` unless y are targets of `n_points` points and of a net of `n_outputs` outputs."""
 
     def nll(self, outputs: Tensor, y: Tensor) -> Tensor:
         """-log p(y | outputs) for each point [..., N], in nats; `ValueError` for targets that `check` refuses."""
 
     def hessian(self, outputs: Tensor) -> Tensor:
-        """Second derivative of the negative log-likelihood in the outputs of a point: [N, C] to [N, C, C]."""
+        """Second derivative of the negative log-likelihood in the outputs of a point, or its mean over targets (the
+        Fisher information) where the derivative may be negative: [N, C] to [N, C, C].
+        """
 
     def root(self, outputs: Tensor) -> Tensor:
         """A matrix R of each point with R R^T = `hessian`: [N, C] to [N, C, C]."""
@@ -63,12 +73,20 @@ class Categorical:
         """The logits themselves."""
         return ClassPredictive(outputs)
 
+    def log_prob_jax(self, outputs: "jax.Array", y: "jax.Array") -> "jax.Array":
+        """Of all points."""
+        import jax
+        import jax.numpy as jnp
+
+        return jnp.take_along_axis(jax.nn.log_softmax(outputs), y[:, None], axis=1).sum()
+
 
 @dataclass(frozen=True)
 class Gaussian:
-    """Real targets around one output, with a known standard deviation `noise` in the unit of the targets.
+    """Real targets around outputs, with a known standard deviation `noise` in the unit of the targets.
 
-    `ValueError` for a noise that is not a number within `NOISES`.
+    A net of one output has targets [N], one of D outputs targets [N, D] of the same noise. `ValueError` for a noise
+    that is not a number within `NOISES`.
     """
 
     noise: float
@@ -83,40 +101,135 @@ class Gaussian:
         object.__setattr__(self, "noise", noise)
 
     def check(self, y: Tensor, n_points: int, n_outputs: int, name: str = "y") -> None:
-        """A finite number for each point, and one output."""
-        _check_one(n_outputs)
-        check_reals(y, n_points, name)
+        """A finite number for each point and output."""
+        _check_outputs(n_outputs, y)
+        check_reals(y, n_points, name, n_outputs)
 
     def nll(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Negative log density of N(outputs, noise^2) at y."""
-        _check_one(outputs.shape[-1])
+        _check_outputs(outputs.shape[-1], y)
         _check(self, outputs, y)
-        z = (y - outputs.squeeze(-1)) / self.noise
-        return 0.5 * z.square() + (log(self.noise) + 0.5 * log(2 * pi))
+        z = (y - _of_targets(outputs)) / self.noise
+        return _over_targets(0.5 * z.square() + (log(self.noise) + 0.5 * log(2 * pi)), y)
 
     def hessian(self, outputs: Tensor) -> Tensor:
-        """1 / noise^2."""
-        return torch.full_like(outputs, self.noise**-2).unsqueeze(-1)
+        """1 / noise^2, times the identity."""
+        return torch.diag_embed(torch.full_like(outputs, self.noise**-2))
 
     def root(self, outputs: Tensor) -> Tensor:
-        """1 / noise."""
-        return torch.full_like(outputs, 1 / self.noise).unsqueeze(-1)
+        """1 / noise, times the identity."""
+        return torch.diag_embed(torch.full_like(outputs, 1 / self.noise))
 
     def predictive(self, outputs: Tensor) -> RealPredictive:
         """Every draw with the same noise."""
-        _check_one(outputs.shape[-1])
-        mean = outputs.squeeze(-1)
+        mean = _of_targets(outputs)
         return RealPredictive(mean, torch.full_like(mean, self.noise))
+
+    def log_prob_jax(self, outputs: "jax.Array", y: "jax.Array") -> "jax.Array":
+        """Of all points, without its constant."""
+        return -0.5 * (((y.reshape(outputs.shape) - outputs) / self.noise) ** 2).sum()
+
+
+@dataclass(frozen=True)
+class Heteroscedastic:
+    """Real targets whose noise depends on the input: a net of 2 D outputs, D means and then D logarithms of noises.
+
+    Targets are [N] where `n_targets`, D, is 1, and [N, D] otherwise.
+    """
+
+    n_targets: int = 1
+
+    def __post_init__(self) -> None:
+        if self.n_targets < 1:
+            raise ValueError(f"n_targets: {self.n_targets} targets a point; there must be 1 or more")
+
+    def check(self, y: Tensor, n_points: int, n_outputs: int, name: str = "y") -> None:
+        """A finite number for each point and target, and two outputs a target."""
+        if n_outputs != 2 * self.n_targets:
+            raise ValueError(
+                f"model: {n_outputs} outputs, where {self.n_targets} targets of unknown noise need "
+                f"{2 * self.n_targets}, a mean and a log noise each"
+            )
+        check_reals(y, n_points, name, self.n_targets)
+
+    def nll(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Negative log density of N(mean, exp(2 log noise)) at y, summed over targets."""
+        _check(self, outputs, y)
+        mean, log_noise = (_of_targets(part) for part in outputs.chunk(2, dim=-1))
+        z = (y - mean) * torch.exp(-log_noise)
+        return _over_targets(0.5 * z.square() + log_noise + 0.5 * log(2 * pi), y)
+
+    def hessian(self, outputs: Tensor) -> Tensor:
+        """The Fisher information: 1 / noise^2 of a mean and 2 of a log noise."""
+        return self.root(outputs).square()
+
+    def root(self, outputs: Tensor) -> Tensor:
+        """1 / noise of a mean and sqrt(2) of a log noise."""
+        log_noise = outputs.chunk(2, dim=-1)[1]
+        return torch.diag_embed(torch.cat([torch.exp(-log_noise), torch.full_like(log_noise, 2**0.5)], dim=-1))
+
+    def predictive(self, outputs: Tensor) -> RealPredictive:
+        """Every draw with its own noise."""
+        mean, log_noise = (_of_targets(part) for part in outputs.chunk(2, dim=-1))
+        return RealPredictive(mean, log_noise.exp())
+
+    def log_prob_jax(self, outputs: "jax.Array", y: "jax.Array") -> "jax.Array":
+        """Of all points, without its constant."""
+        import jax.numpy as jnp
+
+        mean, log_noise = jnp.split(outputs, 2, axis=-1)
+        return (-0.5 * ((y.reshape(mean.shape) - mean) * jnp.exp(-log_noise)) ** 2 - log_noise).sum()
+
+
+@dataclass(frozen=True)
+class LearnedNoise(Heteroscedastic):
+    """Real targets around the D outputs of a net, with an unknown noise of each target that all points share.
+
+    The net is given with D outputs. A fit appends the logarithms of the noises as parameters (`log_noise.py`), with
+    prior N(prior_mean, prior_scale^2) each in the unit of log targets, starting at `prior_mean`: a point in point
+    estimates, a part of every draw in samplers of all layers.
+    """
+
+    prior_mean: float = -1.0
+    prior_scale: float = 1.0
+
+    def check(self, y: Tensor, n_points: int, n_outputs: int, name: str = "y") -> None:
+        """As the net was given: one output a target."""
+        if n_outputs != 2 * self.n_targets:
+            found = n_outputs - self.n_targets
+            raise ValueError(f"model: {found} outputs, where targets of learned noise need {self.n_targets}")
+        super().check(y, n_points, n_outputs, name)
+
+    def extended(self, model: nn.Module) -> nn.Module:
+        """The model with its log noise."""
+        return with_log_noise(model, self.n_targets, self.prior_mean)
+
+
+def learns_noise(likelihood: Likelihood) -> bool:
+    """Whether a net is to be extended by parameters of the likelihood."""
+    return isinstance(likelihood, LearnedNoise)
+
+
+def _of_targets(outputs: Tensor) -> Tensor:
+    """Outputs [..., N, 1] as [..., N], and those of several targets as they are."""
+    return outputs.squeeze(-1) if outputs.shape[-1] == 1 else outputs
+
+
+def _over_targets(values: Tensor, y: Tensor) -> Tensor:
+    """Values of a point summed over its targets: [..., N, D] to [..., N]."""
+    return values.sum(-1) if y.dim() == 2 else values
 
 
 def _check(likelihood: Likelihood, outputs: Tensor, y: Tensor) -> None:
     """As `check`; on a GPU by shape alone, since every step of a training would wait there for the values."""
     if y.is_cuda:
-        check_shape(y, outputs.shape[-2])
+        check_shape(y[:, 0] if y.dim() == 2 else y, outputs.shape[-2])
     else:
         likelihood.check(y, *outputs.shape[-2:])
 
 
-def _check_one(n_outputs: int) -> None:
-    if n_outputs != 1:
+def _check_outputs(n_outputs: int, y: Tensor) -> None:
+    if y.dim() == 1 and n_outputs != 1:
         raise ValueError(f"model: {n_outputs} outputs, where real targets are of one output")
+    if y.dim() == 2 and n_outputs != y.shape[1]:
+        raise ValueError(f"y: {y.shape[1]} targets a point, where the net has {n_outputs} outputs")

@@ -27,6 +27,11 @@ class Members:
     states: States
     likelihood: Likelihood
 
+    @property
+    def coherent(self) -> bool:
+        """A member is one function."""
+        return True
+
     @torch.no_grad()
     def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> Predictive:
         """One draw a member; `n_draws` fewer than all takes members spread evenly."""

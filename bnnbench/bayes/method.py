@@ -19,6 +19,7 @@ from bnnbench.bayes.journal import SILENT, Journal, Resumable
 from bnnbench.bayes.likelihood import Categorical, Likelihood
 from bnnbench.bayes.noise import global_stream, seed
 from bnnbench.bayes.posterior import Posterior
+from bnnbench.bayes.prior import NumpyroPrior, Prior
 from bnnbench.bayes.targets import check_dense
 
 
@@ -30,12 +31,14 @@ class MethodParams(BaseModel):
 
 @dataclass(frozen=True)
 class Train:
-    """Training data: inputs x [N, ...], targets y [N], their likelihood, and what some methods need besides.
+    """Training data: inputs x [N, ...], targets y, their likelihood, and what some methods need besides.
 
-    `validation` is a pair (x, y) that is not trained on. `augment(x, generator)` changes a batch of inputs while a net
-    is trained; curvatures, flows and samplers see x as it is. Raises `ValueError` for no points, for x and y of
-    different lengths and for y of another shape, and `TypeError` for what is no tensor, likelihood or function; what
-    targets may be is checked by `Method.fit`, which knows the net.
+    Targets are one number a point [N]; real ones may be several, [N, D]. `prior` is that of the net's parameters;
+    without one a method takes the isotropic normal of its own options (`precision`, `weight_decay`). `validation` is a
+    pair (x, y) that is not trained on. `augment(x, generator)` changes a batch of inputs while a net is trained;
+    curvatures, flows and samplers see x as it is. Raises `ValueError` for no points, for x and y of different lengths
+    and for y of another shape, and `TypeError` for what is no tensor, likelihood or function; what targets may be is
+    checked by `Method.fit`, which knows the net.
     """
 
     x: Tensor
@@ -43,19 +46,26 @@ class Train:
     likelihood: Likelihood = field(default_factory=Categorical)
     validation: tuple[Tensor, Tensor] | None = None
     augment: Callable[[Tensor, Generator | None], Tensor] | None = None
+    prior: Prior | NumpyroPrior | None = None
 
     def __post_init__(self) -> None:
+        if not (
+            self.prior is None or (isinstance(self.prior, Prior | NumpyroPrior) and not isinstance(self.prior, type))
+        ):
+            raise TypeError(
+                f"prior: {self.prior!r} is none; give IsotropicNormal(precision), IndependentNormal(scale) or your own"
+            )
         if isinstance(self.likelihood, type) or not isinstance(self.likelihood, Likelihood):
             raise TypeError(f"likelihood: {self.likelihood!r} is none; give Categorical(), Gaussian(noise) or your own")
         if not (self.augment is None or callable(self.augment)):
             raise TypeError(f"augment: {self.augment!r} is no function of a batch of inputs and a generator")
-        object.__setattr__(self, "y", _targets(self.x, self.y, ""))
+        object.__setattr__(self, "y", _targets(self.x, self.y, "", self.likelihood))
         object.__setattr__(self, "x", self.x.detach())
         if self.validation is not None:
             if not isinstance(self.validation, tuple | list) or len(self.validation) != 2:
                 raise ValueError("validation: a pair (x, y) of inputs and targets is needed, and none was given")
             x, y = self.validation
-            targets = _targets(x, y, "validation ")
+            targets = _targets(x, y, "validation ", self.likelihood)
             object.__setattr__(self, "validation", (x.detach(), targets))
 
     def __len__(self) -> int:
@@ -68,8 +78,8 @@ class Train:
         return self.validation
 
 
-def _targets(x: Tensor, y: Tensor, of: str) -> Tensor:
-    """Targets [N] of x [N, ...], without gradient; class indices as torch's losses take them, of whatever integers."""
+def _targets(x: Tensor, y: Tensor, of: str, likelihood: Likelihood) -> Tensor:
+    """Targets of x [N, ...], without gradient; class indices as torch's losses take them, of whatever integers."""
     for name, values in (("x", x), ("y", y)):
         if not isinstance(values, Tensor):
             raise TypeError(f"{of}{name}: a tensor is needed, and {type(values).__name__} was given")
@@ -78,12 +88,18 @@ def _targets(x: Tensor, y: Tensor, of: str) -> Tensor:
             raise ValueError(f"{of}{name}: one number; a tensor with a row a point is needed")
     if len(x) != len(y):
         raise ValueError(f"{of}x and y: {len(x)} inputs and {len(y)} targets")
-    if y.dim() != 1:
+    if y.dim() > 2 or (y.dim() == 2 and isinstance(likelihood, Categorical)):
         raise ValueError(f"{of}y: targets have shape {tuple(y.shape)}; they must be one number a point")
     if len(x) == 0:
         raise ValueError(f"{of}x and y: no points")
     y = y.detach()
     return y if y.is_floating_point() or y.is_complex() else y.long()
+
+
+def _extended(model: nn.Module, likelihood: Likelihood) -> nn.Module:
+    """The model with the likelihood's own parameters, where it has any; what is no net is left to `check_inputs`."""
+    extended = getattr(likelihood, "extended", None)
+    return extended(model) if extended is not None and isinstance(model, nn.Module) else model
 
 
 P = TypeVar("P", bound=MethodParams)
@@ -115,6 +131,7 @@ class Method(Generic[P]):
         """
         if not isinstance(params, self.params):
             params = self.params.model_validate({} if params is None else params)
+        model = _extended(model, train.likelihood)
         check_inputs(model, train)
         generator = Generator().manual_seed(0) if generator is None else generator
         device = train.x.device

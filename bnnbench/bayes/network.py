@@ -6,13 +6,21 @@ from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.func import functional_call, vmap
 from torch.nn import functional
 
+from bnnbench.bayes.log_noise import LogNoise, has_log_noise
 from bnnbench.bayes.targets import check_finite
 
 Scope = Literal["last", "all"]
 EVALUATION_BATCH = 1000
+# Measured on one core: 20 draws of a net of 10-50-1 at 10 points are 20 times faster at once; of 10-50-50-1 at 100
+# points 1.2 times, and 1,000 draws 4 times. An MLP on images takes as long as in a loop, and a LeNet twice as long.
+VECTORISED = (nn.Linear, nn.Tanh, nn.ReLU, nn.Sigmoid, nn.SiLU, nn.Softplus, nn.Flatten, nn.Identity, LogNoise)
+FEW_DRAWS = 4  # from which on draws are computed at once
+SMALL_WORK = 2**20  # points times parameters of a call, up to which they are
+ENTRIES = 2**24  # points times parameters times draws at once
+LOG_NOISE = "noise.log_noise"  # the parameter that `with_log_noise` appends to a net
 
 
 class Net(Protocol):
@@ -88,11 +96,12 @@ class LinearNet:
 class WholeNet:
     """All parameters of a module but frozen ones, in the order of `named_parameters`.
 
-    Frozen parameters and buffers stay as they are, in evaluation mode.
+    Frozen parameters and buffers stay as they are, in evaluation mode. With `batch_statistics` batch norms alone are in
+    training mode: they normalise by the inputs of a call, whose statistics are not kept.
     """
 
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
+    def __init__(self, module: nn.Module, batch_statistics: bool = False) -> None:
+        self.module, self.batch_statistics = module, batch_statistics
         self.shapes = {
             name: parameter.shape for name, parameter in module.named_parameters() if parameter.requires_grad
         }
@@ -105,9 +114,45 @@ class WholeNet:
         return {name: part.view(shape) for (name, shape), part in parts}
 
     def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
-        """The module called with each parameter vector."""
+        """The module called with each parameter vector; all at once where one call is small work for a processor."""
         self.module.eval()
+        if self.batch_statistics:
+            return torch.stack([self._by_batch(draw, x) for draw in theta])
+        work = len(x) * self.n_params
+        if len(theta) >= FEW_DRAWS and 0 < work <= SMALL_WORK and _is_vectorised(self.module):
+            at_once = vmap(lambda draw: call(self.module, self.named(draw), x), chunk_size=max(1, ENTRIES // work))
+            found: Tensor = at_once(theta)
+            return found
         return torch.stack([call(self.module, self.named(draw), x) for draw in theta])
+
+    def _by_batch(self, draw: Tensor, x: Tensor) -> Tensor:
+        norms = [part for part in self.module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+        buffers = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
+        try:
+            for norm in norms:
+                norm.train()
+            return call(self.module, {**buffers, **self.named(draw)}, x)
+        finally:
+            self.module.eval()
+
+
+def _is_vectorised(module: nn.Module) -> bool:
+    """Whether a module consists of layers that are known to work, and to be faster, with a dimension of draws."""
+    return type(module) in VECTORISED or (type(module) is nn.Sequential and all(map(_is_vectorised, module)))
+
+
+def weight_shapes(net: Net) -> dict[str, torch.Size]:
+    """Shapes of a net's parameters by name, in the order of theta; a learned noise is not among them.
+
+    Those of a linear layer are "weight" and "bias"; `TypeError` for a net that is neither a layer nor whole.
+    """
+    if isinstance(net, LinearNet):
+        shapes = {"weight": torch.Size((net.n_outputs, net.n_features)), "bias": torch.Size((net.n_outputs,))}
+        return shapes if net.bias != "none" else {"weight": shapes["weight"]}
+    if not isinstance(net, WholeNet):
+        raise TypeError(f"{type(net).__name__} has no parameters by name")
+    prefix = "net." if has_log_noise(net.module) else ""
+    return {name.removeprefix(prefix): shape for name, shape in net.shapes.items() if name != LOG_NOISE}
 
 
 class Features:
@@ -162,8 +207,10 @@ class LastLayerNet:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What is inferred: parameters theta [P] of `net`; `inner` gives the same outputs from cached `inputs`."""
+class InferredPart:
+    """The part of a net that is inferred: its parameters theta [P], as a `net` of them; `inner` gives the same outputs
+    from cached `inputs`.
+    """
 
     net: Net
     inner: Net
@@ -175,7 +222,7 @@ class Subject:
         return self.net.features(x) if isinstance(self.net, LastLayerNet) else x
 
 
-def subject(model: nn.Module, scope: Scope, x: Tensor, bias_as_published: bool = False) -> Subject:
+def inferred_part(model: nn.Module, scope: Scope, x: Tensor, bias_as_published: bool = False) -> InferredPart:
     """The last layer of `model` (with features of x cached), or all of its parameters, at their present values.
 
     Frozen parameters are constants, so a last layer that holds one is a `ValueError`; so are outputs at x that are not
@@ -185,7 +232,7 @@ def subject(model: nn.Module, scope: Scope, x: Tensor, bias_as_published: bool =
         net = WholeNet(model)
         theta = flat(trainable(model))
         check_finite(evaluate(net, theta[None], x), "model: outputs")
-        return Subject(net, net, theta, x)
+        return InferredPart(net, net, theta, x)
     features = Features(model)
     _check_thawed(features.last)
     last, inputs = features.last, features(x)
@@ -193,7 +240,13 @@ def subject(model: nn.Module, scope: Scope, x: Tensor, bias_as_published: bool =
     linear = LinearNet(last.in_features, last.out_features, "none" if last.bias is None else bias)
     # Not its parameters: a layer may make its weight of others, in whatever order.
     theta = flat([last.weight] if last.bias is None else [last.weight, last.bias])
-    return Subject(LastLayerNet(features, linear), linear, theta, inputs)
+    return InferredPart(LastLayerNet(features, linear), linear, theta, inputs)
+
+
+def check_noise(model: nn.Module, scope: Scope, name: str) -> None:
+    """Raises `ValueError` where the method `name` infers the last layer alone of a net whose noise is to be learned."""
+    if scope == "last" and has_log_noise(model):
+        raise ValueError(f"likelihood: {name} learns no noise with scope 'last'; take scope 'all', or a known noise")
 
 
 def check_bias(scope: Scope, ignored: bool) -> None:

@@ -1,4 +1,4 @@
-"""What every method returns, and what predictions are."""
+"""Posteriors, which every method returns, and their predictions."""
 
 from dataclasses import dataclass
 from math import log, pi
@@ -43,7 +43,10 @@ class ClassPredictive:
 
 @dataclass(frozen=True)
 class RealPredictive:
-    """An equal mixture of normals per point: draws of mean and of noise (standard deviation), both [S, N]."""
+    """An equal mixture of normals per point: draws of mean and of noise (standard deviation), both [S, N].
+
+    Of D targets a point both are [S, N, D], independent given a draw.
+    """
 
     mean: Tensor
     noise: Tensor
@@ -55,22 +58,26 @@ class RealPredictive:
 
     @property
     def moments(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the mixture, both [N]."""
+        """Mean and standard deviation of the mixture, both [N] or [N, D]."""
         variance = self.mean.var(dim=0, correction=0) + self.noise.square().mean(dim=0)
         return self.mean.mean(dim=0), variance.sqrt()
 
     def log_density(self, y: Tensor) -> Tensor:
-        """Log density of the mixture at targets y [N], in nats.
+        """Log density of the mixture at targets y, [N] or jointly [N, D], in nats: [N].
 
         `ValueError` for another shape, NaN or infinity, or a noise that is not positive.
         """
         if not (self.noise > 0).all():
             raise ValueError("noise: a standard deviation of the prediction is not positive")
-        z = (check_reals(y, self.mean.shape[1]) - self.mean) / self.noise
-        return torch.logsumexp(-0.5 * z.square() - self.noise.log(), 0) - 0.5 * log(2 * pi) - log(self.n_draws)
+        n_targets = self.mean.shape[2] if self.mean.dim() == 3 else 1
+        z = (check_reals(y, self.mean.shape[1], "y", n_targets) - self.mean) / self.noise
+        values = -0.5 * z.square() - self.noise.log()
+        if self.mean.dim() == 3:
+            values = values.sum(-1)
+        return torch.logsumexp(values, 0) - 0.5 * n_targets * log(2 * pi) - log(self.n_draws)
 
     def sample(self, generator: Generator | None = None) -> Tensor:
-        """One target for each draw [S, N]."""
+        """One target for each draw [S, N], or [S, N, D]."""
         from bnnbench.bayes.noise import normal
 
         return self.mean + self.noise * normal(self.mean.shape, generator, self.mean)
@@ -87,7 +94,15 @@ def asked(n_draws: int | None, default: int) -> int:
 
 
 class Posterior(Protocol):
-    """A distribution over functions, asked for predictions at inputs."""
+    """A distribution over functions, asked for predictions at inputs.
+
+    `coherent` says what draw s of a prediction is: one function at all inputs (a draw of weights), so that differences
+    between inputs mean something, or, where it is false, a draw at each input by itself (a closed form of marginals).
+    """
+
+    @property
+    def coherent(self) -> bool:
+        """Whether a draw is one function over all inputs."""
 
     def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> Predictive:
         """Predictions at x [N, ...]: `n_draws` draws, or as many as the method holds or deems right where `None`.

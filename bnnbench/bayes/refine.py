@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log, pi
 from typing import Literal
 
@@ -10,17 +10,19 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Generator, Tensor, nn
 
+from bnnbench.bayes.chosen_prior import chosen_precision
 from bnnbench.bayes.flows import Kind, RadialFlow, flow
 from bnnbench.bayes.gaussian import Affine, Standard, standard_log_prob
 from bnnbench.bayes.journal import Journal, Stages, State
 from bnnbench.bayes.laplace import Approximation, approximate
+from bnnbench.bayes.likelihood import learns_noise
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.network import check_bias, subject
-from bnnbench.bayes.noise import normal, permutation
+from bnnbench.bayes.network import check_bias, inferred_part
+from bnnbench.bayes.noise import normal
 from bnnbench.bayes.subspace import Subspace, subspace
 from bnnbench.bayes.target import Target
-from bnnbench.bayes.training import Training, optimizer_of, set_rate, warn_diverged
+from bnnbench.bayes.training import Training, descend, n_batches
 from bnnbench.bayes.weights import NetPosterior
 
 ENTRIES = 2**24  # numbers of base noise that are drawn at once
@@ -87,34 +89,28 @@ def fit_flow(
 ) -> None:
     """Maximises the evidence bound over the flow's parameters; the base stays (section 2.5).
 
-    The likelihood of a batch is scaled by N / B. Points are shuffled and noise is drawn, and for a raw flow sent
-    through the base, many steps at once: a step is only what depends on the flow's parameters.
+    The likelihood of a batch is scaled by N / B. Noise is drawn, and for a raw flow sent through the base, many steps
+    at once: a step is only what depends on the flow's parameters. The curve "loss" is the negative bound.
     """
-    optimizer, n_points = optimizer_of(refined.flow, training), len(target.x)
+    n_points = len(target.x)
     constant = refined.base.log_det.item() + 0.5 * len(refined.base.mean) * (1 + log(2 * pi))
-    first = 0
-    if (restored := journal.restore()) is not None:
-        first, state = restored
-        refined.flow.load_state_dict(state["flow"])
-        optimizer.load_state_dict(state["optimizer"])
-    for epoch in journal.steps(training.epochs, first):
-        order = permutation(n_points, generator, target.x.device)
-        xs, ys = (part[order].split(training.batch_size) for part in (target.x, target.y))
-        total = target.x.new_zeros(())
-        for k, (x, y, start) in enumerate(zip(xs, ys, _starts(refined, samples, len(xs), generator), strict=True)):
-            set_rate(optimizer, training, (epoch + k / len(xs)) / training.epochs)
-            theta, log_det = refined.flow(start)
-            if refined.whitened:
-                theta = refined.base.push(theta)
-            nll = target.likelihood.nll(target.net.outputs(theta, x), y).sum(-1)
-            bound = (log_det + target.log_prior(theta) - nll * (n_points / len(x))).mean()
-            optimizer.zero_grad()
-            (-bound).backward()
-            optimizer.step()
-            total += bound.detach()
-        journal.log(epoch + 1, elbo=total.item() / len(xs) + constant)
-        journal.checkpoint(epoch + 1, lambda: {"flow": refined.flow.state_dict(), "optimizer": optimizer.state_dict()})
-    warn_diverged(refined.flow)
+    starts = _endless(refined, samples, n_batches(n_points, training.batch_size), generator)
+
+    def negative_bound(rows: Tensor, progress: float) -> Tensor:
+        theta, log_det = refined.flow(next(starts))
+        if refined.whitened:
+            theta = refined.base.push(theta)
+        nll = target.likelihood.nll(target.net.outputs(theta, target.x[rows]), target.y[rows]).sum(-1)
+        bound: Tensor = (log_det + target.log_prior(theta) - nll * (n_points / len(rows))).mean()
+        return -bound - constant
+
+    descend(refined.flow, negative_bound, n_points, training, generator, journal)
+
+
+def _endless(refined: Refined, samples: int, steps: int, generator: Generator | None) -> Iterator[Tensor]:
+    """`_starts` epoch after epoch; those of an epoch are drawn when its first one is asked for."""
+    while True:
+        yield from _starts(refined, samples, steps, generator)
 
 
 def _starts(refined: Refined, samples: int, steps: int, generator: Generator | None) -> Iterator[Tensor]:
@@ -131,18 +127,21 @@ def refine(
     model: nn.Module, train: Train, params: RefineParams, generator: Generator, journal: Journal
 ) -> NetPosterior:
     """Trains the net, approximates its posterior, and fits a flow on top to the posterior under `params.precision`."""
+    if learns_noise(train.likelihood):
+        raise ValueError("likelihood: refine learns no noise; give a known one, or take 'map', 'hmc' or 'nuts'")
+    precision = chosen_precision(train, params, "refine")
     stages = Stages(journal, generator)
     net = deepcopy(model)
     net.load_state_dict(
         stages.run("map", lambda journal: trained(model, train, params.training, generator, journal).state_dict())
     )
-    what = subject(net, params.laplace.scope, train.x, params.ignore_bias)
-    target = Target(what.inner, what.inputs, train.y, train.likelihood, params.precision)
-    outer, base = what.net, _base(net, train, params, what.theta, generator)
+    part = inferred_part(net, params.laplace.scope, train.x, params.ignore_bias)
+    target = Target(part.inner, part.inputs, train.y, train.likelihood, precision)
+    outer, base = part.net, _base(net, train, params, part.theta, generator)
     if params.subspace is not None:
-        rest = torch.zeros_like(what.theta) if params.zero_rest else what.theta
+        rest = torch.zeros_like(part.theta) if params.zero_rest else part.theta
         chosen, base = subspace(base, params.subspace)
-        target = Target(Subspace(target.net, chosen, rest), target.x, target.y, target.likelihood, target.precision)
+        target = Target(Subspace(target.net, chosen, rest), target.x, target.y, target.likelihood, precision)
         outer = Subspace(outer, chosen, rest)
     layers = flow(params.flow, params.length, len(base.mean), generator, params.identity, base.mean)
     refined = Refined(layers, base, params.whitened)
@@ -158,4 +157,4 @@ def refine(
 def _base(net: nn.Module, train: Train, params: RefineParams, theta: Tensor, generator: Generator) -> Affine:
     if params.base == "standard":
         return Standard(torch.zeros_like(theta))
-    return approximate(net, train, params.laplace, generator)[1]
+    return approximate(net, replace(train, prior=None), params.laplace, generator)[1]  # the base has its own prior

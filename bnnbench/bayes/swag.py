@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Generator, Tensor, nn
 
+from bnnbench.bayes.chosen_prior import penalty, weight_decay
 from bnnbench.bayes.journal import Journal, Stages, State
 from bnnbench.bayes.likelihood import Likelihood
 from bnnbench.bayes.map import trained
@@ -15,7 +16,7 @@ from bnnbench.bayes.method import MethodParams, Train, method
 from bnnbench.bayes.network import WholeNet, call, evaluate, flat, trainable
 from bnnbench.bayes.noise import normal
 from bnnbench.bayes.posterior import Predictive, asked
-from bnnbench.bayes.training import Training, batch_loss, descend
+from bnnbench.bayes.training import Training, batch_loss, descend, with_penalty
 from bnnbench.bayes.weights import DRAWS
 
 
@@ -61,6 +62,11 @@ class SWAGPosterior:
     distribution: LowRankNormal
     likelihood: Likelihood
     x_train: Tensor
+
+    @property
+    def coherent(self) -> bool:
+        """A draw of weights is one function."""
+        return True
 
     def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
         """Draws of the parameters [n_draws, P]."""
@@ -110,7 +116,7 @@ class Path(nn.Module):
         start = flat(trainable(net))
         self.register_buffer("snapshots", start.new_zeros(n_snapshots, len(start)))
 
-    def objective(self, rows: Tensor) -> Tensor:
+    def objective(self, rows: Tensor, progress: float) -> Tensor:
         """Mean negative log-likelihood of a batch."""
         return batch_loss(self.net, self.train_data, rows, self.generator)
 
@@ -134,13 +140,15 @@ def swag(model: nn.Module, train: Train, params: SWAGParams, generator: Generato
         optimizer="sgd",
         learning_rate=params.learning_rate,
         schedule="constant",
-        weight_decay=params.weight_decay,
+        weight_decay=weight_decay(train, params),
         epochs=params.snapshots,
         batch_size=params.batch_size,
     )
 
+    objective = with_penalty(path.objective, penalty(path.net, train, "swag"))
+
     def follow(journal: Journal) -> State:
-        descend(path, path.objective, len(train), sgd, generator, journal, path.keep)
+        descend(path, objective, len(train), sgd, generator, journal, path.keep)
         return path.state_dict()
 
     path.load_state_dict(stages.run("path", follow))

@@ -1,10 +1,10 @@
-"""The log posterior of a net's parameters under a Gaussian prior, and its mode."""
+"""The log posterior of a net's parameters, and its mode."""
 
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from math import isfinite, log, pi, sqrt
+from math import isfinite, sqrt
 
 import torch
 from torch import Tensor
@@ -13,18 +13,35 @@ from bnnbench.bayes.gaussian import LaplaceNormal
 from bnnbench.bayes.last_layer import kronecker
 from bnnbench.bayes.likelihood import Categorical, Likelihood
 from bnnbench.bayes.network import LinearNet, Net, WholeNet
+from bnnbench.bayes.prior import Density, Isotropic, typical_precision
 from bnnbench.errors import ResultWarning
 
 
 @dataclass(frozen=True)
 class Target:
-    """log p(theta, D) with prior N(0, I / precision) on all P parameters, at data x [N, ...], y [N]."""
+    """log p(theta, D) at data x [N, ...], y.
+
+    `prior` is a density of theta [P], or a number: the precision of an isotropic normal one.
+    """
 
     net: Net
     x: Tensor
     y: Tensor
     likelihood: Likelihood
-    precision: float
+    prior: Density | float
+
+    @property
+    def density(self) -> Density:
+        """The prior as a density."""
+        if isinstance(self.prior, Density):
+            return self.prior
+        dtype = self.x.dtype if self.x.is_floating_point() else torch.get_default_dtype()
+        return Isotropic(self.prior, torch.zeros(self.net.n_params, dtype=dtype, device=self.x.device))
+
+    @property
+    def precision(self) -> float:
+        """Of an isotropic prior; of another one a typical precision, for what changes no result."""
+        return typical_precision(self.prior) if isinstance(self.prior, Density) else self.prior
 
     def log_likelihood(self, theta: Tensor) -> Tensor:
         """Of all points, for theta [S, P]: [S]."""
@@ -32,8 +49,7 @@ class Target:
 
     def log_prior(self, theta: Tensor) -> Tensor:
         """Normalised, for theta [S, P]: [S]."""
-        constant = 0.5 * theta.shape[-1] * log(self.precision / (2 * pi))
-        return constant - 0.5 * self.precision * theta.square().sum(-1)
+        return self.density.log_prob(theta)
 
     def __call__(self, theta: Tensor) -> Tensor:
         """log p(D | theta) + log p(theta) for theta [S, P]: [S]."""
@@ -42,9 +58,14 @@ class Target:
     def gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Value [S] and gradient [S, P] at theta [S, P]; in closed form for classes on a linear layer."""
         theta = theta.detach()
-        if isinstance(self.net, LinearNet) and isinstance(self.likelihood, Categorical):
+        prior = self.density
+        if (
+            isinstance(self.net, LinearNet)
+            and isinstance(self.likelihood, Categorical)
+            and isinstance(prior, Isotropic)
+        ):
             value, gradient = self._softmax_gradient(self.net, theta)
-            return value + self.log_prior(theta), gradient - self.precision * theta
+            return value + prior.log_prob(theta), gradient - prior.precision * theta
         theta.requires_grad_()
         with torch.enable_grad():
             value = self(theta)
@@ -68,7 +89,7 @@ class Target:
 
     def at(self, precision: float) -> "Target":
         """The same data under another prior precision."""
-        return replace(self, precision=precision)
+        return replace(self, prior=precision)
 
 
 def mode(target: Target, start: Tensor, max_steps: int = 500, tolerance: float = 1e-6) -> Tensor:

@@ -1,4 +1,6 @@
-"""Targets y [N]: class labels or real numbers, checked against the points and outputs that they belong to."""
+"""Targets y, [N] or [N, D]: class labels or real numbers, checked against the points and outputs that they belong
+to.
+"""
 
 import torch
 from torch import Tensor
@@ -19,9 +21,14 @@ def check_labels(y: Tensor, n_points: int, n_classes: int, name: str = "y") -> T
     return found
 
 
-def check_reals(y: Tensor, n_points: int, name: str = "y") -> Tensor:
-    """Real targets [N] as they are; `ValueError` unless they are `n_points` finite numbers."""
-    check_shape(y, n_points, name)
+def check_reals(y: Tensor, n_points: int, name: str = "y", n_targets: int = 1) -> Tensor:
+    """Real targets as they are, [N] or for several a point [N, D]; `ValueError` for another shape or no finite
+    number.
+    """
+    if n_targets == 1:
+        check_shape(y, n_points, name)
+    elif y.shape != (n_points, n_targets) or n_points == 0:
+        raise ValueError(f"{name}: shape {tuple(y.shape)} where [{n_points}, {n_targets}] is needed")
     check_finite(y, name)
     return y
 

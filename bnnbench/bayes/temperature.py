@@ -80,6 +80,11 @@ class Tempered:
     net: nn.Module
     temperature: float
 
+    @property
+    def coherent(self) -> bool:
+        """There is one function."""
+        return True
+
     @torch.no_grad()
     def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> ClassPredictive:
         """One draw: the scaled logits in float32 or more, less the largest of each point, so that none overflows."""

@@ -1,18 +1,20 @@
 """Training of any module by stochastic gradients."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from inspect import signature
-from math import cos, pi
-from typing import Literal
+from math import ceil, cos, pi
+from typing import Any, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Generator, Tensor, nn
 
-from bnnbench.bayes.journal import Journal
+from bnnbench.bayes.chosen_prior import penalty, weight_decay
+from bnnbench.bayes.journal import Journal, is_logged
 from bnnbench.bayes.method import MethodParams, Train
+from bnnbench.bayes.network import LOG_NOISE
 from bnnbench.bayes.noise import global_stream, permutation, seed
 from bnnbench.errors import ResultWarning
 
@@ -28,20 +30,42 @@ class Training(MethodParams):
     )
     momentum: NonNegativeFloat = Field(0.9, description="of sgd", lt=1)
     nesterov: bool = Field(False, description="of sgd")
-    epochs: PositiveInt = 100
+    amsgrad: bool = Field(False, description="of adam: steps by the largest second moment so far (Reddi et al. 2018)")
+    epochs: PositiveInt = Field(100, description="passes over the data, unless steps are given")
+    steps: PositiveInt | None = Field(None, description="of the gradient, in place of epochs; the last pass may be cut")
     batch_size: PositiveInt = 128
+    clip: PositiveFloat | None = Field(
+        None, description="largest Euclidean norm of the gradient; longer ones are scaled"
+    )
+    rates: dict[str, PositiveFloat] = Field(
+        {}, description="factors of the learning rate, by the beginnings of parameters' names; the longest one counts"
+    )
 
 
-Objective = Callable[[Tensor], Tensor]
+Terms = Tensor | Mapping[str, Tensor]
+Objective = Callable[[Tensor, float], Terms]
 
 
 def train_module(
     model: nn.Module, train: Train, training: Training, generator: Generator | None, journal: Journal
 ) -> nn.Module:
-    """A trained copy of `model`: the minimum of the mean negative log-likelihood plus weight decay / 2 |theta|^2."""
+    """A trained copy of `model`: the minimum of the mean negative log-likelihood plus weight decay / 2 |theta|^2.
+
+    Where the data have a prior, or a noise is learned, -log p(theta) / N takes the place of weight decay for it.
+    `ValueError` for a prior beside weight decay, or one without a density.
+    """
     net = deepcopy(model)
-    descend(net, lambda rows: batch_loss(net, train, rows, generator), len(train), training, generator, journal)
+    training = training.model_copy(update={"weight_decay": weight_decay(train, training)})
+    objective = with_penalty(lambda rows, _: batch_loss(net, train, rows, generator), penalty(net, train, "training"))
+    descend(net, objective, len(train), training, generator, journal)
     return net.eval()
+
+
+def with_penalty(data: Callable[[Tensor, float], Tensor], penalty: Callable[[], Tensor] | None) -> Objective:
+    """The objective `data`, and besides it the term "prior" where there is a penalty."""
+    if penalty is None:
+        return data
+    return lambda rows, progress: {"data": data(rows, progress), "prior": penalty()}
 
 
 def batch_loss(net: nn.Module, train: Train, rows: Tensor, generator: Generator | None) -> Tensor:
@@ -72,6 +96,11 @@ def batches(n_points: int, size: int, generator: Generator | None, device: torch
     return parts
 
 
+def n_batches(n_points: int, size: int) -> int:
+    """How many batches `batches` makes."""
+    return max(1, n_points // size) if size > 1 and n_points % size == 1 else ceil(n_points / size)
+
+
 def descend(
     module: nn.Module,
     objective: Objective,
@@ -81,34 +110,52 @@ def descend(
     journal: Journal,
     after_epoch: Callable[[int], None] | None = None,
 ) -> None:
-    """Minimises `objective(rows)` over the module's parameters, epoch by epoch in a new order of the points.
+    """Minimises `objective(rows, progress)` over the module's parameters, epoch by epoch in a new order of the points.
 
-    Each epoch is logged and may be checkpointed; `after_epoch(epoch)` is called in between. A `ResultWarning` where the
-    parameters are not finite in the end.
+    `progress` in [0, 1) is the share of all steps that are done. The objective is a loss, or terms by name whose sum is
+    the loss: means of an epoch are logged, of each term too, and an epoch may be checkpointed. `after_epoch(epoch)` is
+    called in between. A `ResultWarning` where the parameters are not finite in the end.
     """
     device = next(module.parameters()).device
     optimizer = optimizer_of(module, training)
-    first = 0
+    first, n_epochs = 0, training.epochs
+    if training.steps is not None:
+        n_epochs = ceil(training.steps / n_batches(n_points, training.batch_size))
     if (restored := journal.restore()) is not None:
         first, state = restored
         module.load_state_dict(state["module"])
         optimizer.load_state_dict(state["optimizer"])
-    for epoch in journal.steps(training.epochs, first):
+    for epoch in journal.steps(n_epochs, first):
         module.train()
-        total = torch.zeros((), device=device)
+        totals: dict[str, Tensor] = {}
         parts = batches(n_points, training.batch_size, generator, device)
-        for k, rows in enumerate(parts):
-            set_rate(optimizer, training, (epoch + k / len(parts)) / training.epochs)
-            optimizer.zero_grad()
-            loss = objective(rows)
-            loss.backward()
-            optimizer.step()
-            total += loss.detach()
-        journal.log(epoch + 1, loss=total.item() / len(parts))
+        left = len(parts) if training.steps is None else training.steps - epoch * len(parts)
+        for k, rows in enumerate(parts[:left]):
+            total_steps = training.epochs if training.steps is None else training.steps / len(parts)
+            progress = (epoch + k / len(parts)) / total_steps
+            set_rate(optimizer, training, progress)
+            step(module, optimizer, objective(rows, progress), training.clip, totals)
+        if is_logged(epoch, n_epochs):
+            journal.log(epoch + 1, **{name: total.item() / len(parts[:left]) for name, total in totals.items()})
         if after_epoch is not None:
             after_epoch(epoch)
         journal.checkpoint(epoch + 1, lambda: {"module": module.state_dict(), "optimizer": optimizer.state_dict()})
     warn_diverged(module)
+
+
+def step(
+    module: nn.Module, optimizer: torch.optim.Optimizer, terms: Terms, clip: float | None, totals: dict[str, Tensor]
+) -> None:
+    """One step down the sum of `terms`, which are added to `totals` together with their sum, "loss"."""
+    named = terms if isinstance(terms, Mapping) else {}
+    loss = torch.stack(list(terms.values())).sum() if isinstance(terms, Mapping) else terms
+    optimizer.zero_grad()
+    loss.backward()
+    if clip is not None:
+        nn.utils.clip_grad_norm_(module.parameters(), clip)
+    optimizer.step()
+    for name, value in {"loss": loss, **named}.items():
+        totals[name] = totals.get(name, 0.0) + value.detach()
 
 
 def warn_diverged(module: nn.Module) -> None:
@@ -120,19 +167,38 @@ def warn_diverged(module: nn.Module) -> None:
 
 
 def optimizer_of(module: nn.Module, training: Training) -> torch.optim.Optimizer:
-    """Adam (weight decay in the gradient) or SGD with momentum."""
-    rate, decay = training.learning_rate, training.weight_decay
+    """Adam (weight decay in the gradient) or SGD with momentum; a learned noise, which has a prior, does not decay."""
+    rate, decay, groups = training.learning_rate, training.weight_decay, _groups(module, training)
     if training.optimizer == "adam":
-        return torch.optim.Adam(module.parameters(), lr=rate, weight_decay=decay, fused=True)
+        return torch.optim.Adam(groups, lr=rate, weight_decay=decay, amsgrad=training.amsgrad, fused=True)
     nesterov = training.nesterov and training.momentum > 0
-    return torch.optim.SGD(module.parameters(), rate, training.momentum, 0, decay, nesterov, fused=True)
+    return torch.optim.SGD(groups, rate, training.momentum, 0, decay, nesterov, fused=True)
+
+
+def _groups(module: nn.Module, training: Training) -> list[dict[str, Any]]:
+    """Parameters by the factor of their learning rate, and whether they decay.
+
+    `ValueError` for a beginning that no parameter's name has.
+    """
+    names = [name for name, _ in module.named_parameters()]
+    if unused := [start for start in training.rates if not any(name.startswith(start) for name in names)]:
+        raise ValueError(f"rates: no parameter's name begins with {unused[0]!r}; the net has {', '.join(names)}")
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        start = max((start for start in training.rates if name.startswith(start)), key=len, default=None)
+        key = 1.0 if start is None else training.rates[start], name.endswith(LOG_NOISE)
+        groups.setdefault(key, []).append(parameter)
+    return [
+        {"params": parameters, "factor": factor, **({"weight_decay": 0.0} if is_noise else {})}
+        for (factor, is_noise), parameters in groups.items()
+    ]
 
 
 def set_rate(optimizer: torch.optim.Optimizer, training: Training, progress: float) -> None:
     """Sets the learning rate at `progress` in [0, 1) of the training."""
     factor = 0.5 * (1 + cos(pi * progress)) if training.schedule == "cosine" else 1.0
     for group in optimizer.param_groups:
-        group["lr"] = training.learning_rate * factor
+        group["lr"] = training.learning_rate * factor * group["factor"]
 
 
 def reinitialised(model: nn.Module, generator: Generator | None) -> nn.Module:

@@ -28,6 +28,11 @@ class NetPosterior:
     distribution: Sampler
     likelihood: Likelihood
 
+    @property
+    def coherent(self) -> bool:
+        """A draw of weights is one function."""
+        return True
+
     def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
         """Draws of the parameters [n_draws, P]."""
         return self.distribution.sample(n_draws, generator)

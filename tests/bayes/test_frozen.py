@@ -8,12 +8,12 @@ from problems import stream
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from bnnbench.bayes import ggn, layerwise, nuts
+from bnnbench.bayes import ggn, jax_density, layerwise
 from bnnbench.bayes.flipout import FlipoutLayer, flipout
 from bnnbench.bayes.likelihood import Categorical
 from bnnbench.bayes.members import Members
 from bnnbench.bayes.method import Train
-from bnnbench.bayes.network import WholeNet, flat, subject, trainable
+from bnnbench.bayes.network import WholeNet, flat, inferred_part, trainable
 from bnnbench.bayes.posterior import ClassPredictive
 from bnnbench.bayes.target import Target
 from bnnbench.bayes.training import reinitialised
@@ -91,7 +91,7 @@ def test_a_last_layer_of_which_a_factor_is_frozen_is_not_inferred_alone() -> Non
     net = nn.Sequential(nn.Linear(3, 4), weight_norm(nn.Linear(4, 3)))
     net[1].get_parameter("parametrizations.weight.original0").requires_grad_(False)
     with pytest.raises(ValueError, match="original0 of the last linear layer is frozen"):
-        subject(net, "last", X)
+        inferred_part(net, "last", X)
 
 
 @pytest.mark.parametrize("name", ["laplace", "refine", "hmc", "nuts"])
@@ -171,7 +171,7 @@ def test_the_density_in_jax_holds_frozen_parameters() -> None:
     net = half_frozen()
     target = Target(WholeNet(net), X, TRAIN.y, Categorical(), 2.0)
     theta = torch.randn(5, target.net.n_params, generator=stream(1))
-    density = nuts.log_density(target)
+    density = jax_density.log_density(target)
     found = torch.tensor([float(density(draw.numpy())) for draw in theta])
     expected = target(theta).detach()
     assert torch.allclose(found - found[0], expected - expected[0], atol=1e-3)  # up to a constant

@@ -82,7 +82,9 @@ def doubts(draws: Tensor, acceptance: float = 0.8, divergences: int = 0, saturat
     """What `ChainPosterior` warns of."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        ChainPosterior.of(NET, Gaussian(1.0), Chains(draws, acceptance, divergences, saturated), 0.8)
+        energy = torch.randn(draws.shape[:2], generator=stream())
+        sampled = Chains(draws, acceptance, divergences, saturated, energy, torch.ones_like(energy).long())
+        ChainPosterior.of(NET, Gaussian(1.0), sampled, 0.8)
     assert all(issubclass(one.category, ResultWarning) for one in caught)
     return [str(one.message) for one in caught]
 
@@ -131,8 +133,8 @@ def test_a_sampler_that_goes_nowhere_says_so(method: Method[Any]) -> None:
     train = Train(x, 100 * torch.randn(40, generator=stream(1)), Gaussian(1e-6))
     posterior, text = fit(method, train, {"float64": False} if method is nuts.nuts else {}, FEW)
     assert isinstance(posterior, ChainPosterior)
-    assert 0 < posterior.divergences <= 20
-    assert f"{posterior.divergences} of 20 trajectories diverged" in text
+    assert 0 < posterior.sampled.divergences <= 20
+    assert f"{posterior.sampled.divergences} of 20 trajectories diverged" in text
     assert "an acceptance of" in text
     assert "R-hat of 3 of 3 parameters" in text
 
@@ -144,8 +146,8 @@ def test_trajectories_that_are_cut_off_are_counted(method: Method[Any]) -> None:
     sampling = {"chains": 2, "warmup": 30, "draws": 50, "target_acceptance": 0.99, **limit}
     posterior, text = fit(method, problem.train, {"precision": problem.precision}, sampling)
     assert isinstance(posterior, ChainPosterior)
-    assert posterior.saturated > 50
-    assert f"{posterior.saturated} of 100 trajectories met the limit of gradient steps" in text
+    assert posterior.sampled.saturated > 50
+    assert f"{posterior.sampled.saturated} of 100 trajectories met the limit of gradient steps" in text
 
 
 @pytest.mark.parametrize("method", [hmc.hmc, nuts.nuts])
@@ -157,7 +159,7 @@ def test_a_sampler_that_works_says_nothing(method: Method[Any]) -> None:
         warnings.simplefilter("error", ResultWarning)
         posterior = method.fit(problem.model, problem.train, params, stream())
     assert isinstance(posterior, ChainPosterior)
-    assert posterior.divergences == posterior.saturated == 0
+    assert posterior.sampled.divergences == posterior.sampled.saturated == 0
     assert posterior.target == 0.8
 
 
@@ -170,7 +172,7 @@ def test_no_chain_starts_where_there_is_no_density(value: float) -> None:
     with pytest.raises(ValueError, match=r"^chains: .* not finite where 2 of 2 chains start"):
         hmc.sample(target, base, Sampling(chains=2), stream(), SILENT)
     with pytest.raises(ValueError, match=r"^chains: .* not finite where 2 of 2 chains start"):
-        nuts.sample(target, torch.zeros(2, 9, dtype=torch.float64), NUTSParams(chains=2), stream())
+        nuts.sample(target, torch.zeros(2, 9, dtype=torch.float64), NUTSParams(chains=2), stream(), SILENT)
 
 
 def test_hmc_goes_on_where_its_step_falls_to_nothing() -> None:

@@ -110,8 +110,6 @@ def test_real_targets_are_of_one_output_and_finite() -> None:
         check_inputs(nn.Linear(3, 2), train)
     with refused("2 outputs"):
         Gaussian(0.3).nll(torch.zeros(2, 2), REALS[:2])
-    with refused("2 outputs"):
-        Gaussian(0.3).predictive(torch.zeros(1, 2, 2))
     wrong = torch.where(REALS > 1, torch.nan, REALS)
     with refused(r"^y: \d+ of 12 values are NaN"):
         check_inputs(nn.Linear(3, 1), Train(X, wrong, Gaussian(0.3)))

@@ -22,7 +22,7 @@ from bnnbench.bayes.gaussian import LaplaceNormal
 from bnnbench.bayes.laplace import LaplaceParams, LaplacePosterior, laplace, output_covariance
 from bnnbench.bayes.likelihood import Categorical, Gaussian
 from bnnbench.bayes.method import Train
-from bnnbench.bayes.network import LinearNet, Net, WholeNet, subject
+from bnnbench.bayes.network import LinearNet, Net, WholeNet, inferred_part
 from bnnbench.bayes.posterior import ClassPredictive, RealPredictive
 from bnnbench.bayes.precision import by_validation, evidence_adam, evidence_optimum, log_evidence
 from bnnbench.bayes.target import Target, mode
@@ -374,7 +374,7 @@ class Halved(nn.Linear):
 def test_a_last_layer_that_is_not_linear_in_its_weight_is_refused() -> None:
     _, train = net_and_data()
     with pytest.raises(ValueError, match="last linear layer"):
-        subject(nn.Sequential(nn.Linear(2, 6), nn.Tanh(), Halved(6, 3)), "last", train.x)
+        inferred_part(nn.Sequential(nn.Linear(2, 6), nn.Tanh(), Halved(6, 3)), "last", train.x)
 
 
 @pytest.mark.parametrize("changed", [spectral_norm, weight_norm, legacy_weight_norm, lambda layer: layer])
@@ -385,9 +385,9 @@ def test_the_last_layers_parameters_give_the_nets_outputs(
     torch.manual_seed(0)
     _, train = net_and_data()
     net = nn.Sequential(nn.Linear(2, 6), nn.Tanh(), changed(nn.Linear(6, 3, bias))).eval()
-    what = subject(net, "last", train.x)
-    assert what.theta.shape == (what.net.n_params,)
-    assert torch.allclose(what.net.outputs(what.theta[None], train.x)[0], net(train.x), atol=1e-6)
+    part = inferred_part(net, "last", train.x)
+    assert part.theta.shape == (part.net.n_params,)
+    assert torch.allclose(part.net.outputs(part.theta[None], train.x)[0], net(train.x), atol=1e-6)
 
 
 def test_the_toy_is_a_net_like_any_other() -> None:

@@ -34,7 +34,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "laplace": {"training": BRIEF},
     "refine": {"training": BRIEF, "optimisation": BRIEF, "precision": 5.0},
     "hmc": {"training": BRIEF, "precision": 5.0, "sampling": {"chains": 2, "draws": 6, "warmup": 4}},
-    "nuts": {"training": BRIEF, "precision": 5.0, "chains": 2, "draws": 6, "warmup": 6},
+    "nuts": {"training": BRIEF, "precision": 5.0, "chains": 2, "draws": 6, "warmup": 6, "block": 4},
 }
 
 
@@ -164,7 +164,7 @@ def fit(
     raise AssertionError("it never ended")
 
 
-LONG = {name: params for name, params in QUICK.items() if name != "nuts"}
+LONG = {name: params for name, params in QUICK.items() if name != "nuts"}  # it compiles: see test_chains.py
 
 
 @pytest.mark.parametrize("deaths", [{0: 2}, {0: 4, 1: 1}, {0: 5}])
@@ -377,3 +377,24 @@ def test_a_net_called_with_other_parameters_stays_as_it_is(kind: str) -> None:
     for draw, outputs in zip(theta, found, strict=True):
         nn.utils.vector_to_parameters(draw, net.parameters())
         assert torch.equal(net(x), outputs)
+
+
+LINKS = ("weights", "mean", "linearised", "probit")
+COHERENT = [(name, "") for name in QUICK] + [("laplace", link) for link in LINKS]
+
+
+@pytest.mark.parametrize(("name", "link"), COHERENT)
+def test_coherent_draws_are_one_function_over_all_inputs(name: str, link: str) -> None:
+    """Draw s at some points is what it is with other points beside them; of marginals this does not hold."""
+    net, train = problem("classes")
+    options = {**QUICK[name], **({"link": link} if link else {})}
+    posterior: Any = registry.method(name).fit(net, train, options, stream())
+    whole = numbers(posterior.predict(train.x, 4, stream(1)))
+    part = numbers(posterior.predict(train.x[5:15], 4, stream(1)))
+    assert posterior.coherent == (link not in ("linearised", "probit"))
+    if posterior.coherent:
+        assert torch.allclose(whole[:, 5:15], part, atol=1e-5)
+    elif link == "linearised":
+        assert not torch.allclose(whole[:, 5:15], part, atol=1e-2)
+    else:  # probit: one draw in closed form, which says nothing of two points together
+        assert len(whole) == 1

@@ -9,7 +9,7 @@ from problems import Grid, classes, conjugate, grid, skewed, stream
 from test_laplace import at_mode
 from torch import Tensor, nn
 
-from bnnbench.bayes import hmc, nuts
+from bnnbench.bayes import hmc, jax_density, jax_nets, nuts
 from bnnbench.bayes.chains import ChainPosterior
 from bnnbench.bayes.diagnostics import effective_size, split_rhat
 from bnnbench.bayes.gaussian import Standard
@@ -97,13 +97,11 @@ def test_nuts_on_the_last_layer_has_the_moments_of_the_grid(whitened: bool) -> N
     base = at_mode(target)
     start = base.sample(4, stream())
     params = NUTSParams(chains=4, warmup=300, draws=1500)
-    chains, acceptance, divergences, saturated = nuts.sample(
-        target, start, params, stream(1), base if whitened else None
-    )
+    found = nuts.sample(target, start, params, stream(1), SILENT, base if whitened else None)
     std = base.marginal_variances.sqrt()
-    check_moments(chains, grid(target, base.mean, 10 * std))
-    assert 0.7 < acceptance < 0.99
-    assert divergences == saturated == 0
+    check_moments(found.draws, grid(target, base.mean, 10 * std))
+    assert 0.7 < found.acceptance < 0.99
+    assert found.divergences == found.saturated == 0
 
 
 @pytest.mark.parametrize("sampler", ["nuts", "hmc"])
@@ -114,7 +112,7 @@ def test_all_layers_have_the_moments_of_the_grid(sampler: str) -> None:
     target = Target(WholeNet(net), x, 0.3 * x[:, 0], Gaussian(0.8), 1.0)
     start = torch.randn(4, 2, generator=stream(), dtype=torch.float64)
     if sampler == "nuts":
-        chains = nuts.sample(target, start, NUTSParams(chains=4, warmup=300, draws=1500), stream()).draws
+        chains = nuts.sample(target, start, NUTSParams(chains=4, warmup=300, draws=1500), stream(), SILENT).draws
     else:
         base = Standard(torch.zeros(2, dtype=torch.float64))
         chains = hmc.sample(target, base, Sampling(chains=8, draws=1000), stream(), SILENT).draws
@@ -132,7 +130,7 @@ def test_the_density_in_jax_is_that_in_torch() -> None:
     x, y = torch.randn(7, 2, 3, generator=stream()), torch.arange(7) % 3
     target = Target(WholeNet(net), x, y, Categorical(), 2.0)
     theta = torch.randn(5, WholeNet(net).n_params, generator=stream(1))
-    density = nuts.log_density(target)
+    density = jax_density.log_density(target)
     found = torch.tensor([float(density(draw.numpy())) for draw in theta])
     expected = target(theta)
     assert torch.allclose(found - found[0], (expected - expected[0]).detach(), atol=1e-2)  # up to a constant
@@ -145,17 +143,17 @@ class Halved(nn.Linear):
 
 def test_layers_that_jax_does_not_know_are_named() -> None:
     with pytest.raises(ValueError, match="Halved"):
-        nuts.jax_outputs(WholeNet(nn.Sequential(Halved(2, 2))))
+        jax_nets.jax_outputs(WholeNet(nn.Sequential(Halved(2, 2))))
     with pytest.raises(ValueError, match="Dropout"):
-        nuts.jax_outputs(WholeNet(nn.Sequential(nn.Linear(2, 2), nn.Dropout())))
+        jax_nets.jax_outputs(WholeNet(nn.Sequential(nn.Linear(2, 2), nn.Dropout())))
 
 
 def test_nets_whose_layers_jax_would_misread_are_refused() -> None:
     repeated = nn.Linear(3, 3)
     with pytest.raises(ValueError, match="the layers use 24 parameters and the net has 12"):
-        nuts.jax_outputs(WholeNet(nn.Sequential(repeated, nn.Tanh(), repeated)))
+        jax_nets.jax_outputs(WholeNet(nn.Sequential(repeated, nn.Tanh(), repeated)))
     with pytest.raises(ValueError, match=r"Flatten\(start_dim=1, end_dim=2\)"):
-        nuts.jax_outputs(WholeNet(nn.Sequential(nn.Flatten(1, 2), nn.Linear(4, 5))))
+        jax_nets.jax_outputs(WholeNet(nn.Sequential(nn.Flatten(1, 2), nn.Linear(4, 5))))
 
 
 def test_published_nuts_and_whitened_hmc_agree_on_a_last_layer() -> None:
@@ -216,3 +214,30 @@ def test_draws_are_spread_evenly_over_the_chains() -> None:
     assert isinstance(posterior, ChainPosterior)
     assert torch.equal(posterior.sample(4), posterior.chains[:, [0, 5]].flatten(0, 1))
     assert posterior.predict(problem.train.x).n_draws == 20
+
+
+def test_an_outside_package_adds_a_layer() -> None:
+    import jax
+
+    class Cubed(nn.Module):
+        """a x^3 with one parameter."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Parameter(torch.ones(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.a * x**3
+
+    net = nn.Sequential(nn.Linear(2, 3), Cubed(), nn.Linear(3, 1))
+    with pytest.raises(ValueError, match=r"does not know Cubed; declare it with jax_layer"):
+        jax_nets.jax_outputs(WholeNet(net))
+
+    @jax_nets.jax_layer(Cubed)
+    def cubed(module: Cubed) -> jax_nets.JaxLayer:
+        return jax_nets.JaxLayer(1, lambda theta, x: theta[0] * x**3)
+
+    x, theta = torch.randn(5, 2, generator=stream()), torch.randn(14, generator=stream(1))
+    expected = WholeNet(net).outputs(theta[None], x)[0].detach().numpy()
+    found = jax_nets.jax_outputs(WholeNet(net))(jax.numpy.asarray(theta.numpy()), jax.numpy.asarray(x.numpy()))
+    assert np.allclose(found, expected, atol=1e-5)

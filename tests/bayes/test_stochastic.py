@@ -215,7 +215,7 @@ def test_kl_is_that_of_torch() -> None:
         ).sum()
         for mean, std in layer.gaussians()
     )
-    assert torch.allclose(kl([layer], 5.0), torch.as_tensor(expected))
+    assert torch.allclose(kl([layer], [5.0, 5.0], [0.0, 0.0]), torch.as_tensor(expected))
 
 
 def test_mean_field_finds_the_best_independent_normal() -> None:
