@@ -31,7 +31,7 @@ def run(folder: Path, seed: int = 0, **changes: Any) -> Run:
 
 
 def small(**changes: Any) -> TablePosterior:
-    training = {"epochs": 40, "learning_rate": 1e-2, "schedule": "constant"}
+    training = {"epochs": 150, "learning_rate": 1e-2, "schedule": "constant"}
     values = {"widths": [20], "noise": 0.5, "options": {"training": training}, "chains": 2, "chain_draws": 8}
     return TablePosterior.model_validate({**values, **changes})
 
