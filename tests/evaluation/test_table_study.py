@@ -20,7 +20,7 @@ from bnnbench.harness.run import Run
 def waves(n: int = 200, unit: float = 1.0, classes: bool = False, height: float = 5.0) -> Table:
     rng = np.random.default_rng(0)
     x = rng.normal(3, 2, (n, 3)) * [1, 10, 0] + [0, 5, 7]  # the last column is constant
-    y = 40 + height * np.sin(x[:, 0]) + 0.1 * x[:, 1] + 0.3 * rng.standard_normal(n)
+    y = 40 + height * np.sin(x[:, 0] / 3) + 0.1 * x[:, 1] + 0.3 * rng.standard_normal(n)
     targets: Any = (y > np.median(y)).astype(np.int64) if classes else unit * y
     return Table(x, targets, standard_splits(n, 4), ("a", "b", "c"), "y")
 
@@ -31,7 +31,7 @@ def run(folder: Path, seed: int = 0, **changes: Any) -> Run:
 
 
 def small(**changes: Any) -> TablePosterior:
-    training = {"epochs": 150, "learning_rate": 1e-2, "schedule": "constant"}
+    training = {"epochs": 80, "learning_rate": 1e-2, "schedule": "constant"}
     values = {"widths": [20], "noise": 0.5, "options": {"training": training}, "chains": 2, "chain_draws": 8}
     return TablePosterior.model_validate({**values, **changes})
 
@@ -64,7 +64,7 @@ def test_scores_are_in_the_unit_of_the_table(tmp_path: Path) -> None:
     """Targets in tenths: errors and widths are ten times as large, and a log density falls by log 10 a point."""
     first = study(small(method="map"), run(tmp_path / "a")).metrics
     second = study(small(method="map", noise=5.0), run(tmp_path / "b", unit=10.0)).metrics
-    assert first["rmse"] < 2  # the targets' own deviation is 3.8
+    assert first["rmse"] < 1.5  # the targets' own deviation is twice that
     for name, expected in (("rmse", 10), ("crps", 10), ("width_95", 10), ("coverage_95", 1)):
         assert second[name] == pytest.approx(expected * first[name], rel=1e-3)
     assert second["nll"] == pytest.approx(first["nll"] + np.log(10), rel=1e-3)
