@@ -64,7 +64,7 @@ def test_scores_are_in_the_unit_of_the_table(tmp_path: Path) -> None:
     """Targets in tenths: errors and widths are ten times as large, and a log density falls by log 10 a point."""
     first = study(small(method="map"), run(tmp_path / "a")).metrics
     second = study(small(method="map", noise=5.0), run(tmp_path / "b", unit=10.0)).metrics
-    assert first["rmse"] < 1.5  # the targets' own deviation is twice that
+    assert first["rmse"] < 1.5  # the targets' own deviation is 2.6
     for name, expected in (("rmse", 10), ("crps", 10), ("width_95", 10), ("coverage_95", 1)):
         assert second[name] == pytest.approx(expected * first[name], rel=1e-3)
     assert second["nll"] == pytest.approx(first["nll"] + np.log(10), rel=1e-3)
