@@ -252,6 +252,18 @@ def settle(
 
 
 @app.command()
+def vary(
+    claim: Annotated[str, typer.Argument(help="paper/claim")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    scale: ScaleOption = None,
+) -> None:
+    """Run a claim under each choice that paper and released code leave open, and say whether its verdict stands."""
+    from bnnbench.cli import varying
+
+    varying.run(_config(config, scale), configuration.name(config), claim, partial(print, flush=True))
+
+
+@app.command()
 def compare(
     first: Annotated[Path, typer.Argument(help="a folder of results")],
     second: Annotated[Path, typer.Argument(help="another one")],

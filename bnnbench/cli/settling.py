@@ -1,16 +1,9 @@
 """`bnnbench settle`: the workflow runs the seeds of first stages, a claim at a time, until the time is used up."""
 
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from pathlib import Path
 
-from bnnbench.errors import UserError
+from bnnbench.cli import workflow
 from bnnbench.harness import collect, plan, settle
 from bnnbench.harness.config import Config
 from bnnbench.harness.plan import Plan
@@ -38,7 +31,8 @@ def run(config: Config, where: str, names: Sequence[str], minutes: float, say: C
         claim.write_down(now)
         now = plan.make(config, where)
         wanted = {job for stage in claim.stages for job in stage.added()}
-        _workflow(config, [now.result(job) for job in now.jobs if job.id in wanted], deadline)
+        results = [now.result(job) for job in now.jobs if job.id in wanted]
+        workflow.compute(config, results, max(deadline - time.monotonic(), 0))
         now = _collected(now)
         say(f"{claim.name}: {settle.text(now, claim.name)}")
         papers.append(claim.name.partition("/")[0])
@@ -49,24 +43,3 @@ def _collected(made: Plan) -> Plan:
     for experiment in collect.experiments(made):
         collect.collect(made, experiment)
     return made
-
-
-def _workflow(config: Config, results: Sequence[Path], deadline: float) -> None:
-    """Lets Snakemake make `results`, and stops it at the deadline: what was begun goes on at the next call."""
-    if not Path("Snakefile").exists():
-        raise UserError("there is no Snakefile here; run it in the folder of the checkout")
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        file.write(config.model_dump_json())
-        file.flush()
-        command = [sys.executable, "-m", "snakemake", *map(str, results), "--configfile", file.name]
-        started = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
-        try:
-            status = started.wait(max(deadline - time.monotonic(), 0))
-        except subprocess.TimeoutExpired:
-            raise UserError("the time is used up; run it again with more, and it goes on from here") from None
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(started.pid, signal.SIGTERM)
-            started.wait()
-    if status:
-        raise UserError(f"the workflow ended with status {status}; its messages are above")

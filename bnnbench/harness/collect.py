@@ -70,6 +70,12 @@ def folder(plan: Plan, experiment: str) -> Path:
 
 def collect(plan: Plan, experiment: str) -> None:
     """Writes the tables of one experiment from the results of its jobs."""
+    for name, content in rows_of(plan, experiment).items():
+        write_table(folder(plan, experiment) / f"{name}.parquet", name, content)
+
+
+def rows_of(plan: Plan, experiment: str) -> dict[str, list[dict[str, Any]]]:
+    """The rows of the tables of one experiment, from the results of its jobs."""
     jobs = [job for job in plan.jobs if f"{job.paper}/{job.experiment}" == experiment]
     rows: dict[str, list[dict[str, Any]]] = {"results": [], "jobs": [], "history": []}
     for job in jobs:
@@ -78,8 +84,7 @@ def collect(plan: Plan, experiment: str) -> None:
         rows["jobs"].append(_job_row(job, record, reason, _lost_curves(plan, job, record, curves) if record else []))
         rows["history"] += _history_rows(job, curves)
         rows["results"] += _metric_rows(job, record) if record else ()
-    for name, content in rows.items():
-        write_table(folder(plan, experiment) / f"{name}.parquet", name, content)
+    return rows
 
 
 def experiments(plan: Plan) -> list[str]:
@@ -290,6 +295,18 @@ class Results:
             return cls(plan.config.scale, parts["results"], parts["jobs"], parts["history"], place)
 
         return replace(those(False), added=those(True))
+
+    @classmethod
+    def gathered(cls, plan: Plan, experiments: Iterable[str]) -> "Results":
+        """The results of the configured seeds as they are now, without collected tables."""
+        import pandas as pd
+
+        found = [rows_of(plan, experiment) for experiment in experiments]
+        frames = {
+            name: pd.DataFrame([row for rows in found for row in rows[name]], columns=list(columns))
+            for name, columns in TABLES.items()
+        }
+        return cls(plan.config.scale, frames["results"], frames["jobs"], frames["history"], plan.config.folder())
 
     def settled(self, stages: Iterable[FirstStage]) -> "Results":
         """These results for a claim that has first stages."""

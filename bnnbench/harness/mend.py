@@ -17,7 +17,11 @@ def mend(plan: Plan) -> list[str]:
     if files.is_locked(plan.config.lock()):
         return []
     moved = records(plan) + derived(plan)
-    return [f"a damaged file was set aside: {path}; the workflow (snakemake) makes it again" for path in moved]
+    return [f"a damaged file was set aside: {path}; {_way_back(path)} makes it again" for path in moved]
+
+
+def _way_back(path: Path) -> str:
+    return "bnnbench settle" if first_stage.FOLDER in path.parts[-4:-3] else "the workflow (snakemake)"
 
 
 def records(plan: Plan) -> list[Path]:

@@ -44,6 +44,15 @@ class ScaleSpec(Section):
     resources: Resources = Resources()
 
 
+class Choice(Section):
+    """What paper and released code say differently of a parameter: the claims are judged under each (`vary`)."""
+
+    parameter: str = Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", description="its name, dotted: options.length")
+    alternatives: dict[str, Any] = Field(min_length=2, description="who says so: the value")
+    source: str = Field(min_length=1, description="where both say so")
+    variants: list[str] = Field([], description="names or patterns of the variants that it is about; empty: all")
+
+
 class ExperimentSpec(Section):
     """One experiment of a paper: its module, its grid and its scales."""
 
@@ -55,6 +64,7 @@ class ExperimentSpec(Section):
     params: dict[str, Any] = {}
     variants: dict[str, dict[str, Any]] = Field({"default": {}}, description="name: parameters that make it")
     grid: dict[str, list[Any]] = Field({}, description="parameter: values; crossed with the variants")
+    choices: dict[str, Choice] = Field({}, description="where paper and released code disagree and it is a parameter")
     scales: dict[Scale, ScaleSpec]
 
     @model_validator(mode="after")

@@ -64,31 +64,32 @@ def _need(name: str, claim: Claim, results: Results, comparison: Comparison) -> 
         return Need(comparison, obstacle="the claim states no difference that matters, so no number of seeds follows")
     if limit := _limit_of_test_points(results, interval.of, interval.mean, resolution):
         return Need(comparison, obstacle=limit)
-    if interval.of.name in results.stages and interval.freedom == interval.n - 1:
-        stage = results.stages[interval.of.name]
+    stage = results.stages.get(interval.of.name)
+    if stage is not None and interval.freedom == interval.n - 1:  # written down, and not all of its seeds were run
         return Need(comparison, stage, minutes(results, [stage]))
-    if interval.half_width <= resolution.smallest * (1 + 1e-9) or interval.of.name in results.stages:
-        within = f"{resolution.smallest:g} {comparison.unit}".strip()
+    if stage is not None or interval.half_width <= resolution.smallest * (1 + 1e-9):
+        within = f"{resolution.smallest if stage is None else stage.resolution:g} {comparison.unit}".strip()
         return Need(comparison, obstacle=f"it lies within {within} of the bound, and less does not matter")
-    first, spread = _first(results, interval.of), deviation(interval)
-    count = stein_seeds(len(first), spread, resolution.smallest)
+    return _second_stage(name, results, comparison, interval.of, resolution.smallest)
+
+
+def _second_stage(name: str, results: Results, comparison: Comparison, quantity: Quantity, half_width: float) -> Need:
+    """The seeds that narrow a comparison to `half_width`, by the spread of those that were run."""
+    first, spread = sorted(results.values(quantity.experiment, *quantity.operands[0])), deviation(comparison.interval)
+    count = stein_seeds(len(first), spread, half_width)
     if count > MOST_SEEDS:
-        return Need(comparison, obstacle=f"{count:,} seeds would narrow it to ± {resolution.smallest:g}: too many")
+        return Need(comparison, obstacle=f"{count:,} seeds would narrow it to ± {half_width:g}: too many")
     stage = FirstStage(
         claim=name,
-        quantity=interval.of.name,
-        variants=list(interval.of.variants),
-        resolution=resolution.smallest,
+        quantity=quantity.name,
+        variants=list(quantity.variants),
+        resolution=half_width,
         deviation=spread,
         first=first,
         seeds=first_stage.seeds(first, count),
-        keys=_keys(results, interval.of),
+        keys=_keys(results, quantity),
     )
     return Need(comparison, stage, minutes(results, [stage]))
-
-
-def _first(results: Results, quantity: Quantity) -> list[int]:
-    return sorted(results.values(quantity.experiment, *quantity.operands[0]))
 
 
 def _keys(results: Results, quantity: Quantity) -> dict[str, str]:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from bnnbench.harness import collect, config, drawing, execute, paper, plan, verdicts
+from bnnbench.harness import collect, config, drawing, execute, paper, plan, vary, verdicts
 from bnnbench.harness.claim import judge
 from bnnbench.harness.collect import Results
+from bnnbench.harness.config import SCALES
 
 PAPERS = paper.names()
 
@@ -73,6 +74,16 @@ def test_every_experiment_runs_at_smoke_scale_and_reports_what_it_declares(name:
         lacks_data = not beside and "is on this machine as data beside" in text
         assert "Not drawn" not in text or lacks_data or not ran & set(declared_figure.experiments)
     verdicts.write(made, name)
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_every_choice_between_paper_and_code_can_be_planned(name: str, tmp_path: Path) -> None:
+    for scale in SCALES:
+        chosen = {"papers": [name], "scale": scale, "results": str(tmp_path / "results")}
+        made = plan.make(config.validate(chosen, "file"), "file")
+        for experiment in collect.experiments(made):
+            keys = [{job.key for job in one.plan.jobs} for one in vary.alternatives(made, experiment)]
+            assert all(keys)
 
 
 @pytest.mark.parametrize("name", PAPERS)

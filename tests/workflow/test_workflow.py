@@ -419,3 +419,22 @@ def walks(results):
     verdicts = json.loads((checkout / "results/smoke/claims/toy.json").read_text())
     assert "n = 4" in verdicts[1]["text"]
     assert "toy/walk/plain@3" in tracked_runs(checkout)
+
+
+def test_vary_computes_the_choices_of_a_claim_and_says_whether_it_stands(checkout: Path, command: Command) -> None:
+    path = checkout / "site/toy_paper/paper.yaml"
+    choice = (
+        "choices: {shift: {parameter: shift, alternatives: {paper: 2.0, code: 0.5}, source: T, variants: [shifted]}}"
+    )
+    path.write_text(path.read_text().replace("    variants:\n", f"    {choice}\n    variants:\n", 1))
+    for variant in ("plain", "shifted"):
+        assert command("bnnbench", "run", f"toy/walk/{variant}").returncode == 0
+    done = command("bnnbench", "vary", "toy/shift-shows")
+    assert done.returncode == 0, done.stdout + done.stderr
+    planned, paper, code, last = done.stdout.splitlines()
+    assert planned.startswith("toy/shift-shows as planned: reproduced")
+    assert paper.startswith("with shift = 2.0 (paper; T): reproduced")
+    assert code.startswith("with shift = 0.5 (code; T): contradicted")
+    assert last == "the verdict does not stand: reproduced as planned, contradicted with shift = 0.5 (code; T)"
+    again = command("bnnbench", "vary", "toy/shift-shows")
+    assert (again.stdout, again.stderr) == (done.stdout, ""), "all of it is there"
