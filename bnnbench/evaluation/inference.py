@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
+from bnnbench.bayes.diagnostics import broken_bounds
 from bnnbench.bayes.posterior import Posterior, Predictive, WeightPosterior
 from bnnbench.evaluation.problem import Problem
 from bnnbench.evaluation.scores import distance_scores
@@ -15,6 +17,7 @@ from bnnbench.harness.config import parse
 from bnnbench.harness.experiment import Outcome
 from bnnbench.harness.run import Run
 
+DIAGNOSED = 100  # points whose outputs are followed along the chains
 SHOWN_WEIGHTS = 4  # whose marginal distributions are kept
 
 
@@ -38,14 +41,23 @@ def predict(posterior: Posterior, x: Tensor, n_draws: int | None, run: Run) -> P
     return posterior.predict(x, n_draws, Generator().manual_seed(run.seed + 1))
 
 
-def diagnosed(posterior: Posterior) -> dict[str, float]:
-    """What a posterior tells of its chains and of its prior, as far as it has them."""
+def diagnosed(posterior: Posterior, x: Tensor) -> Outcome:
+    """What a posterior tells of its prior and of its chains, at the first `DIAGNOSED` of the points x.
+
+    A number beyond its bound (`bayes.diagnostics.BOUNDS`) is a warning, which the report and the claims show.
+    """
     found: dict[str, float] = {}
     rhat = getattr(posterior, "rhat", None)
     if rhat is not None and rhat.isfinite().all():  # stuck chains have none, as the fit has said
         found |= {"rhat": rhat.mean().item(), "rhat_max": rhat.max().item()}
     precision = getattr(getattr(posterior, "distribution", None), "precision", None)
-    return found if precision is None else {**found, "prior_precision": float(precision)}
+    if precision is not None:
+        found["prior_precision"] = float(precision)
+    if not hasattr(posterior, "diagnostics"):
+        return Outcome(found)
+    numbers = posterior.diagnostics(x[:DIAGNOSED])
+    finite = {name: value for name, value in numbers.items() if isfinite(value)}
+    return Outcome({**found, **finite}, {}, broken_bounds(numbers))
 
 
 def compared(posterior: WeightPosterior, reference: Tensor, run: Run) -> Outcome:

@@ -46,6 +46,27 @@ WEIGHTS = (
 )
 """Of a posterior over weights."""
 
+CHAINS = (
+    *(
+        Metric(f"{name}_{what}", unit, better, f"{text} of {plural}", "Chains")
+        for what, plural in (
+            ("outputs", "outputs at test points"),
+            ("parameters", "weights"),
+            ("sites", "the prior's own parameters"),
+        )
+        for name, unit, better, text in (
+            ("rhat", "", False, "largest rank-normalised split R-hat"),
+            ("ess_bulk", "draws", True, "smallest effective number of draws for the bulk"),
+            ("ess_tail", "draws", True, "smallest effective number of draws for the tails"),
+        )
+    ),
+    Metric("divergences", "", False, "share of trajectories that diverged", "Chains"),
+    Metric("saturated", "", False, "share of trajectories that met the limit of gradient steps", "Chains"),
+    Metric("acceptance", "", None, "mean acceptance probability", "Chains"),
+    Metric("ebfmi", "", True, "smallest energy Bayesian fraction of missing information of a chain", "Chains"),
+)
+"""Of sampled chains: whether their draws can be trusted (`bayes.diagnostics.BOUNDS` has the bounds)."""
+
 COST = (
     Metric("fit_seconds", "s", False, "time of the fit, without training the net"),
     Metric("fit_cpu_seconds", "s", False, "CPU time of the fit: other jobs beside it do not count"),

@@ -190,7 +190,7 @@ def test_options_are_checked_by_the_method_and_may_name_the_target(tmp_path: Pat
     assert posterior.distribution.precision == 20
     assert cost.keys() == {"fit_seconds", "fit_cpu_seconds"}
     assert min(cost.values()) > 0
-    with pytest.raises(UserError, match=r"method 'laplace': options\.precisn: Extra inputs"):
+    with pytest.raises(UserError, match=r"method 'laplace': no key 'options\.precisn'; did you mean 'precision'"):
         inference.fit("laplace", {"precisn": 3}, here, run(tmp_path))
 
 
@@ -198,7 +198,16 @@ def test_options_are_checked_by_the_method_and_may_name_the_target(tmp_path: Pat
 def test_stuck_chains_have_no_rhat_and_the_others_do(stuck: float) -> None:
     for rhat, expected in (([1.0, stuck], {}), ([1.0, 1.5], {"rhat": 1.25, "rhat_max": 1.5})):
         posterior: Any = SimpleNamespace(rhat=torch.tensor(rhat))
-        assert inference.diagnosed(posterior) == expected
+        assert inference.diagnosed(posterior, torch.zeros(3, 2)).metrics == expected
+
+
+def test_chains_beyond_their_bounds_are_numbers_and_warnings(tmp_path: Path) -> None:
+    """Eight draws of two chains cannot have 400 effective ones."""
+    sampling = {"chains": 2, "draws": 8, "warmup": 8}
+    outcome = study(small(method="hmc", options={"precision": 20.0, "sampling": sampling}), run(tmp_path))
+    assert {"rhat_outputs", "ess_bulk_outputs", "ebfmi", "acceptance", "divergences"} <= outcome.metrics.keys()
+    assert outcome.metrics["ess_bulk_outputs"] < 400
+    assert any(text.startswith("chains: ess_bulk_outputs is") for text in outcome.warnings)
 
 
 def test_a_net_that_does_not_fit_the_images_is_named(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 METRICS = (
     *measures.CLASSES,
     *measures.WEIGHTS,
+    *measures.CHAINS,
     *measures.COST,
     *measures.other_data(get_args(Other)),
     *measures.rotations(ANGLES),
@@ -41,6 +42,7 @@ def images(params: ImagePosterior, run: Run) -> Outcome:
     test = predict(data.x_test)
     parts = [
         Outcome({**scores.class_scores(test, data.y_test), **cost}),
+        inference.diagnosed(posterior, here.inputs(data.x_test[: inference.DIAGNOSED])),
         _weights(posterior, params, here, run),
         shift.other_data(predict, test, params, run),
         shift.rotations(predict, data, params),
@@ -66,15 +68,14 @@ def origin(params: ImagePosterior, data: "Splits") -> "Origin":
 
 
 def _weights(posterior: Any, params: ImagePosterior, here: "Problem", run: Run) -> Outcome:
-    """What the chains and the prior tell, and draws beside the reference's where the method draws the same weights."""
+    """Draws beside those of long chains, where the method draws the same weights."""
     from bnnbench.evaluation import inference
     from bnnbench.evaluation.problem import reference
 
-    told = Outcome(inference.diagnosed(posterior))
     if params.scope == "all" or not hasattr(posterior, "sample"):
-        return told
+        return Outcome({})
     options = {"precision": params.precision, "ignore_bias": params.ignore_bias, "sampling": params.sampling()}
-    return inference.merged(told, inference.compared(posterior, reference(here, options, run).draws, run))
+    return inference.compared(posterior, reference(here, options, run).draws, run)
 
 
 def _classes(found: Any, method: str) -> "ClassPredictive":

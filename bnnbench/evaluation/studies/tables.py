@@ -18,6 +18,7 @@ METRICS = (
     *measures.REALS,
     *(metric for metric in measures.CLASSES if metric.name not in {real.name for real in measures.REALS}),
     *measures.WEIGHTS,
+    *measures.CHAINS,
     *measures.COST,
 )
 
@@ -35,7 +36,7 @@ def tables(params: TablePosterior, run: Run) -> Outcome:
     test = data.in_unit(inference.predict(posterior, here.inputs(data.x_test), params.n_draws, run))
     found = [
         Outcome({**scores.scores(test, data.y_test, run.generator("targets")), **cost}),
-        Outcome(inference.diagnosed(posterior)),
+        inference.diagnosed(posterior, here.inputs(data.x_test)),
     ]
     if params.reference and params.scope != "all" and hasattr(posterior, "sample"):
         options = {"precision": params.precision, "sampling": params.sampling()}
