@@ -198,6 +198,12 @@ def _compute(
         )
 
 
+def lone_run(plan: Plan, job: Job, seed: int, folder: Path) -> Run:
+    """A run outside of any job: it reads the data of `job` and what its seeds share, and writes to `folder`."""
+    shelf = Shelf(plan.config.folder() / "shared", job.basis, job.identities)
+    return Run(seed, job.device, folder, _loader(plan, job), shelf=shelf)
+
+
 def _from(seeds: tuple[int, ...], start: int) -> tuple[int, ...]:
     """The seeds in turn from the one at `start`: jobs side by side do not wait for the same shared net."""
     start %= len(seeds)

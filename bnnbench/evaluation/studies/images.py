@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from bnnbench.bayes.posterior import ClassPredictive
+    from bnnbench.evaluation.case import ReferenceCase
     from bnnbench.evaluation.images import Splits
     from bnnbench.evaluation.problem import Origin, Problem
 
@@ -51,6 +52,21 @@ def images(params: ImagePosterior, run: Run) -> Outcome:
     return inference.merged(*parts)
 
 
+def reference_case(params: ImagePosterior, run: Run) -> "ReferenceCase":
+    """The posterior that methods are measured against: of the last layer, or of all weights of the trained net."""
+    from bnnbench.evaluation.case import case
+    from bnnbench.evaluation.images import splits
+    from bnnbench.evaluation.problem import problem
+
+    data = splits(params, run)
+    here = problem("last" if params.scope == "all" else params.scope, origin(params, data), run)
+    return case(here, _sampler(params), run, (data.x_test, data.y_test), params.ignore_bias)
+
+
+def _sampler(params: ImagePosterior) -> dict[str, Any]:
+    return {"precision": params.precision, "ignore_bias": params.ignore_bias, "sampling": params.sampling()}
+
+
 def origin(params: ImagePosterior, data: "Splits") -> "Origin":
     """The net of `params` and the images that train it."""
     from bnnbench.bayes.method import Train
@@ -74,8 +90,7 @@ def _weights(posterior: Any, params: ImagePosterior, here: "Problem", run: Run) 
 
     if params.scope == "all" or not hasattr(posterior, "sample"):
         return Outcome({})
-    options = {"precision": params.precision, "ignore_bias": params.ignore_bias, "sampling": params.sampling()}
-    return inference.compared(posterior, reference(here, options, run).draws, run)
+    return inference.compared(posterior, reference(here, _sampler(params), run).draws, run)
 
 
 def _classes(found: Any, method: str) -> "ClassPredictive":
