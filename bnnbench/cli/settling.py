@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
+from math import inf
 
 from bnnbench.cli import workflow
 from bnnbench.harness import collect, plan, settle
 from bnnbench.harness.config import Config
 from bnnbench.harness.plan import Plan
+from bnnbench.harness.settle import Unsettled
 
 
 def run(config: Config, where: str, names: Sequence[str], minutes: float, say: Callable[[str], None]) -> list[str]:
@@ -16,27 +18,38 @@ def run(config: Config, where: str, names: Sequence[str], minutes: float, say: C
     """
     now = _collected(plan.make(config, where))
     deadline = time.monotonic() + 60 * minutes
-    papers: list[str] = []
+    waiting: list[str] = []
+    settled: list[str] = []
     for claim in settle.unsettled(now, names):
         if claim.obstacle:
             say(f"{claim.name}: no seeds settle it: {claim.obstacle}")
-            continue
+        else:
+            waiting.append(claim.name)
+    while waiting:
+        claim = settle.unsettled(now, waiting)[0]  # as things are now, since claims share seeds
+        waiting.remove(claim.name)
         left = (deadline - time.monotonic()) / 60
-        seeds = max(len(stage.seeds) for stage in claim.stages)
-        what = f"{claim.name}: {seeds} seeds, some {max(claim.minutes, 0.1):.1f} min more"
-        if not minutes or claim.minutes > left:
-            say(f"{what}, which is not within the {left:.1f} min that are left" if minutes else what)
-            continue
-        say(what)
-        claim.write_down(now)
-        now = plan.make(config, where)
-        wanted = {job for stage in claim.stages for job in stage.added()}
-        results = [now.result(job) for job in now.jobs if job.id in wanted]
-        workflow.compute(config, results, max(deadline - time.monotonic(), 0))
-        now = _collected(now)
-        say(f"{claim.name}: {settle.text(now, claim.name)}")
-        papers.append(claim.name.partition("/")[0])
-    return list(dict.fromkeys(papers))
+        say(_cost(claim, left) if minutes else _cost(claim))
+        if claim.minutes <= left and minutes:
+            claim.write_down(now)
+            now = _computed(plan.make(config, where), claim, deadline)
+            say(f"{claim.name}: {settle.text(now, claim.name)}")
+            settled.append(claim.name.partition("/")[0])
+    return list(dict.fromkeys(settled))
+
+
+def _cost(claim: Unsettled, left: float = inf) -> str:
+    seeds = max(len(stage.seeds) for stage in claim.stages)
+    what = f"{claim.name}: {seeds} seeds, some {max(claim.minutes, 0.1):.1f} min more"
+    return what if claim.minutes <= left else f"{what}, which is not within the {max(left, 0):.1f} min that are left"
+
+
+def _computed(made: Plan, claim: Unsettled, deadline: float) -> Plan:
+    """The plan once the workflow has computed the seeds that the claim adds to it."""
+    wanted = {job for stage in claim.stages for job in stage.added()}
+    results = [made.result(job) for job in made.jobs if job.id in wanted]
+    workflow.compute(made.config, results, max(deadline - time.monotonic(), 0))
+    return _collected(made)
 
 
 def _collected(made: Plan) -> Plan:

@@ -405,7 +405,10 @@ def walks(results):
     asked = command("bnnbench", "settle")
     assert asked.returncode == 0, asked.stderr
     assert "toy/walks: 4 seeds" in asked.stdout
-    assert results(checkout) == before, "without minutes it only says what it would take"
+    short = command("bnnbench", "settle", "walks", "--minutes", "0.01")
+    assert "not within the 0.0 min that are left" in short.stdout
+    assert results(checkout) == before, "without minutes, or with too few, it only says what it would take"
+    assert not (checkout / "results/smoke/settled").exists()
 
     done = command("bnnbench", "settle", "walks", "--minutes", "5")
     assert done.returncode == 0, done.stdout + done.stderr
