@@ -394,6 +394,11 @@ class Results:
         used = [json.loads(datasets) for datasets in self.jobs["datasets"].dropna()]
         return sorted({data["note"] for job in used for data in job if data["provenance"] == "bundled"})
 
+    def warnings(self, experiment: str, variant: str) -> list[str]:
+        """What the jobs of a variant warn of."""
+        found = self.of(self.jobs, experiment, variant)["warnings"].dropna()
+        return [text for texts in found for text in json.loads(texts)]
+
     def _planned(self, experiment: str, variant: str) -> int:
         return int(self.of(self.jobs, experiment, variant)["seeds"].sum())
 

@@ -5,10 +5,12 @@ from typing import Any
 
 from bnnbench.errors import UserError
 from bnnbench.harness import paper, power
-from bnnbench.harness.claim import ORIGINS, VERDICTS, Claim, judge
+from bnnbench.harness.claim import ORIGINS, VERDICTS, Claim, Evidence, judge
 from bnnbench.harness.collect import Results
 from bnnbench.harness.files import read_json, seal, write_json
 from bnnbench.harness.plan import Plan
+
+CHAINS = "chains: "  # begins what a result warns of its chains
 
 
 def claims(name: str) -> list[Claim]:
@@ -37,10 +39,18 @@ def record(name: str, claim: Claim, results: Results) -> dict[str, Any]:
         "origin": claim.origin,
         "experiments": list(claim.experiments),
         "verdict": evidence.verdict,
-        "text": evidence.text,
+        "text": evidence.text + _doubt(results, evidence),
         "power": "; ".join(need.text for need in power.needs(name, claim, results, evidence)),
         "stand_ins": results.stand_ins() if evidence.verdict != "not run" else [],
     }
+
+
+def _doubt(results: Results, evidence: Evidence) -> str:
+    """Which of the compared variants come from chains that are beyond their bounds, as their warnings say."""
+    quantities = [comparison.interval.of for comparison in evidence.comparisons]
+    compared = dict.fromkeys((of.experiment, name) for of in quantities if of is not None for name, _ in of.operands)
+    doubted = [name for place, name in compared if any(CHAINS in text for text in results.warnings(place, name))]
+    return f"; beware: chains of {', '.join(doubted)} are beyond their bounds" if doubted else ""
 
 
 def write(plan: Plan, name: str) -> None:

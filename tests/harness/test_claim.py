@@ -163,3 +163,22 @@ def test_a_verdict_on_stand_in_data_of_its_experiments_says_so(results: plan.Pla
     assert (found["verdict"], found["stand_ins"]) == ("reproduced", ["digits instead"])
     elsewhere = replace(tested, experiments=("toy/still",))
     assert verdicts.record("toy", elsewhere, verdicts.results(results, "toy", elsewhere))["stand_ins"] == []
+
+
+def test_a_verdict_that_compares_doubtful_chains_names_them(results: plan.Plan) -> None:
+    """And one that compares only the other variant does not."""
+    job = next(job for job in results.jobs if job.id == "toy/walk/plain")
+    record = result.read(results.folder(job) / "result.json")
+    warned = record.model_copy(update={"warnings": ["seed 1: chains: rhat_outputs is 1.2, above its bound of 1.01"]})
+    result.write(results.folder(job) / "result.json", warned)
+    collect.collect(results, "toy/walk")
+
+    def said(variant: str) -> str:
+        def test(found: Results) -> Evidence:
+            return at_least("end", found.interval("toy/walk", variant, "end"), -100.0)
+
+        claim = Claim("far", "", "", ("toy/walk",), SCALES, test)
+        return str(verdicts.record("toy", claim, Results.load(results, ["toy/walk"]))["text"])
+
+    assert said("plain").endswith("; beware: chains of plain are beyond their bounds")
+    assert "chains" not in said("shifted")
