@@ -168,6 +168,12 @@ def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     return found
 
 
+def nested(key: str, value: Any) -> dict[str, Any]:
+    """`{"a": {"b": value}}` for the key `a.b`."""
+    first, _, rest = key.partition(".")
+    return {first: nested(rest, value) if rest else value}
+
+
 def name(source: str) -> str:
     """What errors call a configuration."""
     return "the workflow's configuration" if source.startswith("{") else source

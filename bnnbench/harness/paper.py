@@ -41,6 +41,8 @@ class ScaleSpec(Section):
     params: dict[str, Any] = {}
     variants: list[str] | None = Field(None, description="the variants that this scale runs; null: all")
     variant_params: dict[str, dict[str, Any]] = Field({}, description="variant: what it has otherwise at this scale")
+    variant_seeds: dict[str, SeedList] = Field({}, description="variant or cell, or a pattern: its own seeds")
+    grid: dict[str, list[Any]] = Field({}, description="parameter of the grid: its values at this scale")
     resources: Resources = Resources()
 
 
@@ -63,7 +65,7 @@ class ExperimentSpec(Section):
     deviations: list[str] = Field([], description="known differences from the paper")
     params: dict[str, Any] = {}
     variants: dict[str, dict[str, Any]] = Field({"default": {}}, description="name: parameters that make it")
-    grid: dict[str, list[Any]] = Field({}, description="parameter: values; crossed with the variants")
+    grid: dict[str, list[Any]] = Field({}, description="parameter (dotted: options.length): values; crossed")
     choices: dict[str, Choice] = Field({}, description="where paper and released code disagree and it is a parameter")
     scales: dict[Scale, ScaleSpec]
 

@@ -13,7 +13,7 @@ from typing import Any
 from bnnbench.errors import UserError
 from bnnbench.harness import device, first_stage, options, paper, registry
 from bnnbench.harness.code import code_hash
-from bnnbench.harness.config import Config, merged, parse, unknown
+from bnnbench.harness.config import Config, merged, nested, parse, unknown
 from bnnbench.harness.data import Availability, availability
 from bnnbench.harness.experiment import Params
 from bnnbench.harness.first_stage import FirstStage
@@ -181,7 +181,6 @@ def _jobs(
     scale = spec.scales[config.scale]
     kind = room.declaration(name).params
     code = code_hash(room.module(name))
-    seeds = config.seeds if config.seeds is not None else scale.seeds
     seed_per_job = config.scale == "paper" if scale.seed_per_job is None else scale.seed_per_job
     added = config.add_variants.get(f"{room.name}/{name}", {})
     for variant, values in _cells(room, name, spec, scale, added):
@@ -200,7 +199,7 @@ def _jobs(
         place, skip = device.choose(config.device, scale.resources.gpus)
         skip = "; ".join(filter(None, [*(data[dataset].unavailable for dataset in needed), skip]))
         alone = seed_per_job or more is not None
-        wanted = seeds if more is None else more.get(f"{room.name}/{name}/{variant}", ())
+        wanted = _seeds(scale, variant, config) if more is None else more.get(f"{room.name}/{name}/{variant}", ())
         for group in [(seed,) for seed in wanted] if alone else [tuple(wanted)]:
             used = {dataset: [data[dataset].identity, _data_code(dataset)] for dataset in (*needed, *wished)}
             codes = [code, *(_method_code(method, where) for method in params.methods())]
@@ -244,10 +243,14 @@ def _cells(
     for variant in [*scale.variant_params, *wanted]:
         if variant not in spec.variants:
             raise UserError(f"{room.name}/paper.yaml: {name}: {unknown('variant', variant, sorted(spec.variants))}")
+    for pattern in scale.variant_seeds:
+        if not any(fnmatchcase(variant, pattern.partition(",")[0]) for variant in [*spec.variants, *added]):
+            raise UserError(f"{room.name}/paper.yaml: {name}: {unknown('variant', pattern, sorted(spec.variants))}")
     known = {**spec.variants, **added}
+    grid = _grid(room, name, spec, scale)
     for variant in [*wanted, *added]:
-        for values in itertools.product(*spec.grid.values()):
-            cell = dict(zip(spec.grid, values, strict=True))
+        for values in itertools.product(*grid.values()):
+            cell = dict(zip(grid, values, strict=True))
             suffix = "".join(f",{key}={value}" for key, value in cell.items())
             if not CELL.fullmatch(suffix):
                 raise UserError(
@@ -255,7 +258,27 @@ def _cells(
                 )
             if len(variant + suffix) > LONGEST:
                 raise UserError(f"{room.name}/paper.yaml: {name}: the name {variant}{suffix} is longer than {LONGEST}")
-            yield f"{variant}{suffix}", merged(merged(known[variant], scale.variant_params.get(variant, {})), cell)
+            found = merged(known[variant], scale.variant_params.get(variant, {}))
+            for key, value in cell.items():
+                found = merged(found, nested(key, value))
+            yield f"{variant}{suffix}", found
+
+
+def _grid(room: Paper, name: str, spec: ExperimentSpec, scale: ScaleSpec) -> dict[str, list[Any]]:
+    """The grid with the values that the scale has otherwise."""
+    for key in scale.grid:
+        if key not in spec.grid:
+            raise UserError(f"{room.name}/paper.yaml: {name}: {unknown('parameter of the grid', key, [*spec.grid])}")
+    return {**spec.grid, **scale.grid}
+
+
+def _seeds(scale: ScaleSpec, cell: str, config: Config) -> Sequence[int]:
+    """The configuration's, or the cell's own (that of the first name or pattern that it matches), or the scale's."""
+    if config.seeds is not None:
+        return config.seeds
+    names = (cell, cell.partition(",")[0])
+    own = (seeds for pattern, seeds in scale.variant_seeds.items() if any(fnmatchcase(one, pattern) for one in names))
+    return next(own, scale.seeds)
 
 
 def _data_code(dataset: str) -> str:

@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from bnnbench.errors import UserError
 from bnnbench.harness import claim as claims
 from bnnbench.harness import paper, verdicts
 from bnnbench.harness.claim import Claim, Evidence
 from bnnbench.harness.collect import Results
-from bnnbench.harness.config import Config, merged, unknown
+from bnnbench.harness.config import Config, merged, nested, unknown
 from bnnbench.harness.paper import Choice
 from bnnbench.harness.plan import Job, Plan, make
 
@@ -97,16 +96,10 @@ def alternatives(plan: Plan, experiment: str) -> Iterator[Alternative]:
     for name, choice in paper.get(room).spec.experiments[short].choices.items():
         variants = [one for one in planned if any(fnmatchcase(one, pattern) for pattern in choice.variants or ["*"])]
         for whose, value in choice.alternatives.items() if variants else ():
-            change = {experiment: _nested(choice.parameter, value)}
+            change = {experiment: nested(choice.parameter, value)}
             settings = {"params": merged(plan.config.params, change), "experiments": [experiment]}
             config = plan.config.model_copy(update={**settings, "variants": choice.variants})
             yield Alternative(choice, whose, _of_configured_seeds(make(config, f"{room}/paper.yaml: {short}: {name}")))
-
-
-def _nested(path: str, value: Any) -> Any:
-    for part in reversed(path.split(".")):
-        value = {part: value}
-    return value
 
 
 def _of_configured_seeds(plan: Plan) -> Plan:

@@ -150,6 +150,54 @@ def test_a_methods_code_is_part_of_the_key_and_unknown_methods_are_named(
         make(params={"toy/still": {"method": "leep"}})
 
 
+def gridded(toy: Path, experiment: dict[str, Any], smoke: dict[str, Any]) -> None:
+    """The toy's `walk` with these entries besides, at smoke scale too."""
+    path = toy / "toy_paper" / "paper.yaml"
+    spec = yaml.safe_load(path.read_text())
+    spec["experiments"]["walk"] |= experiment
+    spec["experiments"]["walk"]["scales"]["smoke"] |= smoke
+    path.write_text(yaml.safe_dump(spec, sort_keys=False))
+    forget_registered()
+
+
+def test_a_grid_may_go_into_nested_parameters(toy: Path) -> None:
+    walk = toy / "toy_paper" / "walk.py"
+    walk.write_text(walk.read_text().replace('    fault: str = ""', '    fault: str = ""\n    options: dict = {}'))
+    gridded(toy, {"grid": {"options.length": [1, 5]}, "params": {"options": {"whitened": True}}}, {})
+    found = {job.variant: job.params.model_dump()["options"] for job in make(experiments=["toy/walk"]).jobs}
+    assert found["plain,options.length=1"] == {"whitened": True, "length": 1}
+    assert found["shifted,options.length=5"] == {"whitened": True, "length": 5}
+    assert len(found) == 4
+
+
+def test_a_scale_has_values_and_seeds_of_its_own(toy: Path) -> None:
+    seeds = {"shifted": [7], "plain,steps=3": [1, 2]}
+    gridded(toy, {"grid": {"steps": [3, 4, 5]}}, {"grid": {"steps": [3, 4]}, "variant_seeds": seeds})
+    found = {job.variant: job.seeds for job in make(experiments=["toy/walk"]).jobs}
+    assert found == {
+        "plain,steps=3": (1, 2),
+        "plain,steps=4": (0, 1, 2),
+        "shifted,steps=3": (7,),
+        "shifted,steps=4": (7,),
+    }
+    assert {job.seeds for job in make(experiments=["toy/walk"], seeds=[9]).jobs} == {(9,)}
+    assert len(make(experiments=["toy/walk"], scale="laptop").jobs) == 6
+
+
+@pytest.mark.parametrize(
+    ("smoke", "said"),
+    [
+        ({"grid": {"stpes": [3]}}, "walk: no parameter of the grid 'stpes'; did you mean 'steps'?"),
+        ({"variant_seeds": {"shiftd": [3]}}, "walk: no variant 'shiftd'; did you mean 'shifted'?"),
+    ],
+)
+def test_a_mistyped_grid_of_a_scale_is_one_line(toy: Path, smoke: dict[str, Any], said: str) -> None:
+    gridded(toy, {"grid": {"steps": [3]}}, smoke)
+    with pytest.raises(UserError) as error:
+        make(experiments=["toy/walk"])
+    assert said in str(error.value)
+
+
 def test_a_scale_may_set_a_variant_apart(toy: Path) -> None:
     path = toy / "toy_paper" / "paper.yaml"
     spec = yaml.safe_load(path.read_text())
