@@ -61,11 +61,16 @@ def train_module(
     return net.eval()
 
 
-def with_penalty(data: Callable[[Tensor, float], Tensor], penalty: Callable[[], Tensor] | None) -> Objective:
-    """The objective `data`, and besides it the term "prior" where there is a penalty."""
+def with_penalty(objective: Objective, penalty: Callable[[], Tensor] | None) -> Objective:
+    """The objective, and the term "prior" where there is a penalty; a loss without a name is then called "data"."""
     if penalty is None:
-        return data
-    return lambda rows, progress: {"data": data(rows, progress), "prior": penalty()}
+        return objective
+
+    def both(rows: Tensor, progress: float) -> Terms:
+        terms = objective(rows, progress)
+        return {**(terms if isinstance(terms, Mapping) else {"data": terms}), "prior": penalty()}
+
+    return both
 
 
 def batch_loss(net: nn.Module, train: Train, rows: Tensor, generator: Generator | None) -> Tensor:
