@@ -36,7 +36,7 @@ class NUTSParams(NUTSSampling):
     precision: PositiveFloat = Field(510.0, description="of the prior")
     scope: Scope = "last"
     whitened: bool = Field(False, description="sample in the coordinates of the full Laplace approximation; P^2 memory")
-    ignore_bias: bool = Field(False, description="as published: the last layer's bias has no effect (section 5.1, 1)")
+    ignore_bias: bool = Field(False, description="as in the paper's released code: the last layer's bias has no effect")
 
     @model_validator(mode="after")
     def _only_the_last_layers_bias_is_ignored(self) -> "NUTSParams":
