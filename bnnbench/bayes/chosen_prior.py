@@ -16,15 +16,17 @@ from bnnbench.bayes.network import LOG_NOISE, Net, WholeNet, trainable, weight_s
 from bnnbench.bayes.prior import Density, Independent, IsotropicNormal, NumpyroPrior, Prior, Product
 
 
-def chosen_prior(train: Train, params: BaseModel, name: str) -> Prior:
-    """The prior of the data, or the isotropic normal of the option `precision` of the method `name`.
-
-    `ValueError` where both are given, and for a prior that only NumPyro knows.
-    """
+def any_prior(train: Train, params: BaseModel) -> Prior | NumpyroPrior:
+    """The prior of the data, or the isotropic normal of the option `precision`; `ValueError` where both are given."""
     if train.prior is None:
         return IsotropicNormal(params.precision)  # type: ignore[attr-defined]
     _check_alone(params, "precision")
-    return torch_prior(train.prior, name)
+    return train.prior
+
+
+def chosen_prior(train: Train, params: BaseModel, name: str) -> Prior:
+    """As `any_prior`; `ValueError` also for a prior without a density, which the method `name` needs."""
+    return torch_prior(any_prior(train, params), name)
 
 
 def torch_prior(prior: Prior | NumpyroPrior, name: str) -> Prior:

@@ -47,7 +47,7 @@ class HMCParams(MethodParams):
     scope: Scope = "last"
     structure: Structure = Field("full", description="of the last layer's curvature that whitens")
     sampling: Sampling = Sampling()
-    ignore_bias: bool = Field(False, description="as published: the last layer's bias has no effect (section 5.1, 1)")
+    ignore_bias: bool = Field(False, description="as in the paper's released code: the last layer's bias has no effect")
 
     @model_validator(mode="after")
     def _only_the_last_layers_bias_is_ignored(self) -> "HMCParams":

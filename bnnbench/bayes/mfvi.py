@@ -96,9 +96,9 @@ def mean_field(
 
     prior = _prior_of_layers(net, model, train, params)
 
-    def bound(rows: Tensor, progress: float) -> Tensor:
+    def bound(rows: Tensor, progress: float) -> dict[str, Tensor]:
         data = batch_loss(net, train, rows, generator)
-        return data + params.kl_weight / len(train) * kl(layers, *prior)
+        return {"data": data, "kl": params.kl_weight / len(train) * kl(layers, *prior)}
 
     objective = with_penalty(bound, noise_penalty(net, train))
     descend(net, objective, len(train), params.training, generator, journal)

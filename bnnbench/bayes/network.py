@@ -59,7 +59,7 @@ class LinearNet:
     """A linear layer on features [N, d]: theta is W [C, d] row by row, then the bias [C].
 
     `bias="ignored"` keeps the bias coordinates in theta and leaves them out of the outputs: the posterior that the
-    released code of the refinement paper computes (refinement, section 5.1, item 1). `"none"` has no such coordinates.
+    released code of the refinement paper computes. `"none"` has no such coordinates.
     """
 
     n_features: int

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveFloat, model_validator
 from torch import Generator, Tensor, nn
 
 from bnnbench.bayes.chains import ChainPosterior, Chains
-from bnnbench.bayes.chosen_prior import chosen_prior, density_of
+from bnnbench.bayes.chosen_prior import any_prior, density_of
 from bnnbench.bayes.gaussian import Affine
 from bnnbench.bayes.jax_arrays import to_jax
 from bnnbench.bayes.jax_density import log_density, numpyro_model
@@ -21,7 +21,7 @@ from bnnbench.bayes.method import Train, method
 from bnnbench.bayes.network import InferredPart, Scope, check_bias, check_noise, inferred_part
 from bnnbench.bayes.noise import normal
 from bnnbench.bayes.numpyro_chains import NUTSSampling, run_chains, run_model
-from bnnbench.bayes.prior import NumpyroPrior
+from bnnbench.bayes.prior import NumpyroPrior, Prior
 from bnnbench.bayes.target import Target
 from bnnbench.bayes.training import Training
 
@@ -36,7 +36,7 @@ class NUTSParams(NUTSSampling):
     precision: PositiveFloat = Field(510.0, description="of the prior")
     scope: Scope = "last"
     whitened: bool = Field(False, description="sample in the coordinates of the full Laplace approximation; P^2 memory")
-    ignore_bias: bool = Field(False, description="as published: the last layer's bias has no effect (section 5.1, 1)")
+    ignore_bias: bool = Field(False, description="as in the paper's released code: the last layer's bias has no effect")
 
     @model_validator(mode="after")
     def _only_the_last_layers_bias_is_ignored(self) -> "NUTSParams":
@@ -82,41 +82,43 @@ def nuts(model: nn.Module, train: Train, params: NUTSParams, generator: Generato
     trained with weight decay alone.
     """
     check_noise(model, params.scope, "nuts")
-    hierarchical = isinstance(train.prior, NumpyroPrior)
-    prior = None if hierarchical else chosen_prior(train, params, "nuts")
-    if hierarchical and params.whitened:
-        raise ValueError(
-            "whitened: the Laplace approximation needs an IsotropicNormal; leave it out with a NumpyroPrior"
-        )
+    prior = any_prior(train, params)
+    if isinstance(prior, NumpyroPrior) and params.whitened:
+        raise ValueError("whitened: a NumpyroPrior has no density and so no Laplace approximation; leave it out")
     stages = Stages(journal, generator)
     net = deepcopy(model)
     if params.scope == "last":
-        data = replace(train, prior=None) if hierarchical else train
+        data = replace(train, prior=None) if isinstance(prior, NumpyroPrior) else train
         fit = stages.run("map", lambda inner: trained(model, data, params.training, generator, inner).state_dict())
         net.load_state_dict(fit)
     part = inferred_part(net, params.scope, train.x, params.ignore_bias)
 
     def run(journal: Journal) -> State:
-        if isinstance(train.prior, NumpyroPrior):
-            return _sample_hierarchical(part, train, train.prior, params, generator, journal)._asdict()
-        assert prior is not None
-        target = Target(
-            part.inner, part.inputs, train.y, train.likelihood, density_of(prior, part.inner, train, part.theta)
-        )
-        if not params.whitened:
-            start = target.density.sample(params.chains, generator)
-            return sample(target, start, params, generator, journal)._asdict()
-        whitening = matched(part, target, "full")
-        start = whitening.push(normal((params.chains, len(part.theta)), generator, part.theta))
-        return sample(target, start, params, generator, journal, whitening)._asdict()
+        if isinstance(prior, NumpyroPrior):
+            return _hierarchical(part, train, prior, params, generator, journal)._asdict()
+        return _chains(part, train, prior, params, generator, journal)._asdict()
 
     sampled = Chains(**stages.run("chains", run))
     return ChainPosterior.of(part.net, train.likelihood, sampled, params.target_acceptance)
 
 
-def _sample_hierarchical(
+def _chains(
+    part: InferredPart, train: Train, prior: Prior, params: NUTSParams, generator: Generator, journal: Journal
+) -> Chains:
+    """Under a prior with a density, from draws of it or, whitened, of the Laplace approximation."""
+    density = density_of(prior, part.inner, train, part.theta)
+    target = Target(part.inner, part.inputs, train.y, train.likelihood, density)
+    if not params.whitened:
+        return sample(target, density.sample(params.chains, generator), params, generator, journal)
+    whitening = matched(part, target, "full")
+    start = whitening.push(normal((params.chains, len(part.theta)), generator, part.theta))
+    return sample(target, start, params, generator, journal, whitening)
+
+
+def _hierarchical(
     part: InferredPart, train: Train, prior: NumpyroPrior, params: NUTSParams, generator: Generator, journal: Journal
 ) -> Chains:
+    """Under a prior that NumPyro samples."""
     import jax
 
     with jax.enable_x64(params.float64):

@@ -42,7 +42,7 @@ class RefineParams(MethodParams):
     identity: bool = Field(False, description="start exactly at the identity instead of near it")
     optimisation: Training = Field(PUBLISHED, description="of the flow")
     samples: PositiveInt = Field(1, description="reparameterised draws a step")
-    ignore_bias: bool = Field(False, description="as published: the last layer's bias has no effect (section 5.1, 1)")
+    ignore_bias: bool = Field(False, description="as in the paper's released code: the last layer's bias has no effect")
     subspace: PositiveInt | None = Field(None, description="refine only so many coordinates, those of largest variance")
     zero_rest: bool = Field(False, description="as published: weights outside the subspace are 0, not their MAP")
 

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import isfinite, sqrt
 
 import torch
@@ -30,7 +31,7 @@ class Target:
     likelihood: Likelihood
     prior: Density | float
 
-    @property
+    @cached_property
     def density(self) -> Density:
         """The prior as a density."""
         if isinstance(self.prior, Density):

@@ -61,11 +61,16 @@ def train_module(
     return net.eval()
 
 
-def with_penalty(data: Callable[[Tensor, float], Tensor], penalty: Callable[[], Tensor] | None) -> Objective:
-    """The objective `data`, and besides it the term "prior" where there is a penalty."""
+def with_penalty(objective: Objective, penalty: Callable[[], Tensor] | None) -> Objective:
+    """The objective, and the term "prior" where there is a penalty; a loss without a name is then called "data"."""
     if penalty is None:
-        return data
-    return lambda rows, progress: {"data": data(rows, progress), "prior": penalty()}
+        return objective
+
+    def both(rows: Tensor, progress: float) -> Terms:
+        terms = objective(rows, progress)
+        return {**(terms if isinstance(terms, Mapping) else {"data": terms}), "prior": penalty()}
+
+    return both
 
 
 def batch_loss(net: nn.Module, train: Train, rows: Tensor, generator: Generator | None) -> Tensor:
@@ -116,11 +121,10 @@ def descend(
     the loss: means of an epoch are logged, of each term too, and an epoch may be checkpointed. `after_epoch(epoch)` is
     called in between. A `ResultWarning` where the parameters are not finite in the end.
     """
-    device = next(module.parameters()).device
-    optimizer = optimizer_of(module, training)
-    first, n_epochs = 0, training.epochs
-    if training.steps is not None:
-        n_epochs = ceil(training.steps / n_batches(n_points, training.batch_size))
+    optimizer, device = optimizer_of(module, training), next(module.parameters()).device
+    per_epoch = n_batches(n_points, training.batch_size)
+    n_steps = training.epochs * per_epoch if training.steps is None else training.steps
+    n_epochs, first = ceil(n_steps / per_epoch), 0
     if (restored := journal.restore()) is not None:
         first, state = restored
         module.load_state_dict(state["module"])
@@ -128,15 +132,13 @@ def descend(
     for epoch in journal.steps(n_epochs, first):
         module.train()
         totals: dict[str, Tensor] = {}
-        parts = batches(n_points, training.batch_size, generator, device)
-        left = len(parts) if training.steps is None else training.steps - epoch * len(parts)
-        for k, rows in enumerate(parts[:left]):
-            total_steps = training.epochs if training.steps is None else training.steps / len(parts)
-            progress = (epoch + k / len(parts)) / total_steps
+        parts = batches(n_points, training.batch_size, generator, device)[: n_steps - epoch * per_epoch]
+        for k, rows in enumerate(parts):
+            progress = (epoch + k / per_epoch) / (n_steps / per_epoch)
             set_rate(optimizer, training, progress)
             step(module, optimizer, objective(rows, progress), training.clip, totals)
         if is_logged(epoch, n_epochs):
-            journal.log(epoch + 1, **{name: total.item() / len(parts[:left]) for name, total in totals.items()})
+            journal.log(epoch + 1, **{name: total.item() / len(parts) for name, total in totals.items()})
         if after_epoch is not None:
             after_epoch(epoch)
         journal.checkpoint(epoch + 1, lambda: {"module": module.state_dict(), "optimizer": optimizer.state_dict()})

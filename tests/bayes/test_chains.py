@@ -1,7 +1,11 @@
 """Chains in blocks: NumPyro's own draws, whatever the block, and the same bits after a kill between blocks."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -72,6 +76,15 @@ def test_the_block_changes_no_draw(block: int) -> None:
 def test_more_parallel_chains_than_devices_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^chain_method: 3 parallel chains need as many devices and JAX has 1"):
         run(chain_method="parallel")
+
+
+@pytest.mark.slow
+def test_parallel_chains_are_those_one_after_the_other() -> None:
+    """In a process of its own, whose processor JAX takes for three devices."""
+    code = "import torch, test_chains as t; assert torch.equal(t.run().draws, t.run(chain_method='parallel').draws)"
+    paths = os.pathsep.join([*sys.path, str(Path(__file__).parent)])
+    environment = {**os.environ, "PYTHONPATH": paths, "XLA_FLAGS": "--xla_force_host_platform_device_count=3"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=300)
 
 
 def killed(fit: Callable[[Any], Chains], death: int) -> Chains:

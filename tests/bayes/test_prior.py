@@ -159,6 +159,7 @@ def test_mean_field_has_the_optimum_of_its_bound_under_the_prior() -> None:
     [
         ("hmc", {"precision": 510.0}),
         ("nuts", {"precision": 2.0}),
+        ("hierarchical nuts", {"precision": 2.0}),
         ("mfvi", {"precision": 2.0}),
         ("laplace", {"precision": "evidence"}),
         ("refine", {"precision": 2.0}),
@@ -169,12 +170,13 @@ def test_mean_field_has_the_optimum_of_its_bound_under_the_prior() -> None:
 )
 def test_a_prior_with_the_data_and_one_by_an_option_are_an_error(name: str, options: dict[str, Any]) -> None:
     problem = conjugate()
-    train = Train(problem.train.x, problem.train.y, Gaussian(0.5), prior=IsotropicNormal(1.0))
+    prior: Any = NumpyroPrior(horseshoe) if "hierarchical" in name else IsotropicNormal(1.0)
+    train = Train(problem.train.x, problem.train.y, Gaussian(0.5), prior=prior)
     option = "weight_decay" if "weight_decay" in str(options) else "precision"
     with pytest.raises(
         ValueError, match=rf"^prior: it is given with the data \(Train.prior\) and by the option '{option}'"
     ):
-        registry.method(name).fit(problem.model, train, options, stream())
+        registry.method(name.split()[-1]).fit(problem.model, train, options, stream())
 
 
 def test_an_isotropic_prior_with_the_data_is_the_option_of_the_same_precision() -> None:
