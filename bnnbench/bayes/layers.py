@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from bnnbench.bayes.log_noise import has_log_noise
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -22,10 +24,12 @@ class Layer:
 def layers_of(model: nn.Module) -> list[Layer]:
     """Layers with a weight of two dimensions or more that is not frozen, in the order of the net's parameters.
 
+    Of a net with a learned noise they are those of the net that was given, by the names that a prior knows.
+
     scales = {layer.name: layer.fan_in**-0.5 for layer in layers_of(model)}
     train = Train(x, y, prior=IndependentNormal({"": 1.0, **scales}))
     """
-    return list(_layers(model))
+    return list(_layers(model.get_submodule("net") if has_log_noise(model) else model))
 
 
 def _layers(model: nn.Module) -> Iterator[Layer]:

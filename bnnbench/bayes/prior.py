@@ -195,7 +195,7 @@ def _spread(what: str, values: Values, shapes: Shapes, like: Tensor) -> Tensor:
     keys = {name: _longest(name, values) for name in shapes}
     if missing := [name for name, key in keys.items() if key is None]:
         raise ValueError(f"prior: no {what} for parameter {missing[0]!r}; name it, or the layer that holds it")
-    if unused := set(values) - set(keys.values()):
+    if unused := set(values) - set(keys.values()) - {""}:  # the empty name is that of all that is not named
         raise ValueError(f"prior: a {what} for {min(unused)!r}, and the net has {', '.join(map(repr, shapes))}")
     parts = []
     for name, shape in shapes.items():
