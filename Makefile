@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 CONFIG ?= config/config.yaml
 export PATH := $(abspath $(BIN)):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY ?= true
+PARALLEL := -n auto --dist worksteal
 
-.PHONY: help setup reproduce smoke test test-without-data lint benchmark ui clean
+.PHONY: help setup reproduce smoke test test-without-data check coverage lint benchmark ui clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 28
@@ -26,11 +27,19 @@ reproduce: setup ## run the workflow (CONFIG=config/config.yaml: laptop scale) a
 smoke: setup ## the same in seconds, on tiny settings
 	snakemake --configfile config/smoke.yaml
 
-test: lint ## lint, type-check and run the tests
-	pytest --cov --cov-report=term --durations=12
+test: lint ## lint, type-check and run the tests, a process a core
+	pytest $(PARALLEL) --durations=12
 
-test-without-data: setup ## the tests that read data, as on a machine that has none
-	XDG_CACHE_HOME=$$(mktemp -d) env -u BNNBENCH_DATA pytest tests/data tests/papers tests/cli tests/harness/test_plan.py
+test-without-data: setup ## the tests that depend on data, as on a machine that has none
+	XDG_CACHE_HOME=$$(mktemp -d) env -u BNNBENCH_DATA pytest $(PARALLEL) -m "data and not slow and not gpu"
+
+check: lint ## lint, type-check and run the tests of the folders that were changed since the last commit
+	@changed=$$(git diff --name-only HEAD -- bnnbench tests | sed -nE 's#^(bnnbench|tests)/([a-z]+)/.*#tests/\2#p' | sort -u); \
+	for folder in $$changed; do [ -d $$folder ] && found="$$found $$folder"; done; \
+	if [ -n "$$found" ]; then pytest $(PARALLEL) -x $$found; fi
+
+coverage: setup ## run the tests and say which lines none of them reaches
+	pytest $(PARALLEL) --cov --cov-report=term
 
 lint: setup
 	ruff check .

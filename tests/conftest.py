@@ -15,6 +15,9 @@ from bnnbench.harness import code, paper, registry
 
 ROOT = Path(__file__).parents[1]
 
+# Tests run side by side, a process a core: more threads would only get in each other's way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 # Kernels compile at their first call, and machines differ: no deadlines. CI tries the same examples every time.
 hypothesis.settings.register_profile("bnnbench", deadline=None, derandomize=bool(os.environ.get("CI")))

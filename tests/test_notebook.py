@@ -14,6 +14,8 @@ from conftest import ROOT
 import bnnbench
 from bnnbench.errors import UserError
 
+pytestmark = pytest.mark.data
+
 
 def test_the_page_on_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

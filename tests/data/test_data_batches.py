@@ -14,6 +14,8 @@ from bnnbench.data.batches import Photographs, Share, evaluation_batches, traini
 from bnnbench.data.views import View, centre_view, random_view
 from bnnbench.errors import DataError
 
+pytestmark = pytest.mark.data
+
 VIEW = View(resize=20, crop=16)
 Found = list[tuple[NDArray[np.uint8], list[int]]]
 

@@ -11,6 +11,8 @@ from bnnbench.data import DATASETS, Dataset, Images, Table
 from bnnbench.data.bundled import Bundled
 from bnnbench.errors import DataError, DataUnavailable
 
+pytestmark = pytest.mark.data
+
 
 def dataset(name: str) -> Dataset:
     return next(d for d in DATASETS if d.name == name)

@@ -16,6 +16,8 @@ from bnnbench.data.tables import standard_splits
 from bnnbench.data.uci import UciRegression
 from bnnbench.errors import DataError
 
+pytestmark = pytest.mark.data
+
 # Counts of the digits 0 to 9 in MNIST, published in many places.
 MNIST_TRAIN = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 MNIST_TEST = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]

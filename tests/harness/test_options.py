@@ -9,6 +9,8 @@ from bnnbench.errors import UserError
 from bnnbench.harness import config, options, plan, registry
 from bnnbench.harness.options import Asked
 
+pytestmark = pytest.mark.data
+
 
 def asked(**given: Any) -> Asked:
     return Asked("toy/walk/plain", "laplace", given, "code")

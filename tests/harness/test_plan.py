@@ -12,6 +12,8 @@ from bnnbench.errors import UserError
 from bnnbench.harness import config, paper, plan, registry
 from bnnbench.harness.experiment import Params
 
+pytestmark = pytest.mark.data
+
 
 def make(**values: Any) -> plan.Plan:
     return plan.make(config.validate({"papers": ["toy"], "scale": "smoke", **values}, "file"), "file")

@@ -17,6 +17,8 @@ from PIL import Image
 from bnnbench.data import DATASETS
 from bnnbench.harness import config, data, history, paper, plan, registry
 
+pytestmark = pytest.mark.data
+
 JOB = "binarized/imagenet/alexnet-bnn"
 TORCHRUN = [str(Path(sys.executable).parent / "torchrun"), "--standalone", "--nproc-per-node", "2", "-m", "bnnbench"]
 ALONE = [sys.executable, "-m", "bnnbench"]

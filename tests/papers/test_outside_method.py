@@ -11,6 +11,8 @@ import yaml
 
 from bnnbench.harness import config, plan
 
+pytestmark = pytest.mark.data
+
 METHOD = """
 from math import sqrt
 

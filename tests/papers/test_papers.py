@@ -11,6 +11,8 @@ from bnnbench.harness.claim import judge
 from bnnbench.harness.collect import Results
 from bnnbench.harness.config import SCALES
 
+pytestmark = pytest.mark.data
+
 PAPERS = paper.names()
 
 
