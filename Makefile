@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CONFIG ?= config/config.yaml
 export PATH := $(abspath $(BIN)):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY ?= true
-PARALLEL := -n auto --dist worksteal
+PARALLEL := -n logical --dist worksteal
 
 .PHONY: help setup reproduce smoke test test-without-data check coverage lint benchmark ui clean
 
