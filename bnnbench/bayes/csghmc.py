@@ -19,7 +19,7 @@ from bnnbench.errors import ResultWarning
 
 
 class CSGHMCParams(MethodParams):
-    """Parameters of cSGHMC; defaults as in the refinement paper's baseline (section 3.2): 12 draws."""
+    """Parameters of cSGHMC; defaults as in the baseline of Kristiadi et al. 2022: 12 draws."""
 
     learning_rate: PositiveFloat = Field(0.1, description="at the start of a cycle; falls to 0 by a cosine")
     cycles: PositiveInt = 4

@@ -16,7 +16,7 @@ Kind = Literal["radial", "planar", "spline"]
 
 
 class RadialFlow(nn.Module):
-    """Layers y = x + beta (x - c) / (alpha + r) with r = |x - c| (refinement, section 2.4).
+    """Layers y = x + beta (x - c) / (alpha + r) with r = |x - c| (Rezende and Mohamed 2015, eq. 14).
 
     alpha = softplus(a) and beta = softplus(b) - alpha > -alpha, so every layer is invertible. Parameters start
     uniform in +-1 / sqrt(P): near the identity, and exactly the identity (b = a) on request.

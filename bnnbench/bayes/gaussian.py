@@ -69,7 +69,7 @@ class Standard:
 
 @dataclass(frozen=True)
 class LaplaceNormal:
-    """N(mean, (H + precision I)^-1) with H a curvature (refinement, section 2.3).
+    """N(mean, (H + precision I)^-1) with H a curvature (MacKay 1992).
 
     R is the symmetric root Q diag(std) Q^T. Any R' = Q diag(std) V with orthogonal V gives the same distribution, but
     only the symmetric one is a continuous function of H: eigenvectors turn freely within the space of equal

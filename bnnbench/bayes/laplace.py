@@ -154,7 +154,7 @@ def approximate(
 
 
 def matched(part: InferredPart, target: Target, structure: last_layer.Structure) -> LaplaceNormal:
-    """The Laplace approximation of `target` itself: at its own mode, under its own precision (section 5.3)."""
+    """The Laplace approximation of `target` itself: at its own mode, under its own precision."""
     centre = mode(target, part.theta)
     return LaplaceNormal(centre, curvature_at(centre, part, target.likelihood, structure), target.precision)
 

@@ -1,4 +1,4 @@
-"""Curvature of the last linear layer in closed form (refinement, section 2.3).
+"""Curvature of the last linear layer in closed form (Kristiadi et al. 2020).
 
 Given features, outputs are linear in the parameters, so the generalised Gauss-Newton matrix is the exact Hessian. With
 L_n the second derivative of point n's loss in its outputs (diag(p) - p p^T for classes) and f_n its features with a 1

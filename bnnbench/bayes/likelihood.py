@@ -59,7 +59,7 @@ class Categorical:
         return flat.view(labels.shape)
 
     def hessian(self, outputs: Tensor) -> Tensor:
-        """diag(p) - p p^T (refinement, section 2.3)."""
+        """diag(p) - p p^T."""
         p = outputs.softmax(-1)
         return torch.diag_embed(p) - p.unsqueeze(-1) * p.unsqueeze(-2)
 

@@ -29,7 +29,7 @@ Model = Callable[[], Any]
 
 
 class NUTSSampling(MethodParams):
-    """How chains are run; defaults as published for the last layer (refinement, section 2.7)."""
+    """How chains are run; defaults as published for the last layer by Kristiadi et al. 2022."""
 
     chains: PositiveInt = 3
     warmup: PositiveInt = Field(100, description="draws that adapt step size and mass matrix and are dropped")

@@ -1,4 +1,4 @@
-"""Class probabilities from normally distributed logits (refinement, section 2.2)."""
+"""Class probabilities from normally distributed logits (MacKay 1992; Gibbs 1997)."""
 
 from math import pi
 

@@ -30,7 +30,7 @@ PUBLISHED = Training(optimizer="adam", learning_rate=1e-3, schedule="cosine", ep
 
 
 class RefineParams(MethodParams):
-    """Parameters of refinement; defaults as published for the last layer (section 2.5)."""
+    """Parameters of refinement; defaults as Kristiadi et al. 2022 publish for the last layer."""
 
     training: Training | None = Field(Training(), description="of the net; none where the model comes trained")
     base: Literal["laplace", "standard"] = Field("laplace", description="the Laplace approximation, or N(0, I)")
@@ -87,7 +87,7 @@ class Refined:
 def fit_flow(
     refined: Refined, target: Target, training: Training, samples: int, generator: Generator | None, journal: Journal
 ) -> None:
-    """Maximises the evidence bound over the flow's parameters; the base stays (section 2.5).
+    """Maximises the evidence bound over the flow's parameters; the base stays.
 
     The likelihood of a batch is scaled by N / B. Noise is drawn, and for a raw flow sent through the base, many steps
     at once: a step is only what depends on the flow's parameters. The curve "loss" is the negative bound.

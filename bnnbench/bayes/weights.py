@@ -10,7 +10,7 @@ from bnnbench.bayes.likelihood import Likelihood
 from bnnbench.bayes.network import Net, evaluate
 from bnnbench.bayes.posterior import Predictive, asked
 
-DRAWS = 20  # what the refinement paper averages over (section 2.6)
+DRAWS = 20  # what Kristiadi et al. 2022 average over
 
 
 class Sampler(Protocol):
