@@ -1,7 +1,7 @@
-"""The errors that a user can cause: each is one line that names what was wrong, where, and what to do.
+"""The errors that a user can cause, each one line that names what was wrong, where, and what to do; and what results say.
 
-The command line prints their message without a traceback. This module imports nothing, so that every
-room of the house may raise them.
+The command line prints the message of a `UserError` without a traceback. This module imports nothing, so that every
+other module may raise them.
 """
 
 
@@ -15,6 +15,10 @@ class DataError(UserError):
 
 class DataUnavailable(DataError):
     """A data set that cannot be had here; the message ends with the command that would fetch it."""
+
+
+class Diverged(Exception):
+    """The computation left the finite numbers; the message says what and where. It is recorded as a result."""
 
 
 class ResultWarning(UserWarning):

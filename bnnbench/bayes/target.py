@@ -97,7 +97,8 @@ def mode(target: Target, start: Tensor, max_steps: int = 500, tolerance: float =
     """The parameters [P] of highest posterior density, by L-BFGS from `start` [P].
 
     Stops where no entry of the gradient per point exceeds `tolerance`. It is solved in float64, as sums over points in
-    float32 stop short of the tolerance. For a linear layer the problem is convex and the mode unique, and the search is in coordinates in which the curvature per point is about 1.
+    float32 stop short of the tolerance. For a linear layer the problem is convex and the mode unique, and the search is
+    in coordinates in which the curvature per point is about 1.
 
     Where the search ends before that, after `max_steps` or where rounding hides the way down, a `ResultWarning` says
     how large the gradient is; `ValueError` where the density is not finite at the start.

@@ -14,10 +14,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bnnbench.errors import UserError
+from bnnbench.errors import Diverged, UserError
 from bnnbench.harness import data, device, environment, history, paper, processes, registry, result
 from bnnbench.harness.caught import result_warnings
-from bnnbench.harness.experiment import Diverged, Experiment, Metric, Outcome
+from bnnbench.harness.experiment import Experiment, Metric, Outcome
 from bnnbench.harness.files import clear, is_as_written, is_file, locked, produce_atomic, read_json, seal, write_json
 from bnnbench.harness.plan import Job, Plan
 from bnnbench.harness.processes import ALONE, Team

@@ -30,10 +30,6 @@ class Params(BaseModel):
         return {}
 
 
-class Diverged(Exception):
-    """The computation left the finite numbers; the message says what and where."""
-
-
 @dataclass(frozen=True)
 class Metric:
     """A number that an experiment reports for each seed; `higher_is_better` is `None` where neither is.

@@ -11,10 +11,10 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from bnnbench.errors import Diverged
 from bnnbench.harness import history, saved
 from bnnbench.harness.caught import result_warnings, warn_again
 from bnnbench.harness.energy import Meter
-from bnnbench.harness.experiment import Diverged
 from bnnbench.harness.files import clear, locked, writing
 from bnnbench.harness.processes import ALONE, Team
 from bnnbench.harness.seeds import derive

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bnnbench.errors import UserError
+from bnnbench.errors import Diverged, UserError
 from bnnbench.harness import device
-from bnnbench.harness.experiment import Diverged
 from bnnbench.harness.processes import ALONE, Team, joined, named_losses, team
 from bnnbench.harness.run import Run
 

@@ -120,7 +120,7 @@ def test_latent_weights_leave_the_clip_only_without_it(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite_is_a_divergence(tmp_path: Path) -> None:
-    from bnnbench.harness.experiment import Diverged
+    from bnnbench.errors import Diverged
 
     data = images(250)
     params = MLP(**{**PARAMS.model_dump(), "weights": "float", "activation": "relu", "learning_rate": 1e38})

@@ -9,9 +9,8 @@ import torch
 from PIL import Image
 
 from bnnbench.data import ImageFolder, ImageFolders
-from bnnbench.errors import DataError, UserError
+from bnnbench.errors import DataError, Diverged, UserError
 from bnnbench.harness import history
-from bnnbench.harness.experiment import Diverged
 from bnnbench.harness.run import Run
 from bnnbench.papers.binarized.experiments.imagenet import ImageNet, imagenet
 from bnnbench.papers.binarized.imagenet.splits import photo_splits

@@ -15,8 +15,7 @@ from bnnbench.binary.loss import squared_hinge
 from bnnbench.binary.optimize import clip_latent_weights, parameter_groups, set_learning_rate
 from bnnbench.data.batches import Batch, Photographs, Share, batches_per_epoch, evaluation_batches, training_batches
 from bnnbench.data.views import View
-from bnnbench.errors import UserError
-from bnnbench.harness.experiment import Diverged
+from bnnbench.errors import Diverged, UserError
 from bnnbench.harness.run import Run
 from bnnbench.harness.seeds import derive
 from bnnbench.metrics.classification import hits

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from bnnbench.errors import Diverged
 from bnnbench.evaluation import measures
-from bnnbench.harness.experiment import Diverged, Outcome, Params, experiment
+from bnnbench.harness.experiment import Outcome, Params, experiment
 from bnnbench.harness.run import Run
 
 if TYPE_CHECKING:
