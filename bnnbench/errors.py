@@ -1,5 +1,6 @@
-"""The errors that a user can cause, each one line that names what was wrong, where, and what to do; and what results say.
+"""The errors that a user can cause, a computation that diverged, and what a reader of a result should know.
 
+A `UserError` is one line that names what was wrong, where, and what to do.
 The command line prints the message of a `UserError` without a traceback. This module imports nothing, so that every
 other module may raise them.
 """

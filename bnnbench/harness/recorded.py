@@ -1,6 +1,7 @@
 """Summaries of runs worth keeping, small enough for the repository: `results/recorded/<name>/`.
 
-A recording is six files, however many jobs it is of: `numbers.csv` (a row a job, seed and metric), `measures.csv` (unit
+A recording is six files, however many jobs it is of: `numbers.csv` (a row a job, seed and metric; a job is its line of
+`jobs.jsonl`, from 0), `measures.csv` (unit
 and direction of each metric), `jobs.jsonl` (the records of jobs without their numbers), `datasets.csv`, `claims.json`
 and `environments.json`. `read` makes the records of results of it again, with the same bits in every number.
 """
@@ -64,9 +65,9 @@ def is_recording(folder: Path) -> bool:
 def read(folder: Path) -> list[Result]:
     """The records of a recording, without their tables and curves; `UserError` for a file that is not as written."""
     try:
-        numbers: dict[tuple[str, int], dict[str, float]] = {}
+        numbers: dict[tuple[int, int], dict[str, float]] = {}
         for row in _rows(folder / "numbers.csv", NUMBERS):
-            numbers.setdefault((row["job"], int(row["seed"])), {})[row["metric"]] = float(row["value"])
+            numbers.setdefault((int(row["job"]), int(row["seed"])), {})[row["metric"]] = float(row["value"])
         measures: dict[str, dict[str, MetricRecord]] = {}
         for row in _rows(folder / "measures.csv", MEASURES):
             higher = {"": None, "True": True, "False": False}[row["higher_is_better"]]
@@ -75,7 +76,7 @@ def read(folder: Path) -> list[Result]:
             )
         datasets = [DataRecord.model_validate(row) for row in _rows(folder / "datasets.csv", DATASETS)]
         lines = (folder / "jobs.jsonl").read_text(encoding="utf-8").splitlines()
-        return [_result(json.loads(line), numbers, measures, datasets) for line in lines]
+        return [_result(json.loads(line), k, numbers, measures, datasets) for k, line in enumerate(lines)]
     except (OSError, ValueError, KeyError, IndexError, TypeError, ValidationError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{folder}: not a recording of this version ({first}); record the results again") from error
@@ -95,10 +96,10 @@ def _write(plan: Plan, results: Sequence[Result], folder: Path) -> None:
 
 
 def _numbers(results: Iterable[Result]) -> Iterator[Sequence[Any]]:
-    for result in results:
+    for job, result in enumerate(results):
         for seed in result.seeds:
             for metric, value in seed.metrics.items():
-                yield result.job, seed.seed, metric, repr(value)
+                yield job, seed.seed, metric, repr(value)
 
 
 def _measures(results: Iterable[Result]) -> Iterator[Sequence[Any]]:
@@ -120,11 +121,12 @@ def _job(result: Result, datasets: Sequence[DataRecord]) -> dict[str, Any]:
 
 def _result(
     about: dict[str, Any],
-    numbers: Mapping[tuple[str, int], dict[str, float]],
+    job: int,
+    numbers: Mapping[tuple[int, int], dict[str, float]],
     measures: Mapping[str, dict[str, MetricRecord]],
     datasets: Sequence[DataRecord],
 ) -> Result:
-    seeds = [{**seed, "metrics": numbers.get((about["job"], seed["seed"]), {})} for seed in about.get("seeds", [])]
+    seeds = [{**seed, "metrics": numbers.get((job, seed["seed"]), {})} for seed in about.get("seeds", [])]
     used = {metric for seed in seeds for metric in seed["metrics"]}
     known = measures.get(f"{about['paper']}/{about['experiment']}", {})
     return Result.model_validate(

@@ -45,12 +45,12 @@ def test_a_recording_is_compared_with_the_results_that_it_is_of(made: plan.Plan)
     assert not any((found.only_first, found.only_second, found.statuses, found.params, found.data))
 
 
-def test_a_job_costs_a_kilobyte_and_a_number_a_hundred_bytes(made: plan.Plan) -> None:
-    """Five papers at laptop scale are some 200 jobs with 3,000 numbers, which have to fit into 500 kB."""
+def test_a_job_costs_a_kilobyte_and_a_number_fifty_bytes(made: plan.Plan) -> None:
+    """Five papers at laptop scale are some 250 jobs with 5,000 numbers, which have to fit into 500 kB."""
     folder = recorded.record(made, "mine")[0].parent
     lines = (folder / "jobs.jsonl").read_text().splitlines()
     assert max(map(len, lines)) < 1200
-    assert (folder / "numbers.csv").stat().st_size / (len((folder / "numbers.csv").read_text().splitlines()) - 1) < 100
+    assert (folder / "numbers.csv").stat().st_size / (len((folder / "numbers.csv").read_text().splitlines()) - 1) < 50
 
 
 @pytest.mark.parametrize("file", recorded.FILES[:4])
