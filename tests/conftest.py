@@ -18,6 +18,11 @@ ROOT = Path(__file__).parents[1]
 # Tests run side by side, a process a core: more threads would only get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# JAX compiles the same samplers again and again, in every process: what one has compiled serves the others.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
 
 # Kernels compile at their first call, and machines differ: no deadlines. CI tries the same examples every time.
 hypothesis.settings.register_profile("bnnbench", deadline=None, derandomize=bool(os.environ.get("CI")))
