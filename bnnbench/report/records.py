@@ -134,6 +134,14 @@ class ClaimRecord:
     """What would decide it, where it is inconclusive."""
     stand_ins: tuple[str, ...]
     """What stood in for data sets that it needs: then the verdict is none on the paper."""
+    scales: tuple[str, ...] = ()
+    """Where it means something."""
+
+    @property
+    def reason(self) -> str:
+        """Why it was not run, without the variant that was found missing first, so that reasons can be counted."""
+        missing, _, why = self.text.partition(": ")
+        return why if "/".join(missing.split("/")[:2]) in self.experiments else self.text
 
     @property
     def kind(self) -> "ClaimKind":
@@ -182,7 +190,7 @@ class PaperContent:
 
 @dataclass(frozen=True)
 class DataLine:
-    """A data set: where it came from, or why it is not there."""
+    """A data set: where it came from, or why it is not there; and whether `bnnbench data fetch` would bring it in."""
 
     name: str
     provenance: str
@@ -191,6 +199,7 @@ class DataLine:
     note: str
     unavailable: str
     experiments: tuple[str, ...]
+    fetchable: bool = False
 
 
 def total(costs: Iterable[Cost]) -> Cost:
