@@ -12,6 +12,7 @@ from bnnbench.harness.plan import Plan
 from bnnbench.report.records import (
     CLAIM_KINDS,
     STATUSES,
+    TELLING,
     ClaimKind,
     ClaimRecord,
     DataLine,
@@ -83,7 +84,7 @@ def _paper(plan: Plan, room: Paper) -> PaperContent:
 
 
 def _claims(plan: Plan, room: Paper) -> dict[ClaimKind, tuple[ClaimRecord, ...]]:
-    """The claims by what their verdicts count for; kinds without any are left out."""
+    """The claims by what their verdicts count for, the telling ones first; kinds without any are left out."""
     path = verdicts.path(plan, room.name)
     read = verdicts.read(path) if path.exists() else []
     lists = ("experiments", "stand_ins")
@@ -94,6 +95,7 @@ def _claims(plan: Plan, room: Paper) -> dict[ClaimKind, tuple[ClaimRecord, ...]]
         )
         for record in read
     ]
+    claims.sort(key=lambda claim: TELLING.index(claim.verdict))
     by_kind = {kind: tuple(claim for claim in claims if claim.kind == kind) for kind in CLAIM_KINDS}
     return {kind: judged for kind, judged in by_kind.items() if judged}
 

@@ -65,7 +65,12 @@ def _claims(content: Content) -> "list[Text]":
 
 def _left_out(content: Content, options: str) -> "list[Text]":
     """What this run does not tell, each with the one command that would bring it in."""
-    found = [*_other_scales(content), *_data(content, options), *_open(content, options), *_not_computed(content)]
+    found = [
+        *_other_scales(content),
+        *_data(content, options),
+        *_open(content, options),
+        *_not_computed(content, options),
+    ]
     return [plain("Left out", "bold"), *found] if found else []
 
 
@@ -77,7 +82,7 @@ def _other_scales(content: Content) -> "Iterator[Text]":
     )
     for scale, count in nearest.items():
         config = "" if scale == "laptop" else f" CONFIG=config/{scale}.yaml"
-        yield _command(f"{_count(count, 'claim')} that mean something at {scale} scale", f"make reproduce{config}")
+        yield _command(f"{_count(count, 'claim')} for {scale} scale", f"make reproduce{config}")
 
 
 def _data(content: Content, options: str) -> "Iterator[Text]":
@@ -88,7 +93,8 @@ def _data(content: Content, options: str) -> "Iterator[Text]":
         yield _command(_short(f"data not here: {names}", COLUMNS - len(command) - 4), command)
     elsewhere = [line for line in content.data if line.unavailable and not line.fetchable]
     if elsewhere:
-        yield plain(f"  {', '.join(line.name for line in elsewhere)}: {elsewhere[0].unavailable.partition('; ')[2]}")
+        names, command = ", ".join(line.name for line in elsewhere), f"bnnbench data list{options}"
+        yield _command(_short(f"data that no address gives, so by hand: {names}", COLUMNS - len(command) - 4), command)
 
 
 def _open(content: Content, options: str) -> "Iterator[Text]":
@@ -98,11 +104,12 @@ def _open(content: Content, options: str) -> "Iterator[Text]":
         yield _command(f"{_count(count, 'inconclusive claim')}, by more seeds", command)
 
 
-def _not_computed(content: Content) -> "Iterator[Text]":
+def _not_computed(content: Content, options: str) -> "Iterator[Text]":
     """Jobs that are not there yet, and those skipped for another reason than data."""
     missing = sum(len(remark.jobs) for remark in _remarks(content, "missing", "stale"))
     if missing:
-        yield _command(f"{_count(missing, 'job')} not computed yet", "make reproduce")
+        again = options.partition(" --scale")[0].replace(" --config ", " CONFIG=")
+        yield _command(f"{_count(missing, 'job')} not computed yet", f"make reproduce{again}")
     without = [line.unavailable for line in content.data if line.unavailable]
     skipped = Counter(
         {remark.text: len(remark.jobs) for remark in _remarks(content, "skipped") if remark.text not in without}

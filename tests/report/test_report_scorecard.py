@@ -97,9 +97,9 @@ def test_what_failed_is_named_and_what_is_missing_has_its_command(toy: Path, tmp
         "svhn": Availability("svhn", "unavailable", "", "", "svhn is not here; run: bnnbench data fetch svhn"),
         "imagenet": Availability("imagenet", "unavailable", "", "", "imagenet is not here; get it from far"),
     }
-    shown = "\n".join(text(gather(replace(plan, data=data))))
+    shown = "\n".join(text(gather(replace(plan, data=data)), " --config mine.yaml"))
     assert "failed: toy/walk/shifted: ValueError: it fell and more" in shown
-    assert "1 job not computed yet: make reproduce" in shown
-    assert "data not here: mnist (stand-in), svhn: bnnbench data fetch" in shown
-    assert "imagenet: get it from far" in shown
+    assert "1 job not computed yet: make reproduce CONFIG=mine.yaml" in shown
+    assert "data not here: mnist (stand-in), svhn: bnnbench data fetch --config mine.yaml" in shown
+    assert "by hand: imagenet: bnnbench data list --config mine.yaml" in shown
     assert "No claim has been judged yet." in shown
