@@ -411,8 +411,15 @@ def data_fetch(
         _verify(names, config, scale, {"download": True, "bundled": False})
     else:
         from bnnbench.cli import fetching
+        from bnnbench.harness import fetch
 
         fetching.fetch(_plan(config, scale), partial(print, flush=True))
+        left = [dataset.name for dataset in fetch.lacking(_plan(config, scale))]
+        if left:
+            raise UserError(
+                f"the plan still lacks {', '.join(left)}; try again, or name some: bnnbench data fetch NAME"
+            )
+        print("all data of the plan that have an address are here")
 
 
 @data_app.command("verify")
