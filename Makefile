@@ -20,12 +20,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
 	@touch $@
 
-reproduce: setup ## run the workflow (CONFIG=config/config.yaml: laptop scale) and write the report
-	snakemake --configfile $(CONFIG)
-	@bnnbench report --text --no-refresh --config $(CONFIG)
+reproduce: setup ## fetch data, run the workflow and say what was decided (CONFIG=config/config.yaml: laptop scale; FETCH=no)
+	@bnnbench reproduce --config $(CONFIG) $(if $(filter no,$(FETCH)),--no-fetch)
 
-smoke: setup ## the same in seconds, on tiny settings
-	snakemake --configfile config/smoke.yaml
+smoke: setup ## the same in minutes, on tiny settings and without a download
+	@bnnbench reproduce --config config/smoke.yaml --no-fetch
 
 test: lint ## lint, type-check and run the tests, a process a core
 	pytest $(PARALLEL) --durations=12

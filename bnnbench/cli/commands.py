@@ -77,6 +77,12 @@ def _config(config: str, scale: str | None) -> configuration.Config:
     return configuration.load(config, {"scale": scale} if scale else None)
 
 
+def _options(config: str, scale: str | None = None) -> str:
+    """What a command has to be given to see the same configuration."""
+    file = "" if config == DEFAULT_CONFIG or config.startswith("{") else f" --config {config}"
+    return file if scale is None else f"{file} --scale {scale}"
+
+
 def _show(*renderables: Any) -> None:
     from rich.console import Console
 
@@ -158,6 +164,22 @@ def run(
 
 
 @app.command()
+def reproduce(
+    config: ConfigOption = DEFAULT_CONFIG,
+    fetch: Annotated[bool, typer.Option(help="first download the data that this machine lacks")] = True,
+) -> None:
+    """Fetch data, run the workflow with one line of progress, and end in a scorecard; what `make reproduce` does."""
+    from bnnbench.cli import reproducing
+    from bnnbench.report import content, scorecard
+
+    plan, status = reproducing.run(config, fetch, partial(print, flush=True))
+    report = plan.config.folder() / "report" / "index.html"
+    _show(*scorecard.lines(content.gather(plan), report, _options(config)))
+    if status:
+        raise typer.Exit(status)
+
+
+@app.command()
 def track(
     papers: Annotated[list[str] | None, typer.Argument(help="papers; none: all")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -197,23 +219,26 @@ def report(
     paper: Annotated[str | None, typer.Argument(help="write the page of this paper only")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     scale: ScaleOption = None,
-    text: Annotated[bool, typer.Option("--text", help="print the report's tables instead of writing the page")] = False,
+    text: Annotated[bool, typer.Option("--text", help="print a scorecard instead of writing the pages")] = False,
+    full: Annotated[bool, typer.Option("--full", help="print all tables of the pages instead")] = False,
     refresh: Annotated[bool, typer.Option(help="first collect results, judge claims and draw figures anew")] = True,
     index: Annotated[bool, typer.Option("--index", hidden=True)] = False,
 ) -> None:
-    """Write results/<scale>/report/index.html, or print the same tables."""
-    from bnnbench.report import content, page
+    """Write results/<scale>/report/index.html, or print what was decided."""
+    from bnnbench.report import content, page, scorecard
     from bnnbench.report import text as terminal
 
     plan = _plan(config, scale)
     papers = plan.papers() if paper is None else [paper]
     if refresh:
-        _refresh(plan, papers, figures=not text)
-    gathered = content.gather(plan)
-    if text:
+        _refresh(plan, papers, figures=not (text or full))
+    gathered, folder = content.gather(plan), plan.config.folder() / "report"
+    if full:
         _show(*terminal.tables(gathered))
         return
-    folder = plan.config.folder() / "report"
+    if text:
+        _show(*scorecard.lines(gathered, folder / "index.html", _options(config, scale)))
+        return
     for name in [] if index else papers:
         page.write_paper(plan, gathered, name, folder)
     if paper is None:
@@ -376,9 +401,25 @@ def data_list(config: ConfigOption = DEFAULT_CONFIG, scale: ScaleOption = None) 
 
 
 @data_app.command("fetch")
-def data_fetch(names: list[str], config: ConfigOption = DEFAULT_CONFIG, scale: ScaleOption = None) -> None:
+def data_fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="data sets; none: all that the plan lacks")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    scale: ScaleOption = None,
+) -> None:
     """Download data sets from their official addresses into the cache, checked by hash."""
-    _verify(names, config, scale, {"download": True, "bundled": False})
+    if names:
+        _verify(names, config, scale, {"download": True, "bundled": False})
+    else:
+        from bnnbench.cli import fetching
+        from bnnbench.harness import fetch
+
+        fetching.fetch(_plan(config, scale), partial(print, flush=True))
+        left = [dataset.name for dataset in fetch.lacking(_plan(config, scale))]
+        if left:
+            raise UserError(
+                f"the plan still lacks {', '.join(left)}; try again, or name some: bnnbench data fetch NAME"
+            )
+        print("all data of the plan that have an address are here")
 
 
 @data_app.command("verify")

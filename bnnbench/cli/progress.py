@@ -1,14 +1,17 @@
-"""Progress of a job: a bar in a terminal, a line now and then in a log."""
+"""Progress of a job or of a whole run: a bar in a terminal, a line now and then in a log."""
 
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from typing import Protocol
 
 from bnnbench.harness.run import Progress
+from bnnbench.harness.whole_run import Look
 
 LOG_SECONDS = 10.0
+WHOLE_RUN_SECONDS = 30.0
 
 
 class _Lines:
@@ -86,3 +89,69 @@ class _Bar:
 
 def _numbers(values: Mapping[str, float]) -> str:
     return " ".join(f"{name}={value:.4g}" for name, value in values.items())
+
+
+class WholeRunProgress(Protocol):
+    """What shows a whole run: how far it is, and between two looks a message."""
+
+    def look(self, seen: Look) -> None: ...  # noqa: D102
+    def message(self, text: str) -> None: ...  # noqa: D102
+
+
+@contextmanager
+def show_whole_run() -> Iterator[WholeRunProgress]:
+    """What draws the progress of a run of the workflow: one line that is drawn anew, or a line every 30 seconds."""
+    if not sys.stderr.isatty():
+        yield _RunLines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bars
+
+    text = TextColumn("{task.description}", markup=False)
+    with Bars(BarColumn(bar_width=24), text, console=Console(stderr=True, highlight=False), transient=True) as bars:
+        yield _RunBar(bars)
+
+
+class _RunLines:
+    """Lines for a log file, at most one every 30 seconds."""
+
+    def __init__(self) -> None:
+        self.last = -WHOLE_RUN_SECONDS
+
+    def look(self, seen: Look) -> None:
+        now = time.monotonic()
+        if seen.total and now - self.last >= WHOLE_RUN_SECONDS:
+            self.last = now
+            _say(_state(seen))
+
+    def message(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            print(text, file=sys.stderr, flush=True)
+
+
+class _RunBar:
+    """One bar over the time of the whole run."""
+
+    def __init__(self, bars: "Bars") -> None:  # type: ignore[name-defined]  # noqa: F821
+        self.bars = bars
+        self.begun = time.monotonic()
+        self.task = bars.add_task("starting", total=None)
+
+    def look(self, seen: Look) -> None:
+        elapsed = time.monotonic() - self.begun
+        self.bars.update(
+            self.task, total=elapsed + seen.seconds_left, completed=elapsed, description=_state(seen, names=1)
+        )
+
+    def message(self, text: str) -> None:
+        self.bars.console.print(text, markup=False)
+
+
+def _state(seen: Look, names: int = 3) -> str:
+    """`12 of 60 jobs, some 9 min left; toy/walk/plain and 1 more`: for a terminal only so many names."""
+    minutes = seen.seconds_left / 60
+    left = f"some {minutes:.0f} min left" if minutes >= 1.5 else "about a minute left"
+    more = f" and {len(seen.running) - names} more" if len(seen.running) > names else ""
+    running = f"; {', '.join(seen.running[:names])}{more}" if seen.running else ""
+    return f"{seen.done} of {seen.total} jobs, {left}{running}"

@@ -89,6 +89,11 @@ def availability(dataset: Dataset, config: Config) -> Availability:
     return Availability(dataset.name, source.identity, source.provenance, note, folder=source.folder)
 
 
+def is_fetchable(dataset: Dataset, found: Availability) -> bool:
+    """Whether the official address would give what this machine lacks, or has a stand-in for."""
+    return dataset.downloadable and found.folder is None and found.identity != "broken"
+
+
 def present(datasets: Iterable[Dataset], config: Config) -> list[str]:
     """Names of those data sets that can be had without a download."""
     offline = config.model_copy(update={"data": config.data.model_copy(update={"download": False})})

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bnnbench.harness import data, drawing, environment, paper, verdicts
+from bnnbench.harness import data, drawing, environment, paper, registry, verdicts
 from bnnbench.harness.claim import VERDICTS, Verdict
 from bnnbench.harness.paper import Paper, Published
 from bnnbench.harness.plan import Plan
 from bnnbench.report.records import (
     CLAIM_KINDS,
     STATUSES,
+    TELLING,
     ClaimKind,
     ClaimRecord,
     DataLine,
@@ -83,11 +84,18 @@ def _paper(plan: Plan, room: Paper) -> PaperContent:
 
 
 def _claims(plan: Plan, room: Paper) -> dict[ClaimKind, tuple[ClaimRecord, ...]]:
-    """The claims by what their verdicts count for; kinds without any are left out."""
+    """The claims by what their verdicts count for, the telling ones first; kinds without any are left out."""
     path = verdicts.path(plan, room.name)
     read = verdicts.read(path) if path.exists() else []
     lists = ("experiments", "stand_ins")
-    claims = [ClaimRecord(**{**record, **{name: tuple(record[name]) for name in lists}}) for record in read]
+    scales = {declared.name: declared.scales for declared in verdicts.claims(room.name)} if read else {}
+    claims = [
+        ClaimRecord(
+            **{**record, **{name: tuple(record[name]) for name in lists}}, scales=scales.get(record["name"], ())
+        )
+        for record in read
+    ]
+    claims.sort(key=lambda claim: TELLING.index(claim.verdict))
     by_kind = {kind: tuple(claim for claim in claims if claim.kind == kind) for kind in CLAIM_KINDS}
     return {kind: judged for kind, judged in by_kind.items() if judged}
 
@@ -142,4 +150,5 @@ def _data_line(plan: Plan, name: str) -> DataLine:
         note=verified.note if verified else planned.note,
         unavailable=planned.unavailable,
         experiments=tuple(sorted({f"{job.paper}/{job.experiment}" for job in plan.jobs if name in job.datasets})),
+        fetchable=name in registry.datasets() and data.is_fetchable(registry.dataset(name), planned),
     )

@@ -2,7 +2,7 @@
 
 import base64
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
@@ -12,12 +12,14 @@ from bnnbench.harness import timings
 from bnnbench.harness.files import read_regular, seal, write_atomic
 from bnnbench.harness.plan import Plan
 from bnnbench.harness.timings import Timings
-from bnnbench.report import numbers, timing_chart
+from bnnbench.report import numbers, series, timing_chart
 from bnnbench.report.content import Content
-from bnnbench.report.records import CLAIM_KINDS, Cell, Drawing, Study
+from bnnbench.report.records import CLAIM_KINDS, TELLING, Cell, ClaimRecord, Drawing, PaperContent, Study
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+Judged = tuple[PaperContent, ClaimRecord]
 
 
 def write(plan: Plan, content: Content, folder: Path) -> None:
@@ -51,8 +53,20 @@ def _write_kernels(plan: Plan, content: Content, timed: Timings, folder: Path) -
 def write_paper(plan: Plan, content: Content, name: str, folder: Path) -> None:
     """Writes `<name>.html`: the claims, tables and figures of one paper."""
     room = next(room for room in content.papers if room.name == name)
-    text = _templates().get_template("paper.html.j2").render(_shared(plan, content), paper=room)
+    pictures = plan.config.folder() / "figures" / name / "series"
+    plots = {study.name: _plots(study, pictures) for study in room.studies}
+    text = _templates().get_template("paper.html.j2").render(_shared(plan, content), paper=room, plots=plots)
     _write(folder / f"{name}.html", text)
+
+
+def _plots(study: Study, folder: Path) -> dict[str, list[tuple[str, str]]]:
+    """Of each group of metrics its series, as a title and a picture each."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for number, one in enumerate(series.of(study)):
+        path = folder / f"{study.name}-{number}.svg"
+        series.draw(study, one, path)
+        found.setdefault(one.group, []).append((one.title, _data_uri(path)))
+    return found
 
 
 def _write(path: Path, text: str) -> None:
@@ -79,6 +93,7 @@ def _templates() -> "Environment":
         found.filters[shown.__name__] = shown
     found.filters |= {"energy": numbers.energy, "moment": _moment, "words": _words, "value": _value}
     found.globals |= {"picture": _picture, "axis": _axis, "strip": _strip, "claim_kinds": CLAIM_KINDS}
+    found.globals |= {"decided": _decided, "not_run": _not_run}
     return found
 
 
@@ -113,6 +128,20 @@ def _count(number: int, noun: str) -> str:
 
 def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _decided(rows: Sequence[Judged]) -> list[Judged]:
+    """The claims that were run, of all papers together in the order in which each paper has its own."""
+    return sorted((row for row in rows if row[1].verdict != "not run"), key=lambda row: TELLING.index(row[1].verdict))
+
+
+def _not_run(rows: Iterable[Judged]) -> dict[str, list[Judged]]:
+    """The claims that were not run, by their reason, the commonest first."""
+    found: dict[str, list[Judged]] = {}
+    for paper, claim in rows:
+        if claim.verdict == "not run":
+            found.setdefault(claim.reason, []).append((paper, claim))
+    return dict(sorted(found.items(), key=lambda entry: -len(entry[1])))
 
 
 def _words(name: str) -> str:

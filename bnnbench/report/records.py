@@ -1,5 +1,6 @@
 """What a report shows, as plain values: computed once, then shown alike by the page and in the terminal."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A metric, as the experiment declares it."""
+    """A metric, as the experiment declares it, and which of its columns hold anything."""
 
     name: str
     unit: str
@@ -78,6 +79,8 @@ class Column:
     description: str
     has_published: bool
     group: str = ""
+    has_ours: bool = True
+    has_difference: bool = True
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,31 @@ class Study:
     params: dict[str, Any]
     jobs: tuple[JobState, ...]
 
+    @property
+    def is_computed(self) -> bool:
+        """Whether any number of it is there."""
+        return any(cell.ours for row in self.rows for cell in row.cells)
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        """How many jobs are in which state, the best first."""
+        counted = Counter(job.status for job in self.jobs)
+        return {status: counted[status] for status in STATUSES if counted[status]}
+
+    @property
+    def groups(self) -> dict[str, tuple[int, ...]]:
+        """The places of those columns that hold a number of ours, by the name of their group."""
+        found: dict[str, tuple[int, ...]] = {}
+        for place, column in enumerate(self.columns):
+            if column.has_ours:
+                found[column.group] = (*found.get(column.group, ()), place)
+        return found
+
+    def rows_with(self, places: Iterable[int]) -> tuple[Row, ...]:
+        """The variants that have a number of ours in one of these columns."""
+        chosen = tuple(places)
+        return tuple(row for row in self.rows if any(row.cells[place].ours for place in chosen))
+
 
 ClaimKind = Literal["paper", "ours", "stand-in"]
 CLAIM_KINDS: dict[ClaimKind, str] = {
@@ -117,6 +145,8 @@ CLAIM_KINDS: dict[ClaimKind, str] = {
     "ours": "Controls of our own, of which the paper says nothing",
     "stand-in": "On stand-in data, which decides nothing about the paper",
 }
+# What was decided comes first, and of that what speaks against a claim.
+TELLING: tuple[Verdict, ...] = ("contradicted", "reproduced", "inconclusive", "not run")
 
 
 @dataclass(frozen=True)
@@ -134,6 +164,14 @@ class ClaimRecord:
     """What would decide it, where it is inconclusive."""
     stand_ins: tuple[str, ...]
     """What stood in for data sets that it needs: then the verdict is none on the paper."""
+    scales: tuple[str, ...] = ()
+    """Where it means something."""
+
+    @property
+    def reason(self) -> str:
+        """Why it was not run, without the variant that was found missing first, so that reasons can be counted."""
+        missing, _, why = self.text.partition(": ")
+        return why if "/".join(missing.split("/")[:2]) in self.experiments else self.text
 
     @property
     def kind(self) -> "ClaimKind":
@@ -182,7 +220,7 @@ class PaperContent:
 
 @dataclass(frozen=True)
 class DataLine:
-    """A data set: where it came from, or why it is not there."""
+    """A data set: where it came from, or why it is not there; and whether `bnnbench data fetch` would bring it in."""
 
     name: str
     provenance: str
@@ -191,6 +229,7 @@ class DataLine:
     note: str
     unavailable: str
     experiments: tuple[str, ...]
+    fetchable: bool = False
 
 
 def total(costs: Iterable[Cost]) -> Cost:

@@ -68,7 +68,7 @@ def study(plan: Plan, room: Paper, name: str) -> Study:
         source=spec.source,
         deviations=tuple(spec.deviations),
         notes=_notes(plan, f"{room.name}/{name}", states),
-        columns=tuple(columns[k] for k in kept),
+        columns=tuple(_filled(columns[k], [row.cells[k] for row in rows]) for k in kept),
         rows=tuple(replace(row, cells=tuple(row.cells[k] for k in kept)) for row in rows),
         params=common,
         jobs=states,
@@ -130,6 +130,14 @@ def _columns(room: Paper, name: str, published: Sequence[Published], variants: S
             metric.name, metric.unit, metric.higher_is_better, metric.description, metric.name in printed, metric.group
         )
         for metric in room.declaration(name).metrics
+    )
+
+
+def _filled(column: Column, cells: Sequence[Cell]) -> Column:
+    return replace(
+        column,
+        has_ours=any(cell.ours for cell in cells),
+        has_difference=any(one.difference for cell in cells for one in cell.published),
     )
 
 

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from bnnbench.harness.claim import Verdict
 
 
-def tables(content: Content) -> "list[Table]":
+def tables(content: Content) -> "list[Table | Text]":
     """The overview, then of each paper its claims, its experiments and what is not there; the data last."""
-    found = [_overview(content)]
+    found: list[Table | Text] = [_overview(content)]
     for paper in content.papers:
         found += [_claims(paper, kind) for kind in paper.claims]
-        found += [_study(content, paper, study) for study in paper.studies]
+        found += [_study(content, paper, study) for study in paper.studies if study.is_computed]
+        found += [_without_number(paper, study) for study in paper.studies if not study.is_computed]
         found += [_remarks(paper)] if paper.problems or paper.warnings else []
     return [*found, _data(content)]
 
@@ -64,6 +65,10 @@ def _study(content: Content, paper: PaperContent, study: Study) -> "Table":
             shown.add_row(*line)
         shown.add_section()
     return shown
+
+
+def _without_number(paper: PaperContent, study: Study) -> "Text":
+    return plain(f"{paper.name}/{study.name}: ") + counts(study.statuses) + plain(", no number yet")
 
 
 def _lines(study: Study, row: Row) -> "Iterator[list[Text]]":

@@ -8,7 +8,7 @@ import report_makers as made
 
 from bnnbench.harness.plan import Plan
 from bnnbench.harness.result import MetricRecord
-from bnnbench.report import page
+from bnnbench.report import page, series
 from bnnbench.report.content import gather
 
 VOID = {"meta", "input", "img", "link", "br"}
@@ -130,8 +130,8 @@ def test_the_scale_is_on_every_page(written: dict[str, Page]) -> None:
 
 
 def test_values_that_are_not_from_the_paper_itself_are_marked(written: dict[str, Page]) -> None:
-    assert "9.5 ± 0.5 recalled" in written["toy"].text
-    assert "not compared" in written["toy"].text
+    assert "9.5 ± 0.5 m recalled" in written["toy"].text
+    assert "recalled and not checked" in written["toy"].text
 
 
 def test_stand_in_data_is_labelled(written: dict[str, Page]) -> None:
@@ -192,3 +192,91 @@ def test_a_group_of_metrics_has_a_table_of_its_own(toy: Path, tmp_path: Path) ->
     assert "1.25" in first
     assert "2.5" not in first
     assert "2.5" in second
+
+
+def test_what_was_decided_comes_first_and_what_was_not_run_is_folded_by_reason(toy: Path, tmp_path: Path) -> None:
+    plan = made.toy_plan(tmp_path / "results")
+    not_run = {"verdict": "not run", "name": "n"}
+    made.claims(
+        plan,
+        {"verdict": "inconclusive", "statement": "third"},
+        {**not_run, "text": "toy/walk/plain: skipped: no data", "statement": "fourth"},
+        {"verdict": "reproduced", "statement": "second"},
+        {**not_run, "text": "toy/walk/shifted: skipped: no data", "statement": "fifth"},
+        {"verdict": "contradicted", "statement": "first"},
+        {**not_run, "text": "means nothing here", "statement": "sixth"},
+    )
+    for found in pages(plan, tmp_path / "pages").values():
+        places = [found.text.index(word) for word in ("first", "second", "third", "fourth", "fifth", "sixth")]
+        assert places == sorted(places)
+        assert found.text.count("2 not run: skipped: no data") == 1
+        assert found.text.count("1 not run: means nothing here") == 1
+        assert [one["class"] for one in found.all("details") if one.get("class") == "not-run"] == ["not-run"] * 2
+        assert not [one for one in found.all("details") if one.get("class") == "not-run" and "open" in one]
+
+
+def test_figures_come_before_tables(written: dict[str, Page]) -> None:
+    ids = [attributes["id"] for _, attributes in written["toy"].tags if "id" in attributes]
+    assert ids.index("claims") < ids.index("figures") < ids.index("walk")
+
+
+def test_no_column_is_empty_or_compares_nothing_throughout(toy: Path, tmp_path: Path) -> None:
+    made.published(
+        toy,
+        "walk,plain,walker,-,end,1.5,,m,Table 1,recalled,",
+        "walk,plain,walker,-,never,2.5,,m,Table 1,paper,",
+    )
+    plan = made.toy_plan(tmp_path / "results")
+    for variant in ("plain", "shifted"):
+        made.finish(plan, made.job(plan, variant), {0: 1.0, 1: 2.0, 2: 4.0})
+    made.gathered(plan)
+    found = pages(plan, tmp_path / "pages")["toy"]
+    assert "published" in found.text
+    assert "ours \u2212 published" not in found.text, "the only published value of a metric of ours is recalled"
+    assert "not compared" not in found.text
+    assert "Status" not in found.text, "every job is fine"
+    assert "Data" not in found.text.split("A random walk")[1].split("Parameters")[0], "it used none"
+    assert "2.5 m for walker" in found.text, "a published value of a metric without a number is in the folded list"
+
+
+def test_an_experiment_without_a_number_is_one_folded_line(toy: Path, tmp_path: Path) -> None:
+    plan = made.toy_plan(tmp_path / "results", experiments=[])
+    made.finish(plan, next(job for job in plan.jobs if job.experiment == "still"), {0: 1.0})
+    made.fail(plan, made.job(plan, "plain"), "it fell")
+    made.gathered(plan)
+    found = pages(plan, tmp_path / "pages")["toy"]
+    (line,) = [one for one in found.all("details") if one.get("class") == "line"]
+    assert (line["id"], "open" in line) == ("walk", False)
+    assert "table-walk" not in [attributes.get("id") for _, attributes in found.tags]
+    assert "A random walk: 1 missing job 1 failed job" in found.text
+    assert "table-still" in [attributes.get("id") for _, attributes in found.tags]
+
+
+def test_metrics_that_differ_by_a_number_are_a_picture_with_the_table_folded(toy: Path, tmp_path: Path) -> None:
+    walk = toy / "toy_paper" / "walk.py"
+    more = "".join(f'    Metric("nll_turned_{angle}", "nats", False, "x", group="Turned"),\n' for angle in (0, 15, 90))
+    walk.write_text(walk.read_text().replace("METRICS = [\n", f"METRICS = [\n{more}"))
+    plan = made.toy_plan(tmp_path / "results")
+    names = [f"nll_turned_{angle}" for angle in (90, 0, 15)]
+    seeds = [made.seed(number, {name: number + k / 8 for k, name in enumerate(names)}) for number in range(3)]
+    metrics = dict.fromkeys(names, MetricRecord(unit="nats"))
+    made.finish(plan, made.job(plan, "plain"), {}, seeds=seeds, metrics=metrics)
+    made.gathered(plan)
+    (study,) = gather(plan).papers[0].studies
+    (drawn,) = series.of(study)
+    assert (drawn.title, drawn.at) == ("nll turned (nats)", (0.0, 15.0, 90.0))
+    found = pages(plan, tmp_path / "pages")["toy"]
+    (picture,) = found.all("img")
+    assert picture["alt"] == "nll turned (nats)"
+    assert picture["src"].startswith("data:image/svg+xml;base64,")
+    assert "The numbers" in found.text.split("Turned")[1]
+    assert "nll turned 15" in found.text.split("The numbers")[1]
+
+
+def test_two_points_or_names_without_a_number_stay_a_table(toy: Path, tmp_path: Path) -> None:
+    plan = made.toy_plan(tmp_path / "results")
+    both = [made.seed(0, {"end": 1.25, "peak": 2.5})]
+    metrics = dict.fromkeys(("end", "peak"), MetricRecord(unit="m"))
+    made.finish(plan, made.job(plan, "plain"), {}, seeds=both, metrics=metrics)
+    made.gathered(plan)
+    assert series.of(gather(plan).papers[0].studies[0]) == []

@@ -114,9 +114,9 @@ def wait_until(condition: Callable[[], bool], seconds: float = 90) -> None:
         time.sleep(0.05)
 
 
-def start(checkout: Path) -> subprocess.Popen[str]:
+def start(checkout: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        ["snakemake"],
+        words or ["snakemake"],
         cwd=checkout,
         env=environment(checkout / "site"),
         text=True,
@@ -441,3 +441,58 @@ def test_vary_computes_the_choices_of_a_claim_and_says_whether_it_stands(checkou
     assert last == "the verdict does not stand: reproduced as planned, contradicted with shift = 0.5 (code; T)"
     again = command("bnnbench", "vary", "toy/shift-shows")
     assert (again.stdout, again.stderr) == (done.stdout, ""), "all of it is there"
+
+
+REPRODUCE = ("bnnbench", "reproduce")
+
+
+def test_reproduce_shows_a_line_of_progress_and_ends_in_a_scorecard(checkout: Path, command: Command) -> None:
+    done = command(*REPRODUCE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "of 3 jobs" in done.stdout, "a line of progress"
+    assert "Select jobs to execute" not in done.stdout + done.stderr
+    assert "Select jobs to execute" in (checkout / "results/smoke/logs/snakemake.txt").read_text()
+    card = done.stdout[done.stdout.index("Scale smoke") :].splitlines()
+    assert len(card) <= 40
+    assert ["toy", "1", "-", "-", "-"] in [line.split() for line in card]
+    assert card[-1] == "The report: results/smoke/report/index.html"
+
+
+def test_reproduce_has_the_status_of_snakemake_and_shows_errors_of_one_line(checkout: Path, command: Command) -> None:
+    digits(checkout / "data/mnist")
+    still = {"toy/still": {"dataset": "mnist"}, "toy/walk": {"fault": "crash"}}
+    configure(checkout, params=still, data={"dir": str(checkout / "data")})
+    done = command(*REPRODUCE)
+    assert done.returncode == command("snakemake").returncode != 0
+    (line,) = [line for line in done.stderr.splitlines() if "md5" in line]
+    assert line.startswith("bnnbench: ")
+    assert "the workflow ended with status" in done.stderr
+    assert "failed: toy/walk/plain" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+    configure(checkout, papers=["toi"])
+    done = command(*REPRODUCE)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "did you mean 'toy'" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
+def test_a_reproduction_that_is_stopped_goes_on_and_gives_the_same_numbers(
+    checkout: Path, command: Command, number: signal.Signals
+) -> None:
+    configure(checkout, **SLOW)
+    stopped = start(checkout, *REPRODUCE)
+    wait_until(lambda: len(curves(checkout, "shifted")) > 25)
+    second = command(*REPRODUCE)
+    assert (second.returncode, second.stdout) == (1, "")
+    assert second.stderr.startswith("bnnbench: another snakemake is at work in results; wait for it")
+    os.killpg(stopped.pid, number)  # as the terminal does
+    output, _ = stopped.communicate(timeout=60)
+    assert stopped.returncode != 0
+    assert "Traceback" not in output
+    assert command(*REPRODUCE).returncode == 0
+    found = metrics(checkout)
+    shutil.rmtree(checkout / "results")
+    for job in found:
+        assert command("bnnbench", "run", job).returncode == 0
+    assert metrics(checkout) == found

@@ -1,0 +1,77 @@
+"""How far a run of the workflow is, from what it leaves in the results folder, and how long the rest takes."""
+
+import re
+from dataclasses import dataclass
+
+from bnnbench.harness import timings
+from bnnbench.harness.execute import RUNNING
+from bnnbench.harness.files import is_locked, read_json
+from bnnbench.harness.plan import Job, Plan
+
+STEP_SECONDS = 3.0
+"""Of one core: what any step costs beside what a job computes, mostly the start of Python."""
+TIMING_SECONDS = 60.0
+"""Of all cores: what it takes to time the kernels."""
+PRIOR_SECONDS = 60.0
+"""The estimates of the plan count as much as so many seconds of watching."""
+STEPS = re.compile(r"(\d+) of (\d+) steps|total +(\d+)")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at a run shows: jobs that are done of those that the run began with, and the seconds that remain."""
+
+    done: int
+    total: int
+    running: tuple[str, ...]
+    seconds_left: float
+
+
+class WholeRun:
+    """A run that begins at `now`, a time in seconds since the epoch, on so many cores."""
+
+    def __init__(self, plan: Plan, cores: int, now: float) -> None:
+        """Notes what there is to do: jobs without a result, and the timings where they are asked for."""
+        self.plan, self.cores, self.begun = plan, cores, now
+        self.waiting = [job for job in plan.jobs if not plan.result(job).exists()]
+        self.timing = plan.config.times_kernels() and not timings.path(plan).exists()
+        self.steps = (0, 0)
+
+    def read(self, line: str) -> None:
+        """Takes the counts of steps from a line of Snakemake's log."""
+        if found := STEPS.match(line):
+            self.steps = int(found[1] or 0), int(found[2] or found[3])
+
+    def look(self, now: float) -> Look:
+        """What is done at `now`. The speed is that of the plan's estimates at first, and more and more the one seen."""
+        done = [job for job in self.waiting if self.plan.result(job).exists()]
+        running = {job.id: started for job in self.waiting if (started := self._started(job)) is not None}
+        work = sum(map(_core_seconds, self.waiting)) + self._other_work()
+        credit = sum(map(_core_seconds, done)) + self._other_work(done=len(done))
+        for job in self.waiting:
+            if job.id in running:
+                seen = job.resources.threads * max(now - running[job.id], 0.0)
+                credit += min(seen, 0.9 * _core_seconds(job))
+        elapsed = max(now - self.begun, 0.0)
+        speed = (credit + self.cores * PRIOR_SECONDS) / (elapsed + PRIOR_SECONDS)
+        return Look(len(done), len(self.waiting), tuple(running), max(work - credit, 0.0) / speed)
+
+    def _other_work(self, done: int | None = None) -> float:
+        """Core-seconds of all that is no job; with `done`, the number of jobs that are, of what is behind us."""
+        finished, total = self.steps
+        steps = max(total - len(self.waiting), 0) if done is None else max(finished - done, 0)
+        timed = self.timing and (done is None or timings.path(self.plan).exists())
+        return STEP_SECONDS * steps + (self.cores * TIMING_SECONDS if timed else 0.0)
+
+    def _started(self, job: Job) -> float | None:
+        """When a job began that computes now; a file that a killed one left does not count."""
+        folder = self.plan.folder(job)
+        try:
+            started = read_json(folder / RUNNING)["started"]
+            return float(started) if is_locked(folder / ".lock") else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def _core_seconds(job: Job) -> float:
+    return STEP_SECONDS + (0.0 if job.skip else 60 * job.resources.minutes * job.resources.threads)
