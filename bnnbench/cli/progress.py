@@ -107,8 +107,9 @@ def show_whole_run() -> Iterator[WholeRunProgress]:
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bars
+    from rich.table import Column
 
-    text = TextColumn("{task.description}", markup=False)
+    text = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
     with Bars(BarColumn(bar_width=24), text, console=Console(stderr=True, highlight=False), transient=True) as bars:
         yield _RunBar(bars)
 

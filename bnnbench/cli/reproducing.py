@@ -56,7 +56,10 @@ def _as_the_workflow_reads_it(config: str) -> Config:
 
 
 def _snakemake(config: str, log: Path, whole: WholeRun) -> int:
-    """Runs Snakemake in this process group, so that Ctrl-C reaches it too, and shows progress until it ends."""
+    """Runs Snakemake in this process group, so that Ctrl-C reaches it too, and shows progress until it ends.
+
+    Ctrl-C ends this process too, once Snakemake has ended.
+    """
     with files.writing(log):
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("")
@@ -69,9 +72,14 @@ def _snakemake(config: str, log: Path, whole: WholeRun) -> int:
         except KeyboardInterrupt:
             _end(started)
             progress.message("bnnbench: interrupted; nothing is lost, the same command goes on from here")
+            sys.exit(_shell_status(started.wait()) or 128 + signal.SIGINT)
         finally:
             signal.signal(signal.SIGTERM, before)
-        status = started.wait()
+        return _shell_status(started.wait())
+
+
+def _shell_status(status: int) -> int:
+    """An exit status as a shell has it: of a process that a signal ended it is 128 and the signal's number."""
     return status if status >= 0 else 128 - status
 
 

@@ -149,17 +149,20 @@ def _put(fresh: Path, target: Path, old: Path) -> None:
 
 
 class _Progress:
-    """What pooch calls while it downloads: a percentage on stderr."""
+    """What pooch calls while it downloads: a bar on stderr."""
 
     def __init__(self, label: str) -> None:
-        self.label, self.total, self.done, self.shown = label, 0, 0, -1
+        self.label, self.total, self.done, self.shown = label, 0, 0, ""
 
     def update(self, count: int) -> None:
         self.done += count
-        percent = min(100, 100 * self.done // self.total) if self.total else 0
-        if percent != self.shown:
-            self.shown = percent
-            print(f"\r{self.label}: {percent} %", end="", file=sys.stderr, flush=True)
+        part = min(1.0, self.done / self.total) if self.total else 0.0
+        of = f" of {self.total / 1e6:.0f}" if self.total else ""
+        bar = "#" * int(30 * part)
+        text = f"{self.label}: [{bar:.<30}] {100 * part:3.0f} % {self.done / 1e6:.0f}{of} MB"
+        if text != self.shown:
+            self.shown = text
+            print(f"\r{text}", end="", file=sys.stderr, flush=True)
 
     def reset(self) -> None:
         self.done = 0
