@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from bnnbench.data.dataset import Images, Split, Table
+from bnnbench.data.content import Images, Split, Table
 from bnnbench.data.files import gunzip, read_bytes
 from bnnbench.errors import DataError
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bnnbench.data.cifar_pickles import records
-from bnnbench.data.dataset import Dataset, Images, Source, Split
+from bnnbench.data.content import Images, Split
+from bnnbench.data.dataset import Dataset, Source
 from bnnbench.data.files import check_md5, check_size, read_bytes
 from bnnbench.data.search import has_file, has_folder, spelling
 from bnnbench.errors import DataError

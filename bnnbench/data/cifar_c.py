@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bnnbench.data.cifar import SIDE
-from bnnbench.data.dataset import Dataset, Source, array_digest
+from bnnbench.data.content import array_digest
+from bnnbench.data.dataset import Dataset, Source
 from bnnbench.data.files import one_line
 from bnnbench.data.search import has_file
 from bnnbench.errors import DataError

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bnnbench.data.cells import codes, csv_rows, floats, whole
-from bnnbench.data.dataset import Dataset, Source, Table
+from bnnbench.data.content import Table
+from bnnbench.data.dataset import Dataset, Source
 from bnnbench.data.files import read_bytes
 from bnnbench.data.search import has_file
 from bnnbench.data.tables import make_table

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
 
+from bnnbench.data.bundled import Bundled
+from bnnbench.data.content import Content
+from bnnbench.data.download import Download, install
 from bnnbench.data.files import names_and_sizes, stamps
 from bnnbench.data.search import folders, looking_at, printable, spelling
 from bnnbench.errors import DataError, DataUnavailable, UserError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from bnnbench.data.bundled import Bundled
-    from bnnbench.data.cifar_c import Corrupted
-    from bnnbench.data.download import Download
-    from bnnbench.data.folders import ImageFolders
-    from bnnbench.data.lsun import Scenes
-
-    Content: TypeAlias = "Images | ImageFolders | Table | Corrupted | Scenes"
 
 
 @dataclass(frozen=True)
@@ -63,59 +52,6 @@ class Source:
         Nothing is read. Empty for a bundled set, whose content is checked at every load.
         """
         return stamps(self.files) if self.folder is not None else ""
-
-
-@dataclass(frozen=True)
-class Split:
-    """Images uint8 [N, H, W] or [N, H, W, C], and labels int64 [N]."""
-
-    x: NDArray[np.uint8]
-    y: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-
-@dataclass(frozen=True)
-class Images:
-    """Image splits ("train", "test", for SVHN also "extra") and the name of each label."""
-
-    splits: dict[str, Split]
-    classes: tuple[str, ...]
-
-    def digest(self) -> str:
-        """The sha256 of all arrays."""
-        return array_digest(part for name in sorted(self.splits) for part in (self.splits[name].x, self.splits[name].y))
-
-
-@dataclass(frozen=True)
-class Table:
-    """Inputs x float64 [N, D], targets y [N] (float64, or int64 classes from 0), and (train, test) row indices."""
-
-    x: NDArray[np.float64]
-    y: NDArray[np.float64] | NDArray[np.int64]
-    splits: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
-    features: tuple[str, ...]
-    target: str
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def digest(self) -> str:
-        """The sha256 of all arrays."""
-        return array_digest([self.x, self.y, *(index for split in self.splits for index in split)])
-
-
-def array_digest(arrays: Iterable[NDArray[Any]]) -> str:
-    """The sha256 of the type, shape and C-ordered little-endian bytes of each array."""
-    import numpy as np
-
-    digest = hashlib.sha256()
-    for array in arrays:
-        little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        digest.update(f"{little.dtype.str}{little.shape}".encode())
-        digest.update(little.data)
-    return digest.hexdigest()
 
 
 class IncompleteFolder(DataError):
@@ -200,8 +136,6 @@ class Dataset(ABC):
             if places.bundled and self.bundled is not None and self.bundled.path() is not None:
                 return self._bundled_source(self.bundled)
             raise UserError(f"{self.name} cannot be downloaded by this program; {self.remedy(places)}")
-        from bnnbench.data.download import install
-
         try:
             source = self._below(places.cache_dir)
             if source is not None and source.folder is not None:

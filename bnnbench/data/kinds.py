@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bnnbench.data.cifar_c import Corrupted
-from bnnbench.data.dataset import Images, Table
+from bnnbench.data.content import Images, Table
 from bnnbench.data.folders import ImageFolders
 from bnnbench.data.lsun import Scenes
 from bnnbench.errors import DataError

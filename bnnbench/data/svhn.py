@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from bnnbench.data.dataset import Dataset, Images, Source, Split
+from bnnbench.data.content import Images, Split
+from bnnbench.data.dataset import Dataset, Source
 from bnnbench.data.files import check_md5, one_line, read_bytes
 from bnnbench.data.search import has_file
 from bnnbench.errors import DataError

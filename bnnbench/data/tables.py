@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bnnbench.data.dataset import Table
+from bnnbench.data.content import Table
 from bnnbench.errors import DataError
 
 if TYPE_CHECKING:

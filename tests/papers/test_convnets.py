@@ -12,7 +12,7 @@ from scipy.ndimage import correlate
 
 from bnnbench.binary.layers import BinaryConv2d, BinaryLinear
 from bnnbench.binary.optimize import binary_layers
-from bnnbench.data.dataset import Images, Split
+from bnnbench.data.content import Images, Split
 from bnnbench.harness.run import Run
 from bnnbench.papers.binarized import filters, packing, preprocess, splits
 from bnnbench.papers.binarized.experiments.convnets import cifar10_convnet

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from math import isfinite
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, distributed, nn
@@ -21,10 +20,8 @@ from bnnbench.harness.run import Run
 from bnnbench.harness.seeds import derive
 from bnnbench.metrics.classification import hits
 from bnnbench.papers.binarized.imagenet.nets import size
+from bnnbench.papers.binarized.imagenet.settings import ImageNet
 from bnnbench.papers.binarized.imagenet.splits import PhotoSplits
-
-if TYPE_CHECKING:
-    from bnnbench.papers.binarized.experiments.imagenet import ImageNet
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels in [0, 1], red, green, blue
 EVALUATION_BATCH = 256
@@ -48,7 +45,7 @@ class Progress:
     best_epoch: int = 0
 
 
-def train(net: nn.Module, splits: PhotoSplits, params: "ImageNet", run: Run) -> dict[str, float]:
+def train(net: nn.Module, splits: PhotoSplits, params: ImageNet, run: Run) -> dict[str, float]:
     """Trains `net` in place and returns the metrics of the experiment; accuracy is that after the last epoch.
 
     A step is one batch of all processes together. Order and views of the images follow from the seed, so that a step's
@@ -85,13 +82,13 @@ def train(net: nn.Module, splits: PhotoSplits, params: "ImageNet", run: Run) -> 
     return _summary(net, progress)
 
 
-def learning_rate(params: "ImageNet", epoch: int) -> float:
+def learning_rate(params: ImageNet, epoch: int) -> float:
     """The rate in `epoch` (from 0): the schedule's steps, stretched from `schedule_epochs` to `epochs`."""
     stretch = params.epochs / params.schedule_epochs
     return [rate for start, rate in params.schedule if start * stretch <= epoch + 1e-9][-1]
 
 
-def _batches_per_epoch(splits: PhotoSplits, params: "ImageNet", run: Run) -> int:
+def _batches_per_epoch(splits: PhotoSplits, params: ImageNet, run: Run) -> int:
     if params.batch_size % run.team.size:
         raise UserError(
             f"batch_size {params.batch_size} cannot be dealt out evenly to {run.team.size} processes; choose a multiple"
@@ -101,14 +98,14 @@ def _batches_per_epoch(splits: PhotoSplits, params: "ImageNet", run: Run) -> int
     return batches
 
 
-def _training_batches(splits: PhotoSplits, params: "ImageNet", run: Run, first: int, last: int) -> Iterator[Batch]:
+def _training_batches(splits: PhotoSplits, params: ImageNet, run: Run, first: int, last: int) -> Iterator[Batch]:
     photographs = Photographs(splits.train, View(params.resize, params.crop), derive(run.seed, "views"))
     share = Share(run.team.rank, run.team.size)
     pin = run.device == "cuda"
     return training_batches(photographs, params.batch_size, first, last, share, params.decode_workers, pin)
 
 
-def _step(model: nn.Module, optimizer: torch.optim.Adam, batch: Batch, params: "ImageNet", run: Run) -> Tensor:
+def _step(model: nn.Module, optimizer: torch.optim.Adam, batch: Batch, params: ImageNet, run: Run) -> Tensor:
     """One update; the loss, averaged over the whole batch."""
     model.train()
     optimizer.zero_grad(set_to_none=True)
@@ -125,7 +122,7 @@ def _step(model: nn.Module, optimizer: torch.optim.Adam, batch: Batch, params: "
     return _summed(loss.detach().double(), run) / run.team.size
 
 
-def _outputs(model: nn.Module, pixels: Tensor, params: "ImageNet", run: Run) -> tuple[Tensor, ...]:
+def _outputs(model: nn.Module, pixels: Tensor, params: ImageNet, run: Run) -> tuple[Tensor, ...]:
     """What each head says of uint8 pixels [N, 3, H, W]: [N, n_classes], in float32 or float64.
 
     In bfloat16, products of +1 and -1 are exact and summed in float32, but the sum is rounded to 8 bits when it is
@@ -146,7 +143,7 @@ def _mean_and_std(device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return mean, std
 
 
-def _look(progress: Progress, clock: "_Clock", step: int, params: "ImageNet") -> dict[str, float]:
+def _look(progress: Progress, clock: "_Clock", step: int, params: ImageNet) -> dict[str, float]:
     """The curves of the batches since the last look."""
     progress.train_loss = progress.loss.item() / progress.batches
     progress.loss.zero_()
@@ -159,7 +156,7 @@ def _look(progress: Progress, clock: "_Clock", step: int, params: "ImageNet") ->
 
 @torch.no_grad()
 def _evaluate(
-    net: nn.Module, splits: PhotoSplits, progress: Progress, epoch: int, params: "ImageNet", run: Run
+    net: nn.Module, splits: PhotoSplits, progress: Progress, epoch: int, params: ImageNet, run: Run
 ) -> dict[str, float]:
     net.eval()
     photographs = Photographs(splits.test, View(params.resize, params.crop), 0)
