@@ -49,16 +49,6 @@ def accuracy(probabilities: Tensor, labels: Tensor) -> float:
     return 100.0 * (mean.argmax(dim=1) == classes(labels, mean)).double().mean().item()
 
 
-def nll(probabilities: Tensor, labels: Tensor) -> float:
-    """Mean negative log-likelihood in nats of the (mean) probabilities; infinite where a true class has probability 0.
-
-    Probabilities [N, C] or draws [S, N, C], averaged before the logarithm; labels [N]. ValueError for what is not a
-    probability or a class. Kristiadi et al. (2022), released code.
-    """
-    mean = predictive(probabilities)
-    return -mean.gather(1, classes(labels, mean)[:, None]).log().mean().item()
-
-
 def brier(probabilities: Tensor, labels: Tensor) -> float:
     """Mean over points of the squared distance to the one-hot label, summed over classes: 0 (best) to 2.
 

@@ -3,7 +3,7 @@
 Not torchmetrics: its CRPS holds all pairs of draws and refuses a single draw; the others it lacks but for RMSE.
 """
 
-from math import log, pi, sqrt
+from math import pi, sqrt
 
 import torch
 from torch import Tensor
@@ -19,19 +19,6 @@ def rmse(predictions: Tensor, targets: Tensor) -> float:
     points = numbers(predictions, "predictions", dims=(1, 2))
     points = points.mean(dim=0) if points.dim() == 2 else points
     return (points - _targets(targets, points)).square().mean().sqrt().item()
-
-
-def mixture_nll(means: Tensor, noise: Tensor, targets: Tensor) -> float:
-    """Mean negative log density in nats of the equal mixture over draws of normals N(mean, noise^2).
-
-    means [S, N], noise (standard deviations) of a shape that broadcasts to it, such as [S, 1], targets [N]. ValueError
-    for NaN, infinity, shapes or a noise that is not positive.
-    """
-    centres = numbers(means, "means", dims=2)
-    spread = _spread(noise, "noise", centres)
-    z = (_targets(targets, centres) - centres) / spread
-    densities = -0.5 * z.square() - spread.log() - 0.5 * log(2 * pi)
-    return (log(len(centres)) - densities.logsumexp(dim=0)).mean().item()
 
 
 def crps_gaussian(means: Tensor, noise: Tensor, targets: Tensor) -> float:
