@@ -24,9 +24,9 @@ class Places:
     cache_dir: Path
     """The download cache, in the same layout."""
     download: bool = False
-    """May the caller use `Dataset.fetch` for what is not there; `locate` itself never downloads."""
+    """Whether the caller may use `Dataset.fetch` for data that are not there; `locate` itself never downloads."""
     bundled: bool = True
-    """May a stand-in that ships inside an installed package be used."""
+    """Whether a stand-in that ships inside an installed package may be used."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Source:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of what the file system says now of every file of the set; it changes when one is written in place.
+        """A hash of the size, times and inode of every file of the set; it changes when a file is written in place.
 
-        Nothing is read. Empty for a bundled set, whose content is checked at every load.
+        No file is read. It is empty for a bundled set, whose content is checked at every load.
         """
         return stamps(self.files) if self.folder is not None else ""
 
@@ -60,7 +60,7 @@ class IncompleteFolder(DataError):
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset(ABC):
-    """One data set: subclasses say how a folder is inspected and read, the rest is the same for all."""
+    """One data set: subclasses say how a folder is inspected and read, and the rest is the same for all."""
 
     name: str
     title: str
@@ -77,22 +77,22 @@ class Dataset(ABC):
 
     @property
     def downloadable(self) -> bool:
-        """Is there an official address that `fetch` can use."""
+        """Whether there is an official address that `fetch` can use."""
         return bool(self.downloads)
 
     @abstractmethod
     def inspect(self, folder: Path) -> Source:
-        """Look at names and sizes only; IncompleteFolder names a missing file, DataError one of wrong size."""
+        """Looks at names and sizes only; IncompleteFolder names a missing file, DataError a file of the wrong size."""
 
     @abstractmethod
     def read(self, folder: Path) -> Content:
-        """Read and check everything; DataError says what is wrong with which file."""
+        """Reads and checks everything; DataError says what is wrong with which file."""
 
     def locate(self, places: Places) -> Source:
         """The first place that has the data set: the user's folder, the cache, an installed package.
 
         Raises DataUnavailable when no place has it, and DataError for a folder that is there but broken or
-        incomplete, which is never passed over in silence; both are one line that ends with what to do.
+        incomplete, which is never passed over in silence. Both messages are one line that ends with what to do.
         """
         if places.data_dir is not None:
             with looking_at(places.data_dir):
@@ -127,10 +127,10 @@ class Dataset(ABC):
         return replace(sources[0], note=note)
 
     def fetch(self, places: Places, progress: bool = False) -> Source:
-        """Download into the cache, checked and whole or not at all; what is there already and sound stays.
+        """Downloads the data set into the cache and checks it; a sound copy that is already there stays.
 
-        Raises UserError when there is no network or no official address, DataError when what came is not
-        what was published.
+        The cache gets the whole data set or nothing. Raises UserError when there is no network or no official
+        address, and DataError when the download is not what was published.
         """
         if not self.downloads:
             if places.bundled and self.bundled is not None and self.bundled.path() is not None:
@@ -142,13 +142,13 @@ class Dataset(ABC):
                 self.read(source.folder)
                 return source
         except DataError:
-            pass  # what is broken there is replaced
+            pass  # a broken copy is replaced
         target = places.cache_dir / self.where[0]  # the place that `find` tries first
         install(self.name, self.downloads, target, check=self._load_folder, progress=progress)
         return self.inspect(target)
 
     def load(self, source: Source) -> Content:
-        """All splits, after their checksums (where published) and structure have been checked; else DataError."""
+        """All splits; their structure, and checksums where they are published, are checked first (DataError)."""
         if source.folder is None:
             if self.bundled is None:
                 raise DataUnavailable(f"{self.name}: no installed package holds this data set; {self.remedy()}")
@@ -165,7 +165,7 @@ class Dataset(ABC):
             raise DataError(f"{printable(error)}; {todo}") from None
 
     def verify(self, source: Source) -> str:
-        """Read and check everything; the sha256 of the decoded content, the same however it was compressed."""
+        """Reads and checks everything; returns the sha256 of the decoded content, however the files were compressed."""
         return self.load(source).digest()
 
     def find(self, root: Path) -> Path | None:
@@ -184,7 +184,7 @@ class Dataset(ABC):
         packed = [item.filename for item in self.downloads if item.is_archive and (folder / item.filename).is_file()]
         todo = f"unpack {', '.join(packed)} there" if packed else f"complete it from {self.home}"
         own = {spelling(place) for place in self.where if not Path(place).suffix}
-        if self.downloads and not packed and spelling(folder.name) in own:  # no other data set is in the way then
+        if self.downloads and not packed and spelling(folder.name) in own:  # the folder holds no other data set then
             todo += f", or rename the folder and {self.remedy()}"
         return IncompleteFolder(f"{self.name}: {folder} lacks {', '.join(missing)}; {todo}")
 
