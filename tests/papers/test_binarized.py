@@ -13,7 +13,7 @@ from bnnbench.data.content import Images, Split
 from bnnbench.harness.run import Run
 from bnnbench.harness.seeds import derive
 from bnnbench.papers.binarized.experiments.mnist_mlp import mnist_mlp
-from bnnbench.papers.binarized.nets import mlp
+from bnnbench.papers.binarized.networks import mlp
 from bnnbench.papers.binarized.settings import MLP
 from bnnbench.papers.binarized.splits import Splits, classification_splits
 from bnnbench.papers.binarized.training import train

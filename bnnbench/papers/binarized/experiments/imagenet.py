@@ -22,7 +22,7 @@ METRICS = (
 def imagenet(params: ImageNet, run: Run) -> Outcome:
     """Trains one net and reports its accuracy on the official validation images."""
     from bnnbench.errors import UserError
-    from bnnbench.papers.binarized.imagenet.nets import build
+    from bnnbench.papers.binarized.imagenet.networks import build
     from bnnbench.papers.binarized.imagenet.splits import photo_splits
     from bnnbench.papers.binarized.imagenet.training import train
 

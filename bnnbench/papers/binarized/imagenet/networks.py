@@ -48,7 +48,7 @@ def build(params: ImageNet, n_classes: int, run: Run) -> nn.Module:
 
 
 def size(net: nn.Module) -> tuple[int, float]:
-    """How many numbers evaluation needs (running statistics included), and their MiB with one bit a binary weight."""
+    """How many numbers evaluation needs, running statistics included, and their MiB with one bit per binary weight."""
     numbers = sum(value.numel() for value in net.state_dict().values() if value.is_floating_point())
     latent = {layer: layer.weight.numel() for layer in binary_layers(net)}
     bits = sum(getattr(layer, "bits", 1) * count for layer, count in latent.items())

@@ -1,4 +1,4 @@
-"""Training on photographs, in one process or in several together; it can be stopped and go on at any batch."""
+"""Training on photographs, in one process or in several; it can be stopped after any batch and continued."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from bnnbench.harness.experiment import Diverged
 from bnnbench.harness.run import Run
 from bnnbench.harness.seeds import derive
 from bnnbench.metrics.classification import hits
-from bnnbench.papers.binarized.imagenet.nets import size
+from bnnbench.papers.binarized.imagenet.networks import size
 from bnnbench.papers.binarized.imagenet.settings import ImageNet
 from bnnbench.papers.binarized.imagenet.splits import PhotoSplits
 
@@ -31,7 +31,7 @@ LOGS_PER_EPOCH = 20
 
 @dataclass
 class Progress:
-    """What training has found so far; it goes into checkpoints."""
+    """Losses, accuracies and times of training so far, which go into checkpoints."""
 
     loss: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
     """Summed over the batches since the last entry in the curves; on the device, so that no step waits for it."""
@@ -71,7 +71,7 @@ def train(net: nn.Module, splits: PhotoSplits, params: ImageNet, run: Run) -> di
         progress.batches += 1
         if within + 1 == per_epoch or (within + 1) % max(1, per_epoch // LOGS_PER_EPOCH) == 0:
             curves = _look(progress, clock, step + 1, params) | {"learning_rate": learning_rate(params, epoch)}
-            if within + 1 == per_epoch and isfinite(progress.train_loss):  # another one is refused by the log
+            if within + 1 == per_epoch and isfinite(progress.train_loss):  # the log refuses a loss that is not
                 curves |= _evaluate(net, splits, progress, epoch + 1, params, run)
                 clock.skip()
             run.log(step + 1, **curves)
@@ -106,7 +106,7 @@ def _training_batches(splits: PhotoSplits, params: ImageNet, run: Run, first: in
 
 
 def _step(model: nn.Module, optimizer: torch.optim.Adam, batch: Batch, params: ImageNet, run: Run) -> Tensor:
-    """One update; the loss, averaged over the whole batch."""
+    """Makes one update and returns the loss, averaged over the whole batch."""
     model.train()
     optimizer.zero_grad(set_to_none=True)
     pixels, labels = batch
@@ -123,7 +123,7 @@ def _step(model: nn.Module, optimizer: torch.optim.Adam, batch: Batch, params: I
 
 
 def _outputs(model: nn.Module, pixels: Tensor, params: ImageNet, run: Run) -> tuple[Tensor, ...]:
-    """What each head says of uint8 pixels [N, 3, H, W]: [N, n_classes], in float32 or float64.
+    """The outputs [N, n_classes] of each head for uint8 pixels [N, 3, H, W], in float32 or float64.
 
     In bfloat16, products of +1 and -1 are exact and summed in float32, but the sum is rounded to 8 bits when it is
     stored: above 256 with a relative error of up to 1/512. Latent weights, their gradients and Adam stay in float32.
@@ -138,13 +138,13 @@ def _outputs(model: nn.Module, pixels: Tensor, params: ImageNet, run: Run) -> tu
 
 @cache
 def _mean_and_std(device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """[1, 3, 1, 1] each; made once, since a GPU would wait for its queue to end at every such copy."""
+    """[1, 3, 1, 1] each; made once, since each such copy makes a GPU wait until its queue is empty."""
     mean, std = (torch.tensor(values, dtype=dtype, device=device).view(1, 3, 1, 1) for values in (MEAN, STD))
     return mean, std
 
 
 def _look(progress: Progress, clock: "_Clock", step: int, params: ImageNet) -> dict[str, float]:
-    """The curves of the batches since the last look."""
+    """The curves of the batches since the last entry."""
     progress.train_loss = progress.loss.item() / progress.batches
     progress.loss.zero_()
     progress.batches = 0
@@ -161,15 +161,15 @@ def _evaluate(
     net.eval()
     photographs = Photographs(splits.test, View(params.resize, params.crop), 0)
     share = Share(run.team.rank, run.team.size)
-    found = torch.zeros(2, dtype=torch.int64, device=run.device)
+    counts = torch.zeros(2, dtype=torch.int64, device=run.device)
     for pixels, labels in evaluation_batches(
         photographs, EVALUATION_BATCH, share, params.decode_workers, run.device == "cuda"
     ):
         outputs, known = _outputs(net, pixels, params, run)[0], labels.to(run.device)
         if not outputs.isfinite().all():
             raise Diverged(f"outputs of validation images are not finite after epoch {epoch}")
-        found += torch.stack([hits(outputs, known, 1), hits(outputs, known, 5)])
-    progress.top1, progress.top5 = (100.0 * count / len(splits.test) for count in _summed(found, run).tolist())
+        counts += torch.stack([hits(outputs, known, 1), hits(outputs, known, 5)])
+    progress.top1, progress.top5 = (100.0 * count / len(splits.test) for count in _summed(counts, run).tolist())
     if progress.top1 >= progress.best_top1:
         progress.best_top1, progress.best_epoch = progress.top1, epoch
     return {"top1_accuracy": progress.top1, "top5_accuracy": progress.top5}
@@ -183,20 +183,20 @@ def _summed(value: Tensor, run: Run) -> Tensor:
 
 
 class _Clock:
-    """Steps and seconds between looks, in this process."""
+    """Counts steps and seconds between entries of the curves, in this process."""
 
     def __init__(self, run: Run, step: int) -> None:
         self._run, self._step, self._time = run, step, run.spent()[0]
 
     def lap(self, step: int) -> tuple[int, float]:
-        """Since the last look."""
+        """Steps and seconds since the last call."""
         before = self._step, self._time
         self._step = step
         self.skip()
         return step - before[0], self._time - before[1]
 
     def skip(self) -> None:
-        """What passed since the last look counts for nothing."""
+        """Leaves out the time since the last call."""
         self._time = self._run.spent()[0]
 
 
