@@ -21,12 +21,12 @@ class ShiftAdaMax(Optimizer):
 
         m <- beta1 * m + (1 - beta1) * g,  v <- max(beta2 * v, |g|),
 
-    "code", the Torch7 code (betas 0.9 and 0.999): v <- AP2(v) + 2^-27, which stays in the state, and
-    theta <- theta - scale * AP2(a / (1 - beta1^t)) * m / v. As beta2 * 2^k rounds back to 2^k, v never falls.
+    "code" is the Torch7 code (betas 0.9 and 0.999): v <- AP2(v) + 2^-27, which stays in the state, and
+    theta <- theta - scale * AP2(a / (1 - beta1^t)) * m / v. Since beta2 * 2^k rounds back to 2^k, v never falls.
 
-    "paper", the algorithm as printed (1 - beta1 = 2^-3, 1 - beta2 = 2^-10): v is not rounded in the state, and
+    "paper" is the algorithm as printed (1 - beta1 = 2^-3, 1 - beta2 = 2^-10): v is not rounded in the state, and
     theta <- theta - scale * a * AP2(1 / (1 - beta1^t)) * m * AP2(1 / v), with no step where v = 0. The printed text has
-    1 - beta1 in place of 1 / (1 - beta1^t): the bias correction, without which it makes no sense, is read into it.
+    1 - beta1 in place of 1 / (1 - beta1^t), which we take to mean the bias correction of Adam.
 
     Clipping is left to `optimize.clip_latent_weights`. t counts the steps of a group, as for one flat vector: a
     parameter without gradient misses the step but not the count. Gradients are dense.
@@ -48,7 +48,7 @@ class ShiftAdaMax(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update of every parameter that has a gradient; gives what `closure` gives."""
+        """Updates every parameter that has a gradient; returns what `closure` returns."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -73,7 +73,7 @@ class ShiftAdaMax(Optimizer):
         torch._foreach_maximum_(v, torch._foreach_abs(gradients))
         rate, correction = group["lr"] / group["scale"], 1 - beta1 ** group["steps"]
         if group["variant"] == "code":
-            # A NaN that this rounding loses is still in m.
+            # This rounding turns a NaN into a number, but m still holds it.
             for bound in v:
                 ap2_numbers(bound, out=bound)
             torch._foreach_add_(v, EPSILON)

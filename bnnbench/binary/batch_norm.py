@@ -14,9 +14,9 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
     In a process group the mean and variance are those over the parts of all processes, which must be of equal size
     (PyTorch's SyncBatchNorm does so on GPUs only). `scale` is the factor gamma, which a net of signs can do without.
 
-    What equals the mean becomes exactly beta. In a binarized net that is no rarity: sums of signs are integers, and so
-    is their mean over a batch now and then. PyTorch's own BatchNorm leaves a rounding error there, whose sign differs
-    between machines and numbers of processes and would become +1 or -1.
+    A value that equals the mean becomes exactly beta. This is common in a binarized net: sums of signs are integers,
+    and their mean over a batch may be an integer too. PyTorch's own BatchNorm leaves a rounding error there, whose sign
+    differs between machines and numbers of processes, and the sign that follows would make it +1 or -1.
     """
 
     def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1, scale: bool = True) -> None:
@@ -36,7 +36,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             raise ValueError(f"expected [N, C] or [N, C, H, W], got {list(input.shape)}")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape that `_check_input_dim` takes, to the same."""
+        """[N, C] -> [N, C], or [N, C, H, W] -> [N, C, H, W]."""
         if not self.training:
             return super().forward(x)
         self._check_input_dim(x)
@@ -65,14 +65,14 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 class _Normalise(Function):
-    """(x - mean) / sqrt(variance + eps), whose gradient also counts what x does to the other processes' parts."""
+    """(x - mean) / sqrt(variance + eps); its gradient includes the effect of x on the other processes' outputs."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
         wide = x if x.dtype == torch.float64 else x.float()
         count, others = x.numel() // x.shape[1], _others(x)
-        # Sums, since those of integers are exact in whatever order; and no difference of large numbers in the variance
-        # (nor torch.var, which takes ten times as long on a CPU).
+        # The mean is a sum, since sums of integers are exact in any order. The variance avoids a difference of large
+        # numbers, and torch.var, which takes ten times as long on a CPU.
         total = wide.sum(dim=others)
         spread = (wide - _channels(total / count, x)).square_().mean(dim=others)
         totals, spreads = _gather(torch.stack([total, spread])).unbind(dim=1)
@@ -99,7 +99,7 @@ def _processes() -> int:
 
 
 def _gather(values: Tensor) -> Tensor:
-    """[...] of each process, to [processes, ...] in all of them."""
+    """The values [...] of all processes, [processes, ...], in each of them."""
     if _processes() == 1:
         return values[None]
     parts = [torch.empty_like(values) for _ in range(_processes())]
@@ -108,10 +108,10 @@ def _gather(values: Tensor) -> Tensor:
 
 
 def _others(x: Tensor) -> list[int]:
-    """The dimensions of `x` but the channels."""
+    """The dimensions of `x` except that of the channels."""
     return [dim for dim in range(x.dim()) if dim != 1]
 
 
 def _channels(values: Tensor, x: Tensor) -> Tensor:
-    """[C] so that it broadcasts against `x`."""
+    """Values [C] in the shape that broadcasts against `x`."""
     return values.view(1, -1, *[1] * (x.dim() - 2))

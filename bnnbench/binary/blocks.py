@@ -1,4 +1,4 @@
-"""A trained binarized net read as the blocks of the paper: layer, [max-pool], BatchNorm, sign; the last without sign.
+"""A trained binarized net, read as the paper's blocks of layer, [max-pool], BatchNorm and sign; the last has no sign.
 
 Only modules whose whole behaviour is known are read: what a subclass, a hook or a parametrisation adds would be lost
 silently. Everything else is refused, with the path of the module in the net.
@@ -44,24 +44,24 @@ class Block:
 
 
 def blocks(net: nn.Sequential) -> list[Block]:
-    """The blocks of a net, which are at least one; raises `TypeError` or `ValueError` for a net of another form."""
+    """The blocks of a net, at least one; raises `TypeError` or `ValueError` for a net of another form."""
     if not isinstance(net, nn.Sequential):
         raise TypeError(f"PackedNet: the net is a {type(net).__name__}; it must be an nn.Sequential of its layers")
     _check_plain("the net", net, (nn.Sequential,))
-    found: list[Block] = []
-    for path, module in net._modules.items():  # named_children() would leave out a module that comes twice
+    read: list[Block] = []
+    for path, module in net._modules.items():  # named_children() leaves out a module that occurs twice
         where = f"module {path!r}"
         assert module is not None
         _check_plain(where, module, UNDERSTOOD)
         if isinstance(module, BinaryLinear | BinaryConv2d):
-            found.append(Block(path, module))
+            read.append(Block(path, module))
         elif not isinstance(module, nn.Dropout | nn.Identity):  # which do nothing in evaluation
-            _add(found[-1] if found else None, where, module)
-    if not found:
+            _add(read[-1] if read else None, where, module)
+    if not read:
         raise ValueError("PackedNet: the net has no binary layer")
-    _check_whole(found)
-    _check_joints(found)
-    return found
+    _check_whole(read)
+    _check_joints(read)
+    return read
 
 
 def _check_plain(where: str, module: nn.Module, understood: tuple[type[nn.Module], ...]) -> None:
@@ -81,7 +81,7 @@ def _check_plain(where: str, module: nn.Module, understood: tuple[type[nn.Module
 
 
 def _add(block: Block | None, where: str, module: nn.Module) -> None:
-    """Adds to a block what stands behind its layer, in the order of the paper."""
+    """Adds to a block a module that follows its layer; the order must be that of the paper."""
     name = type(module).__name__
     if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) != (1, -1):
         raise ValueError(f"PackedNet: {where} flattens {module.start_dim} to {module.end_dim}; it must be 1 to -1")
@@ -121,22 +121,22 @@ def _window(where: str, pool: nn.MaxPool2d) -> int:
     return side
 
 
-def _check_whole(found: list[Block]) -> None:
+def _check_whole(blocks: list[Block]) -> None:
     """Every layer but the last needs BatchNorm and sign, the last one BatchNorm alone."""
-    for block in found:
-        last = block is found[-1]
+    for block in blocks:
+        last = block is blocks[-1]
         if block.norm is None or block.sign == last:
-            rule = "every layer needs BatchNorm, and every one but the last the sign"
+            rule = "every layer needs BatchNorm, and every layer but the last needs the sign"
             raise ValueError(f"PackedNet: {rule}; module {block.path!r} is wrong")
         if last and isinstance(block.layer, BinaryConv2d):
             raise ValueError(f"PackedNet: the last layer must be dense; module {block.path!r} is a convolution")
 
 
-def _check_joints(found: list[Block]) -> None:
-    """Images are flattened where dense layers begin, and only there."""
-    for before, after in pairwise(found):
+def _check_joints(blocks: list[Block]) -> None:
+    """Refuses a net that does not flatten images where dense layers begin, or that flattens them elsewhere."""
+    for before, after in pairwise(blocks):
         from_conv, to_conv = isinstance(before.layer, BinaryConv2d), isinstance(after.layer, BinaryConv2d)
         if to_conv and (not from_conv or before.flat):
-            raise ValueError(f"PackedNet: module {after.path!r} is a convolution of what is no image")
+            raise ValueError(f"PackedNet: module {after.path!r} is a convolution, but its input is not an image")
         if from_conv and not to_conv and not before.flat:
             raise ValueError(f"PackedNet: module {after.path!r} is dense and follows images: nn.Flatten is missing")

@@ -28,7 +28,7 @@ def learning_rate_scale(layer: BinaryLayer) -> float:
 def parameter_groups(
     net: nn.Module, scale_learning_rate: bool, power_of_two: bool = False, scale_gammas: bool = False
 ) -> list[dict[str, Any]]:
-    """Parameter groups with a `scale` each: one a binary layer, and a last one with scale 1 for the rest.
+    """Parameter groups with a `scale` each: one for each binary layer, and a last one with scale 1 for the rest.
 
     The update of Adam is proportional to its learning rate, so a group's rate scales the update, as Algorithm 1 asks;
     scaling the gradient would do nothing.
@@ -50,7 +50,7 @@ def parameter_groups(
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Gives every group `learning_rate` times its scale; a rate that is a tensor keeps its place in memory."""
+    """Gives every group `learning_rate` times its scale; a rate that is a tensor is changed in place."""
     for group in optimizer.param_groups:
         rate = learning_rate * group["scale"]
         if isinstance(group["lr"], torch.Tensor):

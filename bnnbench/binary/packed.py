@@ -43,7 +43,7 @@ class PackedNet:
     """A feed-forward net of binary layers, packed.
 
     Takes unsigned 8-bit inputs [N, D] or [N, H, W, C] and gives logits float64 [N, n_classes], those that the trained
-    net has in float64 arithmetic: a float32 net may decide differently where its rounding crosses a threshold.
+    net has in float64 arithmetic. A float32 net may decide differently where its rounding crosses a threshold.
     """
 
     def __init__(self, stages: Sequence[Stage], image: tuple[int, int] | None = None) -> None:
@@ -58,19 +58,19 @@ class PackedNet:
     ) -> "PackedNet":
         """Packs a trained net in the paper's block order: layer, [max-pool], BatchNorm, sign; the last without sign.
 
-        BatchNorm may be shift-based (`ShiftBatchNorm`). What is packed is the net in evaluation.
-        `image`: height and width of the inputs of a convolutional net. `pixels`: the net was trained on scale * pixel +
-        shift, scale > 0. Raises `ValueError` for a net of another form, and for modules that do more than their class
-        (subclasses, hooks, parametrisations), since bits would not do it; `TypeError` for what is no `nn.Sequential`.
+        BatchNorm may be shift-based (`ShiftBatchNorm`). The net is packed as it is in evaluation. `image`: height and
+        width of the inputs of a convolutional net. `pixels`: the net was trained on scale * pixel + shift, scale > 0.
+        Raises `ValueError` for a net of another form, and for modules that do more than their class (subclasses, hooks,
+        parametrisations), since packed bits would lose it; `TypeError` for a net that is not an `nn.Sequential`.
         """
-        found = blocks(net)
+        read = blocks(net)
         if image is not None:
             image = pair("PackedNet.from_module", "image", image, 1, single=False)
-        if (image is not None) != isinstance(found[0].layer, BinaryConv2d):
+        if (image is not None) != isinstance(read[0].layer, BinaryConv2d):
             kind = "convolutional net needs image=(height, width)" if image is None else "dense net takes no image"
             raise ValueError(f"PackedNet.from_module: a {kind}")
         scale, shift = _affine(pixels)
-        return cls(list(_stages(found, image, scale, shift)), image)
+        return cls(list(_stages(read, image, scale, shift)), image)
 
     def logits(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
         """[N, D] or [N, H, W, C] -> [N, n_classes]; raises `TypeError` or `ValueError` for inputs of another form."""
@@ -175,7 +175,8 @@ def _loaded(tensors: dict[str, NDArray[Any]], index: int, entry: dict[str, Any])
 def _hidden(h: PackedBits | PackedPlanes, stage: Stage, threshold: Threshold) -> PackedBits:
     if not stage.is_conv:
         return kernels.linear(h, stage.weights, threshold)
-    # Pooling comes before the sign: the maximum passes a threshold if one of its window does. Compare, OR, then flip.
+    # Pooling comes before the sign, and the maximum of a window passes a threshold if any value of it does. So the
+    # values are compared, the bits of a window are joined by OR, and only then are they flipped.
     raw = Threshold(threshold.at_least, np.zeros_like(threshold.flip))
     bits: PackedBits = kernels.conv2d(h, stage.weights, stride=stage.stride, padding=stage.padding, threshold=raw)
     if stage.pool > 1:
@@ -219,12 +220,12 @@ def _stages(blocks: list[Block], image: tuple[int, int] | None, scale: float, sh
         try:
             _check_inputs(block, size, maps)
             stage, size = _stage(block, size, scale, shift)
-        except (ValueError, RuntimeError) as error:  # torch's own for weights without data
+        except (ValueError, RuntimeError) as error:  # torch raises its own for weights without data
             reason = " ".join(str(error).split())
             raise ValueError(f"PackedNet: module {block.path!r} and what follows it: {reason}") from error
         yield stage
         maps = stage.weights.n
-        scale, shift = 1.0, 0.0  # of signs
+        scale, shift = 1.0, 0.0  # the inputs of later layers are signs
 
 
 def _check_inputs(block: Block, size: tuple[int, int] | None, maps: int | None) -> None:

@@ -1,4 +1,4 @@
-"""A few bits in place of one: quantizers, layers and gradients of Quantized Neural Networks (Hubara et al. 2018)."""
+"""Quantization to a few bits: quantizers, layers and gradients of Quantized Neural Networks (Hubara et al. 2018)."""
 
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from bnnbench.binary.sign import sign, straight_through
 
 Scheme = Literal["linear", "log", "dorefa"]
 RANGES: dict[str, tuple[float, float]] = {"linear": (-1.0, 1.0), "log": (-1.0, 1.0), "dorefa": (0.0, 1.0)}
-MOST_BITS = {"linear": 16, "log": 7, "dorefa": 16}  # 7: the smallest of the powers, 2^-63, is far from float32's end
+MOST_BITS = {"linear": 16, "log": 7, "dorefa": 16}  # with 7 bits the smallest power is 2^-63, well within float32
 
 
 def linear_quant(x: Tensor, bits: int, low: float = -1.0, high: float = 1.0) -> Tensor:
@@ -22,7 +22,7 @@ def linear_quant(x: Tensor, bits: int, low: float = -1.0, high: float = 1.0) -> 
 
     The step is D = (high - low) / (2^bits - 1). The printed clip(round(x / D) * D, low, high) has its grid at 0; here
     the grid begins at `low`, which is the same where `low` is a multiple of D. Over a symmetric range it is not one:
-    there the printed form gives 2^bits + 1 values, which `bits` do not hold.
+    there the printed form gives 2^bits + 1 values, too many for `bits` bits.
 
     One bit is the sign, whatever the range: the values are then -1 and +1.
     """
@@ -35,7 +35,7 @@ def linear_quant(x: Tensor, bits: int, low: float = -1.0, high: float = 1.0) -> 
 def log_quant(x: Tensor, low: float, high: float) -> Tensor:
     """clip(AP2(x), low, high); any shape, gradient `g * 1{low <= x <= high}`.
 
-    As printed, it has no number of bits: the powers of two within the range go on towards 0.
+    The printed form has no number of bits, since the powers of two within the range go on towards 0.
     """
     with torch.no_grad():
         value = ap2(x).clamp_(low, high)
@@ -46,7 +46,7 @@ def log_quant_bits(x: Tensor, bits: int) -> Tensor:
     """`log_quant` of the size of x in `bits`: a sign, and one of 2^(bits - 1) powers of two of which 1 is the largest.
 
     sign(x) * clip(AP2(|x|), 2^(1 - 2^(bits - 1)), 1), with sign(0) = +1: there is no 0, and one bit is the sign. The
-    choice of powers is not in the source. Any shape, gradient `g * 1{|x| <= 1}`.
+    paper does not say which powers are used. Any shape, gradient `g * 1{|x| <= 1}`.
     """
     _check(bits, MOST_BITS["log"])
     with torch.no_grad():
@@ -64,7 +64,7 @@ def _powers(x: Tensor, bits: int) -> Tensor:
 
 
 def _values(x: Tensor, bits: int, scheme: Scheme) -> Tensor:
-    """What x is quantized to, over the range of the scheme."""
+    """The quantized values of x, over the range of the scheme."""
     if scheme == "dorefa":
         return _even(x, bits, *RANGES[scheme])
     if bits == 1:

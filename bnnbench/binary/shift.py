@@ -26,7 +26,7 @@ def ap2_numbers(x: Tensor, out: Tensor | None = None) -> Tensor:
     """`ap2` without the pass that keeps NaN: here a NaN becomes a zero or an infinity. `out` may be `x` itself."""
     stored, integers = mantissa(x.dtype)
     one = 1 << stored
-    # log2 rounds up from sqrt(2) on. This sends the mantissas above it, and only these, over into the exponent:
+    # log2 rounds up from sqrt(2) on. Adding this carries the mantissas above it, and only these, into the exponent:
     # sqrt(2) is irrational, so no mantissa lies on the border.
     carry = 2 * one - (isqrt(2 * one * one) + 1)
     y = torch.empty_like(x) if out is None else out

@@ -4,7 +4,8 @@ Importing this package is quick: numpy and everything heavier is imported when d
 """
 
 from bnnbench.data.catalogue import DATASETS
-from bnnbench.data.dataset import Dataset, Images, Places, Source, Split, Table
+from bnnbench.data.content import Images, Split, Table
+from bnnbench.data.dataset import Dataset, Places, Source
 from bnnbench.data.folders import ImageFolder, ImageFolders
 
 __all__ = ["DATASETS", "Dataset", "ImageFolder", "ImageFolders", "Images", "Places", "Source", "Split", "Table"]

@@ -16,7 +16,7 @@ from bnnbench.errors import DataError
 Batch = tuple[Tensor, Tensor]
 """Pixels uint8 [N, 3, crop, crop] and labels int64 [N]."""
 Key = tuple[int, int]
-"""Which image, and in which epoch (-1: for evaluation)."""
+"""The number of an image, and the epoch in which it is read: -1 in evaluation."""
 EVALUATION = -1
 
 
@@ -37,7 +37,7 @@ class Photographs(Dataset[tuple[NDArray[np.uint8], int] | DataError]):
     seed: int
 
     def __getitem__(self, key: Key) -> tuple[NDArray[np.uint8], int] | DataError:
-        """One view and its label. An error is returned: raised in a worker, it would come back as a traceback."""
+        """One view and its label. An error is returned, since the loader would wrap a raised one in a traceback."""
         i, epoch = key
         try:
             image = self.folder.read(i)
@@ -49,14 +49,14 @@ class Photographs(Dataset[tuple[NDArray[np.uint8], int] | DataError]):
 
 
 def batches_per_epoch(n_images: int, batch: int) -> int:
-    """Whole batches in an epoch; the rest of the images wait for the next shuffle."""
+    """The number of whole batches in an epoch; images that are left over are not used in that epoch."""
     return n_images // batch
 
 
 def training_batches(
     photographs: Photographs, batch: int, first: int, last: int, share: Share, workers: int, pin: bool
 ) -> Iterator[Batch]:
-    """This process's parts of the batches `first` to `last` (exclusive) of the whole training, over all its epochs.
+    """This process's share of the batches `first` to `last` (exclusive), counted over all epochs of the training.
 
     One loader serves all epochs, so that workers decode the next one while the net is evaluated. `batch` counts the
     images of all processes.
@@ -75,7 +75,7 @@ def training_batches(
 
 
 def evaluation_batches(photographs: Photographs, batch: int, share: Share, workers: int, pin: bool) -> Iterator[Batch]:
-    """Every image once, in order, dealt out over the processes."""
+    """Every image once and in order; each process gets its share."""
     mine = range(share.rank, len(photographs.folder), share.size)
     keys = [[(i, EVALUATION) for i in mine[start : start + batch]] for start in range(0, len(mine), batch)]
     return _load(photographs, keys, workers, pin)
@@ -88,8 +88,8 @@ def _load(photographs: Photographs, keys: Iterable[list[Key]], workers: int, pin
         num_workers=workers,
         pin_memory=pin,
         collate_fn=_collate,
-        generator=torch.Generator(),  # the loader would draw from the global stream otherwise, for nothing
-        multiprocessing_context="fork" if workers else None,  # the listing is shared and not copied
+        generator=torch.Generator(),  # otherwise the loader draws from the global stream
+        multiprocessing_context="fork" if workers else None,  # a forked worker shares the listing of files
         prefetch_factor=4 if workers else None,
     )
     for batch in loader:

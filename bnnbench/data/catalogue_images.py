@@ -1,7 +1,7 @@
 """The image sets: where each comes from, how its content is recognised and what its licence allows.
 
-Checksums: the md5 of the official downloads are those their publishers or torchvision give; the md5 of an
-uncompressed file belongs to the content of the official file with that md5.
+The md5 of an official download is the one that its publisher or torchvision gives. The md5 of an uncompressed file is
+that of the content of the official download.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tables: where each comes from and what its licence allows. Nobody published checksums for them."""
+"""The tables: where each comes from and what its licence allows. No checksums have been published for them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Tables in text files as people save them: bytes to rows of cells, and cells to numbers.
+"""Tables in text files as people save them: from bytes to rows of cells, and from cells to numbers.
 
 Encodings (UTF-8 with or without BOM, UTF-16, Latin-1), line ends, quotes, blank lines, the delimiters comma, semicolon
-and tab, an empty last column and decimal commas are read; what is left is refused with its row and column. Rows are
+and tab, an empty last column and decimal commas are read. Anything else is an error that names row and column. Rows are
 counted from 1 as an editor counts the lines of the file, and columns from 1.
 """
 
@@ -44,9 +44,9 @@ class Row:
 
 
 def text_of(path: Path, data: bytes) -> str:
-    """The characters of a text file in whatever encoding; DataError where it is no text."""
+    """The text of a file, whose encoding is detected; DataError where the file is not text."""
     encoding = next((name for mark, name in BOMS if data.startswith(mark)), None)
-    if encoding is None and b"\0" in data:  # UTF-16 without its mark: every other byte of a digit is zero
+    if encoding is None and b"\0" in data:  # UTF-16 without a byte-order mark: every second byte of a digit is zero
         encoding = "utf-16-le" if data[1::2].count(0) > data[::2].count(0) else "utf-16-be"
     try:
         text = data.decode(encoding or "utf-8")
@@ -62,7 +62,7 @@ def text_of(path: Path, data: bytes) -> str:
 def csv_rows(path: Path, data: bytes, columns: int, names: Sequence[str] = ()) -> list[Row]:
     """The rows of a table of `columns` columns, without a heading; DataError names a row of another length.
 
-    `names` of columns that a heading may have: where it has them in another order, that is an error, too.
+    `names` are the columns in their order; a heading that has them in another order is an error.
     """
     text = text_of(path, data)
     rows = _split(path, text, _delimiter(text, columns))
@@ -70,7 +70,7 @@ def csv_rows(path: Path, data: bytes, columns: int, names: Sequence[str] = ()) -
         _check_order(path, rows[0], names)
         rows = rows[1:]
     if not rows:
-        raise DataError(f"{path}: no rows there")
+        raise DataError(f"{path}: the file has no rows")
     if all(len(row.cells) == columns + 1 and not row.cells[-1] for row in rows):  # a delimiter ends every line
         rows = [Row(row.line, row.cells[:-1]) for row in rows]
     for row in rows:
@@ -106,7 +106,7 @@ def _split(path: Path, text: str, delimiter: str) -> list[Row]:
 
 
 def _is_heading(cells: list[str], columns: int) -> bool:
-    """Does the first row hold names: there is text but no number, or several words in a row of another length."""
+    """Whether the first row holds names: text but no number, or several words in a row of another length."""
     numbers = [_is_number(cell) for cell in cells]
     words = [not number and cell.lower() not in MISSING for cell, number in zip(cells, numbers, strict=True)]
     return any(words) and (not any(numbers) or (sum(words) > 1 and len(cells) not in (columns, columns + 1)))
@@ -117,14 +117,14 @@ def _is_number(cell: str) -> bool:
 
 
 def floats(path: Path, rows: Sequence[Row], first: int, last: int) -> NDArray[np.float64]:
-    """The numbers in columns `first` to `last` (exclusive, from 0) of all rows; DataError names the cell that is none.
+    """The numbers in columns `first` to `last` (exclusive, from 0) of all rows; DataError names a cell that has none.
 
-    A decimal comma counts as one only where no number of the file has a decimal point.
+    A comma is read as a decimal comma only where no number of the file has a decimal point.
     """
     import numpy as np
 
     pointed = any("." in cell for row in rows for cell in row.cells[first:last])
-    found = np.empty((len(rows), last - first))
+    numbers = np.empty((len(rows), last - first))
     for i, row in enumerate(rows):
         for j, cell in enumerate(row.cells[first:last]):
             decimal = None if pointed else DECIMAL_COMMA.fullmatch(cell)
@@ -133,22 +133,22 @@ def floats(path: Path, rows: Sequence[Row], first: int, last: int) -> NDArray[np
             if not np.isfinite(value):
                 what = "a value is missing" if cell.lower() in MISSING else "not a number"
                 raise DataError(f"{path}: row {row.line}, column {first + j + 1}: {cell!r}: {what}")
-            found[i, j] = value
-    return found
+            numbers[i, j] = value
+    return numbers
 
 
 def codes(path: Path, rows: Sequence[Row], column: int, known: str) -> list[str]:
     """The letters in a column, in capitals; DataError names the first that is not one of `known`."""
-    found = [row.cells[column].upper() for row in rows]
-    for row, code in zip(rows, found, strict=True):
+    letters = [row.cells[column].upper() for row in rows]
+    for row, code in zip(rows, letters, strict=True):
         if len(code) != 1 or code not in known:
             expected = f"expected {', '.join(known[:-1])} or {known[-1]}"
             raise DataError(f"{path}: row {row.line}, column {column + 1}: {row.cells[column]!r}: {expected}")
-    return found
+    return letters
 
 
 def whole(path: Path, rows: Sequence[Row], column: int, values: NDArray[np.float64], limits: range) -> None:
-    """DataError unless the values of a column are whole numbers within limits; it names the first that is not."""
+    """Raises DataError, which names the first value of a column that is not a whole number within limits."""
     for row, value in zip(rows, values.tolist(), strict=True):
         if not (value.is_integer() and int(value) in limits):
             expected = f"expected a whole number from {limits[0]} to {limits[-1]}"
@@ -156,11 +156,11 @@ def whole(path: Path, rows: Sequence[Row], column: int, values: NDArray[np.float
 
 
 def _check_order(path: Path, heading: Row, names: Sequence[str]) -> None:
-    """DataError where a heading has the known name of a column at another place."""
+    """Raises DataError where a heading has the known name of a column in another place."""
     places = {_letters(name): place for place, name in enumerate(names)}
     for column, cell in enumerate(heading.cells):
         if (place := places.get(_letters(cell), column)) != column:
-            expected = f"that is column {place + 1} of this data set; put the columns in their order"
+            expected = f"this is column {place + 1} of the data set; put the columns in their order"
             raise DataError(f"{path}: row {heading.line}, column {column + 1}: {cell!r}: {expected}")
 
 
@@ -169,13 +169,13 @@ def _letters(name: str) -> str:
 
 
 def number_rows(path: Path, data: bytes) -> tuple[NDArray[np.float64], list[int]]:
-    """Numbers [rows, columns] separated by white space, and the line of each row; DataError names what is none."""
+    """Numbers [rows, columns] separated by white space, and the line of each row; DataError names any other cell."""
     import numpy as np
 
     lines = io.StringIO(text_of(path, data), newline=None).read().split("\n")
     rows = [Row(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
     if not rows:
-        raise DataError(f"{path}: the file is blank")
+        raise DataError(f"{path}: the file has no rows")
     columns = len(rows[0].cells)
     for row in rows:
         if len(row.cells) != columns:

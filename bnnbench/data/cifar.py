@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bnnbench.data.cifar_pickles import records
-from bnnbench.data.dataset import Dataset, Images, Source, Split
+from bnnbench.data.content import Images, Split
+from bnnbench.data.dataset import Dataset, Source
 from bnnbench.data.files import check_md5, check_size, read_bytes
 from bnnbench.data.search import has_file, has_folder, spelling
 from bnnbench.errors import DataError
@@ -55,7 +56,7 @@ class Cifar(Dataset):
     """The folder of the Python version, whose files have the same names without .bin."""
     classes: tuple[str, ...]
     coarse_classes: int = 0
-    """Above 0, a byte with the coarse label comes before the label that is used; it is checked and dropped."""
+    """Where it is above 0, each record begins with a byte for the coarse label, which is checked and dropped."""
 
     def inspect(self, folder: Path) -> Source:
         """See `Dataset.inspect`."""
@@ -65,7 +66,7 @@ class Cifar(Dataset):
         if missing := [path.name for path in paths if not has_file(path)]:
             raise self.incomplete(root, missing)
         if python:
-            note = f"{self.title}, the Python version; no checksum is known for it, its structure is checked"
+            note = f"{self.title}, the Python version; no checksum is known for it, so its structure is checked"
             return self.describe(folder, paths, False, note)
         for file, path in zip(files, paths, strict=True):
             check_size(path, file.records * self._record)
@@ -82,7 +83,7 @@ class Cifar(Dataset):
         return PIXELS + (2 if self.coarse_classes else 1)
 
     def _root(self, folder: Path) -> tuple[Path, bool]:
-        """Where the files are, and whether they are those of the Python version; the binary one comes first."""
+        """The folder of the files, and whether they are the Python version; the binary version is preferred."""
         inner = folder / self.archive_folder
         root = inner if has_folder(inner) else folder
         if not self.python_folder or any((root / file.name).exists() for part in self.files.values() for file in part):

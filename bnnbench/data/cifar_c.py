@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bnnbench.data.cifar import SIDE
-from bnnbench.data.dataset import Dataset, Source, array_digest
+from bnnbench.data.content import array_digest
+from bnnbench.data.dataset import Dataset, Source
 from bnnbench.data.files import one_line
 from bnnbench.data.search import has_file
 from bnnbench.errors import DataError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Those of the benchmark; the four further files of the archive are meant for validation.
+# The corruptions of the benchmark. The archive has four more, which are meant for validation.
 KINDS = (
     "gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "snow",
     "frost", "fog", "brightness", "contrast", "elastic_transform", "pixelate", "jpeg_compression",
@@ -26,9 +27,10 @@ SEVERITIES = 5
 
 @dataclass(frozen=True)
 class Corrupted:
-    """Images of each kind, uint8 [5 N, 32, 32, 3], read as they are needed: N images at severity 1, then at 2, ...
+    """Images of each kind, uint8 [5 N, 32, 32, 3]: N images at severity 1, then N at severity 2 and so on.
 
-    The N images are those of the test set in its order; `labels` int64 [N] are theirs.
+    The N images are the test images of CIFAR-10 in their order, and `labels` int64 [N] are theirs. An image is
+    read from the disk when it is used.
     """
 
     images: dict[str, NDArray[np.uint8]]
@@ -46,7 +48,7 @@ class Corrupted:
 
 @dataclass(frozen=True, kw_only=True)
 class CifarC(Dataset):
-    """One NumPy file a kind, and the labels."""
+    """A NumPy file for each kind of corruption, and one with the labels."""
 
     count: int = 10_000
 
@@ -68,7 +70,7 @@ class CifarC(Dataset):
 
 
 def _array(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The array of bytes in a file, mapped and not read."""
+    """The uint8 array in a file, which is mapped into memory and not read."""
     import numpy as np
 
     try:
@@ -78,5 +80,5 @@ def _array(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     if array.shape != shape or array.dtype != np.uint8:
         expected = f"expected uint8 {shape}"
         raise DataError(f"{path}: holds {array.dtype} {array.shape}, {expected}")
-    found: NDArray[np.uint8] = array
-    return found
+    mapped: NDArray[np.uint8] = array
+    return mapped

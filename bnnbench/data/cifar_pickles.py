@@ -1,4 +1,4 @@
-"""The Python version of CIFAR, which torchvision downloads: pickles, of which arrays and texts alone are unpickled."""
+"""The Python version of CIFAR, as torchvision downloads it: pickles, from which only arrays and text are read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HARMLESS = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """A pickle may call whatever it names, so it may name nothing but what arrays are made with."""
+    """A pickle can call whatever it names, so only the names that arrays need are allowed."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in HARMLESS:
@@ -33,9 +33,9 @@ class _Unpickler(pickle.Unpickler):
 
 
 def records(path: Path, count: int, pixels: int, labels: tuple[str, ...]) -> NDArray[np.uint8]:
-    """The `count` records of a file as rows of the binary version: the `labels` that it names, then the pixels.
+    """The `count` records of a file, laid out as in the binary version: the columns `labels`, then the pixels.
 
-    uint8 [count, len(labels) + pixels]; DataError for anything else.
+    Returns uint8 [count, len(labels) + pixels]. Raises DataError for a file with anything else.
     """
     import numpy as np
 
@@ -43,13 +43,13 @@ def records(path: Path, count: int, pixels: int, labels: tuple[str, ...]) -> NDA
     try:
         content = _Unpickler(io.BytesIO(data), encoding="bytes").load()
         images, columns = content[b"data"], [content[label.encode()] for label in labels]
-        found = np.column_stack([*(np.asarray(column, np.int64) for column in columns), images])
+        rows = np.column_stack([*(np.asarray(column, np.int64) for column in columns), images])
     except Exception as error:  # a damaged pickle can raise nearly anything
         raise DataError(f"{path}: not a readable file of the Python version ({one_line(error)})") from None
-    if images.dtype != np.uint8 or found.shape != (count, len(labels) + pixels) or not _are_bytes(found):
+    if images.dtype != np.uint8 or rows.shape != (count, len(labels) + pixels) or not _are_bytes(rows):
         expected = f"expected uint8 {(count, pixels)} and as many labels"
         raise DataError(f"{path}: holds {images.dtype} {images.shape}, {expected}")
-    return found.astype(np.uint8)
+    return rows.astype(np.uint8)
 
 
 def _are_bytes(numbers: NDArray[np.int64]) -> bool:

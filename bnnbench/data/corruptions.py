@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-# Of each kind the strength at severities 1 to 5, in the unit that its function says.
+# The strength of each kind at severities 1 to 5, in the units that `corrupt` gives.
 STRENGTHS: dict[str, tuple[float, ...]] = {
     "gaussian-noise": (0.04, 0.06, 0.08, 0.10, 0.14),
     "shot-noise": (500, 250, 100, 60, 30),
@@ -51,7 +51,7 @@ def corrupt(images: NDArray[np.uint8], kind: str, severity: int, rng: np.random.
 
 
 def _changed(x: NDArray[np.float32], kind: str, strength: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Of images on [0, 1]."""
+    """Corrupted images, not yet clipped, of images x on [0, 1]."""
     import numpy as np
     from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
@@ -63,8 +63,8 @@ def _changed(x: NDArray[np.float32], kind: str, strength: float, rng: np.random.
         draw = rng.random(x.shape[:3], np.float32)[..., None]
         return np.where(draw < strength / 2, 0, np.where(draw < strength, 1, x)).astype(np.float32)
     if kind == "blur":
-        found: NDArray[np.float32] = gaussian_filter1d(gaussian_filter1d(x, strength, axis=1), strength, axis=2)
-        return found
+        blurred: NDArray[np.float32] = gaussian_filter1d(gaussian_filter1d(x, strength, axis=1), strength, axis=2)
+        return blurred
     if kind == "motion-blur":
         moved: NDArray[np.float32] = uniform_filter1d(x, int(strength), axis=2)
         return moved
@@ -99,5 +99,5 @@ def _picture(image: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
 
 
-def _array(found: NDArray[np.uint8], like: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return found.reshape(like.shape)
+def _array(pixels: NDArray[np.uint8], like: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return pixels.reshape(like.shape)

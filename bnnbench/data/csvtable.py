@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bnnbench.data.cells import codes, csv_rows, floats, whole
-from bnnbench.data.dataset import Dataset, Source, Table
+from bnnbench.data.content import Table
+from bnnbench.data.dataset import Dataset, Source
 from bnnbench.data.files import read_bytes
 from bnnbench.data.search import has_file
 from bnnbench.data.tables import make_table
@@ -48,10 +49,10 @@ class CsvTable(Dataset):
         return self.files[path.name](path, read_bytes(path))
 
     def _paths(self, folder: Path) -> list[Path]:
-        """The files that are there, of which the first is read."""
-        if not (found := [folder / name for name in self.files if has_file(folder / name)]):
+        """The files that exist, of which the first is read."""
+        if not (paths := [folder / name for name in self.files if has_file(folder / name)]):
             raise self.incomplete(folder, [" or ".join(self.files)])
-        return found
+        return paths
 
 
 def parse_abalone(path: Path, data: bytes) -> Table:
@@ -60,7 +61,7 @@ def parse_abalone(path: Path, data: bytes) -> Table:
 
     rows = csv_rows(path, data, 9, ("Sex", *ABALONE_FEATURES[3:], "Rings"))
     sexes = codes(path, rows, 0, "MFI")
-    sex = np.array([[found == code for code in "MFI"] for found in sexes], np.float64)
+    sex = np.array([[letter == code for code in "MFI"] for letter in sexes], np.float64)
     numbers = floats(path, rows, 1, 9)
     x = np.concatenate([sex, numbers[:, :-1]], axis=1)
     return make_table(path, x, numbers[:, -1], (4177, 10), features=ABALONE_FEATURES, target="Rings")
@@ -94,7 +95,7 @@ def parse_digits(path: Path, data: bytes) -> Table:
 
 
 def parse_banana(path: Path, data: bytes) -> Table:
-    """Two coordinates and the class, 1 or 2, which becomes 0 or 1."""
+    """Two coordinates and the class; the classes 1 and 2 become 0 and 1."""
     rows = csv_rows(path, data, 3)
     numbers = floats(path, rows, 0, 3)
     whole(path, rows, 2, numbers[:, -1], range(1, 3))

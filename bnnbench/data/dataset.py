@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
 
+from bnnbench.data.bundled import Bundled
+from bnnbench.data.content import Content
+from bnnbench.data.download import Download, install
 from bnnbench.data.files import names_and_sizes, stamps
 from bnnbench.data.search import folders, looking_at, printable, spelling
 from bnnbench.errors import DataError, DataUnavailable, UserError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from bnnbench.data.bundled import Bundled
-    from bnnbench.data.cifar_c import Corrupted
-    from bnnbench.data.download import Download
-    from bnnbench.data.folders import ImageFolders
-    from bnnbench.data.lsun import Scenes
-
-    Content: TypeAlias = "Images | ImageFolders | Table | Corrupted | Scenes"
 
 
 @dataclass(frozen=True)
@@ -35,9 +24,9 @@ class Places:
     cache_dir: Path
     """The download cache, in the same layout."""
     download: bool = False
-    """May the caller use `Dataset.fetch` for what is not there; `locate` itself never downloads."""
+    """Whether the caller may use `Dataset.fetch` for data that are not there; `locate` itself never downloads."""
     bundled: bool = True
-    """May a stand-in that ships inside an installed package be used."""
+    """Whether a stand-in that ships inside an installed package may be used."""
 
 
 @dataclass(frozen=True)
@@ -58,64 +47,11 @@ class Source:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of what the file system says now of every file of the set; it changes when one is written in place.
+        """A hash of the size, times and inode of every file of the set; it changes when a file is written in place.
 
-        Nothing is read. Empty for a bundled set, whose content is checked at every load.
+        No file is read. It is empty for a bundled set, whose content is checked at every load.
         """
         return stamps(self.files) if self.folder is not None else ""
-
-
-@dataclass(frozen=True)
-class Split:
-    """Images uint8 [N, H, W] or [N, H, W, C], and labels int64 [N]."""
-
-    x: NDArray[np.uint8]
-    y: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-
-@dataclass(frozen=True)
-class Images:
-    """Image splits ("train", "test", for SVHN also "extra") and the name of each label."""
-
-    splits: dict[str, Split]
-    classes: tuple[str, ...]
-
-    def digest(self) -> str:
-        """The sha256 of all arrays."""
-        return array_digest(part for name in sorted(self.splits) for part in (self.splits[name].x, self.splits[name].y))
-
-
-@dataclass(frozen=True)
-class Table:
-    """Inputs x float64 [N, D], targets y [N] (float64, or int64 classes from 0), and (train, test) row indices."""
-
-    x: NDArray[np.float64]
-    y: NDArray[np.float64] | NDArray[np.int64]
-    splits: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
-    features: tuple[str, ...]
-    target: str
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def digest(self) -> str:
-        """The sha256 of all arrays."""
-        return array_digest([self.x, self.y, *(index for split in self.splits for index in split)])
-
-
-def array_digest(arrays: Iterable[NDArray[Any]]) -> str:
-    """The sha256 of the type, shape and C-ordered little-endian bytes of each array."""
-    import numpy as np
-
-    digest = hashlib.sha256()
-    for array in arrays:
-        little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        digest.update(f"{little.dtype.str}{little.shape}".encode())
-        digest.update(little.data)
-    return digest.hexdigest()
 
 
 class IncompleteFolder(DataError):
@@ -124,7 +60,7 @@ class IncompleteFolder(DataError):
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset(ABC):
-    """One data set: subclasses say how a folder is inspected and read, the rest is the same for all."""
+    """One data set: subclasses say how a folder is inspected and read, and the rest is the same for all."""
 
     name: str
     title: str
@@ -141,22 +77,22 @@ class Dataset(ABC):
 
     @property
     def downloadable(self) -> bool:
-        """Is there an official address that `fetch` can use."""
+        """Whether there is an official address that `fetch` can use."""
         return bool(self.downloads)
 
     @abstractmethod
     def inspect(self, folder: Path) -> Source:
-        """Look at names and sizes only; IncompleteFolder names a missing file, DataError one of wrong size."""
+        """Looks at names and sizes only; IncompleteFolder names a missing file, DataError a file of the wrong size."""
 
     @abstractmethod
     def read(self, folder: Path) -> Content:
-        """Read and check everything; DataError says what is wrong with which file."""
+        """Reads and checks everything; DataError says what is wrong with which file."""
 
     def locate(self, places: Places) -> Source:
         """The first place that has the data set: the user's folder, the cache, an installed package.
 
         Raises DataUnavailable when no place has it, and DataError for a folder that is there but broken or
-        incomplete, which is never passed over in silence; both are one line that ends with what to do.
+        incomplete, which is never passed over in silence. Both messages are one line that ends with what to do.
         """
         if places.data_dir is not None:
             with looking_at(places.data_dir):
@@ -191,30 +127,28 @@ class Dataset(ABC):
         return replace(sources[0], note=note)
 
     def fetch(self, places: Places, progress: bool = False) -> Source:
-        """Download into the cache, checked and whole or not at all; what is there already and sound stays.
+        """Downloads the data set into the cache and checks it; a sound copy that is already there stays.
 
-        Raises UserError when there is no network or no official address, DataError when what came is not
-        what was published.
+        The cache gets the whole data set or nothing. Raises UserError when there is no network or no official
+        address, and DataError when the download is not what was published.
         """
         if not self.downloads:
             if places.bundled and self.bundled is not None and self.bundled.path() is not None:
                 return self._bundled_source(self.bundled)
             raise UserError(f"{self.name} cannot be downloaded by this program; {self.remedy(places)}")
-        from bnnbench.data.download import install
-
         try:
             source = self._below(places.cache_dir)
             if source is not None and source.folder is not None:
                 self.read(source.folder)
                 return source
         except DataError:
-            pass  # what is broken there is replaced
+            pass  # a broken copy is replaced
         target = places.cache_dir / self.where[0]  # the place that `find` tries first
         install(self.name, self.downloads, target, check=self._load_folder, progress=progress)
         return self.inspect(target)
 
     def load(self, source: Source) -> Content:
-        """All splits, after their checksums (where published) and structure have been checked; else DataError."""
+        """All splits; their structure, and checksums where they are published, are checked first (DataError)."""
         if source.folder is None:
             if self.bundled is None:
                 raise DataUnavailable(f"{self.name}: no installed package holds this data set; {self.remedy()}")
@@ -231,7 +165,7 @@ class Dataset(ABC):
             raise DataError(f"{printable(error)}; {todo}") from None
 
     def verify(self, source: Source) -> str:
-        """Read and check everything; the sha256 of the decoded content, the same however it was compressed."""
+        """Reads and checks everything; returns the sha256 of the decoded content, however the files were compressed."""
         return self.load(source).digest()
 
     def find(self, root: Path) -> Path | None:
@@ -250,7 +184,7 @@ class Dataset(ABC):
         packed = [item.filename for item in self.downloads if item.is_archive and (folder / item.filename).is_file()]
         todo = f"unpack {', '.join(packed)} there" if packed else f"complete it from {self.home}"
         own = {spelling(place) for place in self.where if not Path(place).suffix}
-        if self.downloads and not packed and spelling(folder.name) in own:  # no other data set is in the way then
+        if self.downloads and not packed and spelling(folder.name) in own:  # the folder holds no other data set then
             todo += f", or rename the folder and {self.remedy()}"
         return IncompleteFolder(f"{self.name}: {folder} lacks {', '.join(missing)}; {todo}")
 

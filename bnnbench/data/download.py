@@ -35,7 +35,7 @@ class Download:
 
     @property
     def is_archive(self) -> bool:
-        """Is it unpacked after it has been checked."""
+        """Whether it is unpacked after it has been checked."""
         return self.filename.endswith(ARCHIVES)
 
 
@@ -44,8 +44,8 @@ def install(
 ) -> None:
     """Download, unpack and check everything beside `target`, and only then rename it to `target`.
 
-    Raises UserError (no network, no room), DataError (not what was published, or `check` refuses it); then
-    nothing is left behind and what was at `target` stays.
+    Raises UserError (no network, no space) or DataError (the files differ from those published, or `check` refuses
+    them). Then nothing is left behind, and what was at `target` stays.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def retrieve(item: Download, folder: Path, progress: bool = False) -> Path:
     known = f"md5:{item.md5}" if item.md5 else None
     try:
         return Path(pooch.retrieve(item.url, known, item.filename, folder, downloader=downloader))
-    except ValueError:  # how pooch says that the hash is another
+    except ValueError:  # pooch raises it for another hash
         raise DataError(
             f"{item.url}: what was sent does not have the published md5 {item.md5}; nothing was kept, try again"
         ) from None
@@ -94,13 +94,16 @@ def retrieve(item: Download, folder: Path, progress: bool = False) -> Path:
 
 
 def unpack(archive: Path, folder: Path, limit: int = UNPACKED_LIMIT) -> None:
-    """Unpack a zip or tar.gz file of plain files; DataError for links, outside paths, too much or damaged content."""
+    """Unpacks a zip or tar.gz file of plain files.
+
+    Raises DataError for links, for paths that lead outside the folder, for more than `limit` bytes and for damage.
+    """
     opened = _zip_members if archive.suffix == ".zip" else _tar_members
-    room = limit
+    remaining = limit
     try:
         for name, size, stream in opened(archive):
-            room -= size
-            if room < 0:
+            remaining -= size
+            if remaining < 0:
                 raise DataError(f"{archive}: unpacks to more than {limit:,} bytes")
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
@@ -138,7 +141,7 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
 
 
 def _put(fresh: Path, target: Path, old: Path) -> None:
-    """Rename `fresh` to `target`; a folder that is there goes away, but another process's new one may stay."""
+    """Renames an existing `target` to `old`, and `fresh` to `target`, unless another process has put one there."""
     try:
         if target.exists():
             target.rename(old)
@@ -149,7 +152,7 @@ def _put(fresh: Path, target: Path, old: Path) -> None:
 
 
 class _Progress:
-    """What pooch calls while it downloads: a bar on stderr."""
+    """The progress bar that pooch updates while it downloads, on stderr."""
 
     def __init__(self, label: str) -> None:
         self.label, self.total, self.done, self.shown = label, 0, 0, ""

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from bnnbench.errors import DataError
 
-UNPACKED_LIMIT = 1 << 30  # a gzip file that grows beyond this is not one of ours
+UNPACKED_LIMIT = 1 << 30  # no gzip file of the catalogue unpacks to more
 
 
 def read_bytes(path: Path) -> bytes:
     """The content of a file that must not be empty; DataError when it cannot be read."""
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
+        if path.exists() and not path.is_file():  # reading a pipe would wait for its writer
             raise DataError(f"{path}: not a file")
         data = path.read_bytes()
     except OSError as error:
@@ -29,17 +29,17 @@ def read_bytes(path: Path) -> bytes:
 def gunzip(path: Path, data: bytes) -> bytes:
     """The uncompressed content of gzip bytes (RFC 1952); DataError when they are cut short or damaged."""
     parts: list[bytes] = []
-    room = UNPACKED_LIMIT
+    remaining = UNPACKED_LIMIT
     while data.strip(b"\0"):  # a gzip file is one or more members, and may be padded with zeros
         if data[:2] != b"\x1f\x8b":
             raise DataError(f"{path}: not a gzip file (it starts with {data[:12]!r}, expected b'\\x1f\\x8b')")
         member = zlib.decompressobj(wbits=31)
         try:
-            parts.append(member.decompress(data, room))
+            parts.append(member.decompress(data, remaining))
         except zlib.error as error:
             raise DataError(f"{path}: damaged gzip file ({error})") from None
-        room -= len(parts[-1])
-        if room <= 0:
+        remaining -= len(parts[-1])
+        if remaining <= 0:
             raise DataError(f"{path}: unpacks to more than {UNPACKED_LIMIT:,} bytes")
         if not member.eof:
             raise DataError(f"{path}: truncated gzip file (it ends after {len(data):,} bytes, before its end mark)")
@@ -49,16 +49,16 @@ def gunzip(path: Path, data: bytes) -> bytes:
 
 def check_md5(path: Path, data: bytes, expected: str, what: str = "content") -> None:
     """DataError unless the bytes have the published md5."""
-    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    if found != expected:
-        raise DataError(f"{path}: the {what} does not have the published checksum (md5 {found}, expected {expected})")
+    digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    if digest != expected:
+        raise DataError(f"{path}: the {what} does not have the published checksum (md5 {digest}, expected {expected})")
 
 
 def check_size(path: Path, expected: int) -> None:
     """DataError unless the file has exactly this many bytes; reads nothing."""
-    found = path.stat().st_size
-    if found != expected:
-        wrong = f"{path}: wrong length ({found:,} bytes, expected {expected:,})"
+    size = path.stat().st_size
+    if size != expected:
+        wrong = f"{path}: wrong length ({size:,} bytes, expected {expected:,})"
         raise DataError(f"{wrong}; put a sound copy of that file there, or remove the folder")
 
 

@@ -1,4 +1,4 @@
-"""Photographs in one folder a class (ImageNet and its subsets), listed at once and decoded one at a time."""
+"""Photographs in a folder for each class (ImageNet and its subsets), listed at once and decoded one by one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ImageFolder:
         return len(self.paths)
 
     def read(self, i: int) -> NDArray[np.uint8]:
-        """Image i, uint8 [H, W, 3] RGB whatever the file holds; DataError when it cannot be decoded."""
+        """Image i as uint8 [H, W, 3] in RGB, also where the file holds grey; DataError when it cannot be decoded."""
         return decode(self.paths[i], read_bytes(self.paths[i]))
 
 
@@ -76,19 +76,19 @@ def decode(path: Path, data: bytes) -> NDArray[np.uint8]:
             if refusal is None:
                 return np.array(_eight_bits(image).convert("RGB"))
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more
-        reason = one_line(error).partition(" <")[0]  # without the address of the buffer
+        reason = one_line(error).partition(" <")[0]  # Pillow appends the address of the buffer
         raise DataError(f"{path}: not a readable image ({reason}); put a sound copy there") from None
     raise DataError(f"{path}: {refusal}")
 
 
 def _refusal(image: Image) -> str | None:
-    """Why the colours of an image cannot be told, if they cannot."""
+    """Why the colours of an image are not defined; `None` where they are."""
     import numpy as np
 
     if image.mode in ("F", "LAB", "HSV") or (image.mode == "I" and image.format != "PNG"):
-        return f"an image of mode {image.mode}, whose range of values nobody knows; save it with 8 or 16 bits a colour"
+        return f"an image of mode {image.mode} has no defined range of values; save it with 8 or 16 bits per colour"
     if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
-        return "an image with transparent pixels, whose colour nobody knows; save it without transparency"
+        return "an image with transparent pixels has no defined colours; save it without transparency"
     return None
 
 
@@ -104,7 +104,7 @@ def _eight_bits(image: Image) -> Image:
 
 
 class PhotoDataset(Dataset):
-    """What the data sets of photographs share: a listing is enough to inspect and to read them."""
+    """A data set of photographs: the listing of its files is enough to inspect it and to read it."""
 
     @abstractmethod
     def listing(self, folder: Path) -> tuple[tuple[str, ...], Listing]:
@@ -170,12 +170,12 @@ class TinyImageNet(PhotoDataset):
 
 @dataclass(frozen=True, kw_only=True)
 class ClassFolders(PhotoDataset):
-    """One folder a class, named by its WordNet id, below a folder for each split."""
+    """A folder for each class, named by its WordNet id, below a folder for each split."""
 
     split_folders: dict[str, str]
     """Where each split is; a split may be absent, but not all of them."""
     index: str = ""
-    """A CSV file whose column `file` lists what must be there."""
+    """A CSV file whose column `file` lists the images that must be there."""
 
     def listing(self, folder: Path) -> tuple[tuple[str, ...], Listing]:
         """See `PhotoDataset.listing`."""
@@ -187,7 +187,7 @@ class ClassFolders(PhotoDataset):
         for split, root in roots.items():
             wnids = _folders(root)
             if not wnids:
-                raise DataError(f"{root}: no class folders there, expected {root.name}/<class>/*.JPEG")
+                raise DataError(f"{root}: no class folders in it, expected {root.name}/<class>/*.JPEG")
             classes |= set(wnids)
             splits[split] = [(path, wnid) for wnid in wnids for path in _images(root / wnid)]
         if self.index:
@@ -199,7 +199,7 @@ class ClassFolders(PhotoDataset):
             raise self.incomplete(folder, [self.index])
         rows = list(csv.DictReader(_lines(folder / self.index)))
         if not rows or "file" not in rows[0]:
-            raise DataError(f"{folder / self.index}: no column named file")
+            raise DataError(f"{folder / self.index}: it has no column named file")
         if absent := [row["file"] for row in rows if folder / (row["file"] or ".") not in there]:
             raise self.incomplete(folder, [f"{len(absent)} of {len(rows)} images ({absent[0]}, ...)"])
 
@@ -209,7 +209,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _folders(root: Path) -> list[str]:
-    """The names of the folders in one, in order; a link to nowhere is an error."""
+    """The names of the sub-folders, in order; a broken link is an error."""
     names = []
     for entry in os.scandir(root):
         if is_debris(entry.name):
@@ -217,7 +217,7 @@ def _folders(root: Path) -> list[str]:
         if entry.is_dir():
             names.append(entry.name)
         elif entry.is_symlink() and not entry.is_file():
-            raise DataError(f"{entry.path}: a link to nowhere; mend or remove the link")
+            raise DataError(f"{entry.path}: a broken link; repair or remove it")
     return sorted(map(_readable, names))
 
 
@@ -227,14 +227,14 @@ def _images(root: Path) -> list[Path]:
     for entry in os.scandir(root) if root.is_dir() else ():
         if entry.name.lower().endswith(SUFFIXES) and not is_debris(entry.name):
             if not entry.is_file():
-                raise DataError(f"{entry.path}: no file, or a link to nowhere; mend or remove it")
+                raise DataError(f"{entry.path}: not a file, or a broken link; repair or remove it")
             names.append(_readable(entry.name))
     if not names:
-        raise DataError(f"{root}: no images there")
+        raise DataError(f"{root}: the folder has no images")
     return [root / name for name in sorted(names)]
 
 
 def _readable(name: str) -> str:
-    """A name that is UTF-8; `UnicodeError` for any other, which records could not hold."""
+    """The name, if it is UTF-8; `UnicodeError` for any other, which results could not record."""
     name.encode()
     return name

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bnnbench.data.dataset import Dataset, Images, Source, Split
+from bnnbench.data.content import Images, Split
+from bnnbench.data.dataset import Dataset, Source
 from bnnbench.data.files import check_md5, gunzip, read_bytes
 from bnnbench.data.search import has_file
 from bnnbench.errors import DataError
@@ -22,7 +23,7 @@ SIDE = 28
 
 @dataclass(frozen=True)
 class IdxFile:
-    """One IDX file: its official name without .gz, and the published md5 of its content or of its gzip file."""
+    """An IDX file: its official name without .gz, and the published md5 of its content or of its gzip file."""
 
     name: str
     md5: str | None = None
@@ -39,7 +40,7 @@ class IdxFile:
         return None
 
     def is_official(self, path: Path) -> bool:
-        """Is there a published checksum that `read` will hold this file to."""
+        """Whether there is a published checksum that `read` compares with this file."""
         return self.md5 is not None or (self.gz_md5 is not None and path.suffix == ".gz")
 
     def read(self, path: Path) -> NDArray[np.uint8]:
@@ -88,7 +89,7 @@ class IdxDataset(Dataset):
     """Splits that may be absent."""
     first_label: int = 0
     transposed: bool = False
-    """EMNIST stores each image with its rows and columns exchanged; undone on reading."""
+    """EMNIST stores each image with its rows and columns exchanged; reading undoes this."""
 
     def inspect(self, folder: Path) -> Source:
         """See `Dataset.inspect`."""
@@ -100,7 +101,7 @@ class IdxDataset(Dataset):
         part = "" if len(found) == len(self.files) else "+".join(found)
         note = self.title + (f", only the {part} split is there" if part else "")
         if not official:
-            note += "; no checksum is published for these files, their structure is checked"
+            note += "; no checksum is published for these files, so their structure is checked"
         return self.describe(folder, [path for _, path in files], official, note, part)
 
     def read(self, folder: Path) -> Images:
@@ -133,7 +134,7 @@ class IdxDataset(Dataset):
         if y.shape != (count,):
             raise DataError(f"{labels}: wrong shape ({y.shape}, expected {(count,)})")
         if count and not 0 <= y.min() <= y.max() < len(self.classes):
-            found = f"{y.min() + self.first_label} to {y.max() + self.first_label}"
+            labelled = f"{y.min() + self.first_label} to {y.max() + self.first_label}"
             last = len(self.classes) - 1 + self.first_label
-            raise DataError(f"{labels}: labels out of range ({found}, expected {self.first_label} to {last})")
+            raise DataError(f"{labels}: labels out of range ({labelled}, expected {self.first_label} to {last})")
         return Split(np.ascontiguousarray(x.swapaxes(1, 2)) if self.transposed else x, y)

@@ -1,11 +1,11 @@
-"""Which kind of content a data set has, and whether an experiment can use it: one line where it cannot."""
+"""Whether a data set has the kind of content that an experiment takes; where it has not, a DataError says so."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from bnnbench.data.cifar_c import Corrupted
-from bnnbench.data.dataset import Images, Table
+from bnnbench.data.content import Images, Table
 from bnnbench.data.folders import ImageFolders
 from bnnbench.data.lsun import Scenes
 from bnnbench.errors import DataError
@@ -20,9 +20,9 @@ KINDS: dict[type, str] = {
 
 
 def images(name: str, data: object, *needed: str) -> Images:
-    """The images of one size, in memory, that `data` of the data set `name` must be, with the splits `needed`.
+    """`data` of the data set `name` as images of one size, in memory, with the splits `needed`.
 
-    Raises DataError that says what the data set holds instead, or which split is absent.
+    Raises DataError, which says what the data set holds instead or which split it lacks.
     """
     if not isinstance(data, Images):
         raise _other(name, data, "images of one size")
@@ -32,21 +32,21 @@ def images(name: str, data: object, *needed: str) -> Images:
 
 
 def table(name: str, data: object) -> Table:
-    """The table that `data` of the data set `name` must be; else DataError."""
+    """`data` of the data set `name` as a table; DataError where it is something else."""
     if not isinstance(data, Table):
         raise _other(name, data, "a table")
     return data
 
 
 def photographs(name: str, data: object) -> ImageFolders:
-    """The photographs in class folders that `data` of the data set `name` must be; else DataError."""
+    """`data` of the data set `name` as photographs in class folders; DataError where it is something else."""
     if not isinstance(data, ImageFolders):
         raise _other(name, data, "photographs in class folders")
     return data
 
 
 def pictures(name: str, data: object, split: str) -> Any:
-    """One split of a data set with images of whatever kind, with or without labels; else DataError."""
+    """One split of a data set of images of any kind, with or without labels; DataError where there is none."""
     splits = getattr(data, "splits", None)
     if not isinstance(splits, dict):
         raise _other(name, data, "images")
@@ -56,8 +56,8 @@ def pictures(name: str, data: object, split: str) -> Any:
 
 def _check_split(name: str, splits: dict[str, Any], needed: str) -> None:
     if needed not in splits:
-        there = ", ".join(splits) or "nothing"
-        raise DataError(f"data set {name!r} has no split {needed!r} here, only {there}; this experiment takes it")
+        held = ", ".join(splits) or "none"
+        raise DataError(f"data set {name!r} has the splits {held}; this experiment takes {needed!r}")
 
 
 def _other(name: str, data: object, wanted: str) -> DataError:

@@ -1,4 +1,4 @@
-"""LSUN scenes (https://github.com/fyu/lsun): one LMDB database a category and split, an encoded image a record."""
+"""LSUN scenes (https://github.com/fyu/lsun): an LMDB database of encoded images for each category and split."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Lsun(Dataset):
         with _database(root) as transaction:
             contents = tuple(bytes(value) for _, value in transaction.cursor())
         if not contents:
-            raise DataError(f"{root / 'data.mdb'}: holds no images; get it again")
+            raise DataError(f"{root / 'data.mdb'}: the database holds no images; get it again")
         return Scenes({"test": LmdbSplit(root, contents)}, (self.category,))
 
     def _database(self, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Where a data set lies below a folder: under any of its usual names, however they are spelled."""
+"""Finds a data set below a folder, under any of its usual names and however they are spelled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNFINISHED = (".tmp", ".part", ".crdownload")
 
 
 def is_debris(name: str) -> bool:
-    """Is it what archivers, browsers and file managers leave behind: hidden, unfinished or never data."""
+    """Whether it is what archivers, browsers and file managers leave behind: hidden, unfinished or never data."""
     return name.startswith(".") or name in DEBRIS or name.endswith(UNFINISHED)
 
 
@@ -28,8 +28,8 @@ def spelling(name: str) -> str:
 def folders(root: Path, where: tuple[str, ...]) -> tuple[list[Path], list[DataError]]:
     """The folders below `root` that the places in `where` name, best match first and none twice.
 
-    A place is a folder, or a file whose folder is meant; its first part may be spelled in any usual way. Beside them,
-    what is there under such a name and cannot be one: a link to nowhere, or a file in place of a folder.
+    A place is a folder, or a file whose folder is meant; its first part may be spelled in any usual way. The second
+    list has an error for every such name that is no folder of data: a broken link, or a file in place of a folder.
     """
     found: dict[Path, Path] = {}
     errors: list[DataError] = []
@@ -50,7 +50,7 @@ def folders(root: Path, where: tuple[str, ...]) -> tuple[list[Path], list[DataEr
 
 
 def _folder(path: Path, is_file: bool) -> Path | None:
-    """The folder that a place means; `None` where nothing is."""
+    """The folder that a place means; `None` where there is nothing."""
     mode = _mode(path)
     if mode is None or stat.S_ISDIR(mode):
         return None if mode is None else path
@@ -62,7 +62,7 @@ def _folder(path: Path, is_file: bool) -> Path | None:
 
 
 def has_file(path: Path) -> bool:
-    """Is there such a file; DataError for anything else of that name, which must not pass for an absent file."""
+    """Whether there is such a file; DataError for anything else of that name, which must not pass for absent."""
     mode = _mode(path)
     if mode is not None and not stat.S_ISREG(mode):
         raise DataError(f"{path}: not a file; rename it")
@@ -70,37 +70,37 @@ def has_file(path: Path) -> bool:
 
 
 def has_folder(path: Path) -> bool:
-    """Is there such a folder; DataError for a link to nowhere, which must not pass for an absent folder."""
+    """Whether there is such a folder; DataError for a broken link, which must not pass for an absent folder."""
     mode = _mode(path)
     return mode is not None and stat.S_ISDIR(mode)
 
 
 def _mode(path: Path) -> int | None:
-    """What is at a path, as the file system codes it; `None` for nothing, DataError for a link to nowhere."""
+    """The mode of a path (`stat`); `None` where there is nothing, DataError for a broken link."""
     with looking_at(path):
         try:
             return path.stat().st_mode
         except FileNotFoundError:
             if path.is_symlink():
-                raise DataError(f"{path}: a link to nowhere; mend or remove the link") from None
+                raise DataError(f"{path}: a broken link; repair or remove it") from None
             return None
 
 
 @contextmanager
 def looking_at(path: Path | None) -> Iterator[None]:
-    """Turns whatever a file system answers into one line about that file, or about `path` where it names none."""
+    """Turns errors of the file system into one line about the file that they name, or else about `path`."""
     try:
         yield
     except OSError as error:
         name = error.filename if error.filename is not None else path
         if error.errno == errno.ELOOP:
-            raise DataError(f"{printable(name)}: a link that leads to itself; mend or remove the link") from None
-        raise DataError(f"{printable(name)}: cannot be looked at ({error.strerror or error})") from None
+            raise DataError(f"{printable(name)}: a link that leads to itself; repair or remove it") from None
+        raise DataError(f"{printable(name)}: cannot be read ({error.strerror or error})") from None
     except UnicodeError as error:
-        raise DataError(f"{printable(path)}: a name there is not UTF-8 ({printable(error)}); rename it") from None
+        raise DataError(f"{printable(path)}: a file name in it is not UTF-8 ({printable(error)}); rename it") from None
 
 
 def printable(name: object) -> str:
-    """A name on one line, whatever bytes it is made of."""
+    """A name on one line, also where its bytes are not UTF-8 or hold a line break."""
     text = os.fsdecode(name) if isinstance(name, bytes) else str(name)
     return " ".join(text.encode("utf-8", "backslashreplace").decode().split("\n"))

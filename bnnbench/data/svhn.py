@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from bnnbench.data.dataset import Dataset, Images, Source, Split
+from bnnbench.data.content import Images, Split
+from bnnbench.data.dataset import Dataset, Source
 from bnnbench.data.files import check_md5, one_line, read_bytes
 from bnnbench.data.search import has_file
 from bnnbench.errors import DataError
@@ -22,7 +23,7 @@ CLASSES = tuple("0123456789")
 
 @dataclass(frozen=True)
 class MatFile:
-    """One MATLAB file: its name, the number of images and the published md5."""
+    """A MATLAB file: its name, the number of images and the published md5."""
 
     name: str
     count: int
@@ -74,7 +75,7 @@ def _arrays(path: Path, data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint
     from scipy.io import loadmat
 
     try:
-        # its annotations forget that it takes file objects
+        # its annotations leave out file objects, which it takes
         content = loadmat(cast(Any, io.BytesIO(data)), variable_names=["X", "y"])
         return content["X"], content["y"]
     except KeyError as error:

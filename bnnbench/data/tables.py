@@ -1,11 +1,11 @@
-"""What all tables share: their checks and the rule by which they are split."""
+"""What all tables share: their checks, and the rule by which they are split."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bnnbench.data.dataset import Table
+from bnnbench.data.content import Table
 from bnnbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ SPLITS = 20
 
 
 def standard_splits(rows: int, count: int = SPLITS) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:
-    """(train, test) indices, 90 % and 10 %: the rule of Hernandez-Lobato & Adams (2015), seed included.
+    """(train, test) indices of 90 % and 10 % of the rows, by the rule and the seed of Hernandez-Lobato & Adams (2015).
 
-    Every table whose publisher gives no splits is split by it.
+    Every table whose publisher gives no splits is split by this rule.
     """
     import numpy as np
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bnnbench.data.cells import number_rows
-from bnnbench.data.dataset import Dataset, Source, Table
+from bnnbench.data.content import Table
+from bnnbench.data.dataset import Dataset, Source
 from bnnbench.data.files import one_line, read_bytes
 from bnnbench.data.search import has_file
 from bnnbench.data.tables import SPLITS, make_table
@@ -25,7 +26,7 @@ class UciRegression(Dataset):
 
     rows: int
     columns: int
-    """Features; data.txt has at least one column more, the target."""
+    """The number of features; data.txt has at least one column more, the target."""
     splits: int = SPLITS
 
     def inspect(self, folder: Path) -> Source:
@@ -50,8 +51,8 @@ class UciRegression(Dataset):
             raise DataError(f"{root / 'index_features.txt'}: expected {self.columns} features and one other target")
         counts, lines = _numbers(root / "n_splits.txt")
         if counts.shape != (1, 1) or counts[0, 0] != self.splits:
-            found = " ".join(f"{count:g}" for count in counts.flat)
-            raise DataError(f"{root / 'n_splits.txt'}: row {lines[0]}: {found} splits, expected {self.splits}")
+            given = " ".join(f"{count:g}" for count in counts.flat)
+            raise DataError(f"{root / 'n_splits.txt'}: row {lines[0]}: {given} splits, expected {self.splits}")
         splits = tuple(self._split(root, i) for i in range(self.splits))
         names = tuple(f"x{column}" for column in features)
         return Table(data[:, features], data[:, target[0]].copy(), splits, names, f"x{target[0]}")

@@ -1,4 +1,4 @@
-"""The public operations: arguments are checked once, here, and handed to a backend."""
+"""The public operations: they check their arguments once and hand them to a backend."""
 
 from math import prod
 from typing import Any
@@ -54,12 +54,12 @@ def pack(x: Any, *, check: bool = True, backend: str | None = None) -> PackedBit
 
 
 def unpack(bits: PackedBits) -> Any:
-    """+1.0 and -1.0 as float32 [..., k], the kind of array that was packed."""
+    """+1.0 and -1.0 as float32 [..., k], in the kind of array that was packed."""
     kind, words = _operand("unpack", bits)
     if isinstance(bits, PackedPlanes):
         raise TypeError("unpack: bits holds planes; it must be PackedBits")
-    found = reference.unpack(kind.host_native(words[0]), bits.k)
-    return kind.from_host(np.where(found, np.float32(1), np.float32(-1)))
+    positive = reference.unpack(kind.host_native(words[0]), bits.k)
+    return kind.from_host(np.where(positive, np.float32(1), np.float32(-1)))
 
 
 def bit_planes(x: Any, *, backend: str | None = None) -> PackedPlanes:
@@ -75,7 +75,7 @@ def bit_planes(x: Any, *, backend: str | None = None) -> PackedPlanes:
 def prepare(weights: Any, *, backend: str | None = None) -> PackedWeights:
     """Weights by sign, packed once for a backend: [n, k] of a dense layer, [n, c, kh, kw] of a convolution.
 
-    Numbers that are taken and refused are those of `pack`; NaN is always refused.
+    It takes and refuses the same numbers as `pack`, except that it always refuses NaN.
     """
     kind = kind_of("prepare: weights", weights)
     values = kind.signed("prepare: weights", weights)
@@ -121,21 +121,22 @@ def rows(weights: PackedWeights) -> NDArray[np.uint64]:
     _weights("rows", weights)
     if isinstance(weights.layout, PackedWeights):
         return narrow.spread_rows(rows(weights.layout), weights.c, weights.kernel[0] * weights.kernel[1])
-    found: NDArray[np.uint64] = registry.backend(weights.backend).operations().rows(weights)
-    return found
+    words: NDArray[np.uint64] = registry.backend(weights.backend).operations().rows(weights)
+    return words
 
 
 def _ones(weights: PackedWeights) -> Counts:
-    """The +1 weights [n, taps] of each tap."""
+    """The number of +1 weights of each tap, [n, taps]."""
     return np.asarray(np.bitwise_count(rows(weights)).sum(axis=-1, dtype=np.int64))
 
 
 def weight_sums(
     weights: PackedWeights, size: tuple[int, int], stride: int | tuple[int, int] = 1, padding: int | tuple[int, int] = 0
 ) -> NDArray[np.float64]:
-    """Sum of the +-1 weights inside the image, of each border class [n_classes, n]: what a constant input adds.
+    """Sum of the +-1 weights inside the image for each border class [n_classes, n]: what a constant input of 1 adds.
 
-    A dense layer has one class. `size` is the height and width of the input image.
+    Output positions of a class have the same taps inside the image; a dense layer has one class.
+    `size` is the height and width of the input image.
     """
     _weights("weight_sums", weights)
     image = pair("weight_sums", "size", size, 1, single=False)
@@ -148,28 +149,28 @@ def weight_sums(
 def matmul(x: PackedBits | PackedPlanes, weights: PackedWeights, *, dtype: str = "int32", out: Any = None) -> Any:
     """Exact products [..., n] of x [..., k] with weights [n, k], as int32, int16 or float32.
 
-    int16 holds products of signs up to k = 32,767 and is refused beyond; float32 is exact up to 2^24. Into `out` where
-    it is given, an array of that shape and dtype of the kind of `x`.
+    int16 holds products of signs up to k = 32,767 and is refused beyond; float32 is exact up to 2^24. The products are
+    written into `out` where it is given: an array of that shape and dtype, of the same kind as `x`.
     """
     kind, words, shape = _rows("matmul", x, weights)
     _check_range("matmul", x, weights, dtype)
     operations = registry.backend(weights.backend).operations()
-    found = operations.dense(words, weights, _table("matmul", operations, x, weights, None))
-    found = found.reshape(*shape, weights.n).astype(dtype, copy=False)
+    product = operations.dense(words, weights, _table("matmul", operations, x, weights, None))
+    product = product.reshape(*shape, weights.n).astype(dtype, copy=False)
     if out is None:
-        return kind.back(found)
-    _into("matmul", kind, out, found)[...] = found
+        return kind.back(product)
+    _into("matmul", kind, out, product)[...] = product
     return out
 
 
-def _into(name: str, kind: Kind, out: Any, found: Any) -> Any:
-    """`out` as a native array that can take what was found."""
+def _into(name: str, kind: Kind, out: Any, product: Any) -> Any:
+    """`out` as a native array, which can take the product."""
     given = kind_of(f"{name}: out", out)
     if given != kind:
         raise TypeError(f"{name}: out is of {given.name} on {given.device} and x of {kind.name} on {kind.device}")
     into = given.real(f"{name}: out", out)
-    if into.shape != found.shape or into.dtype != found.dtype:
-        raise ValueError(f"{name}: out is {into.dtype} {into.shape}; it must be {found.dtype} {found.shape}")
+    if into.shape != product.shape or into.dtype != product.dtype:
+        raise ValueError(f"{name}: out is {into.dtype} {into.shape}; it must be {product.dtype} {product.shape}")
     if kind.device == "cpu" and not into.flags.writeable:
         raise ValueError(f"{name}: out is read-only; give an array that can be written to")
     return into
@@ -185,13 +186,13 @@ def _check_range(name: str, x: PackedBits | PackedPlanes, weights: PackedWeights
 
 
 def linear(x: PackedBits | PackedPlanes, weights: PackedWeights, threshold: Threshold) -> PackedBits:
-    """Products compared with a threshold and packed, in one go: bits [..., n]."""
+    """Products that are compared with a threshold and packed in one operation: bits [..., n]."""
     kind, words, shape = _rows("linear", x, weights)
     _is_threshold("linear", threshold)
     _check_range("linear", x, weights, "int32")
     operations = registry.backend(weights.backend).operations()
-    found = operations.dense(words, weights, _table("linear", operations, x, weights, threshold))
-    return PackedBits(kind.back(found.reshape(*shape, words_of(weights.n))), weights.n)
+    bits = operations.dense(words, weights, _table("linear", operations, x, weights, threshold))
+    return PackedBits(kind.back(bits.reshape(*shape, words_of(weights.n))), weights.n)
 
 
 def conv2d(
@@ -208,8 +209,8 @@ def conv2d(
     """Convolution of x [b, h, w, c] (channels last) with weights [n, c, kh, kw].
 
     Products int32 [b, ho, wo, n], or packed bits where a `threshold` is given. `pad`: "zero" (exact: padded pixels add
-    nothing), +1 or -1. `groups` and `dilation` are torch's, and only 1 can be computed. Raises `ValueError` for that,
-    and where no window fits into the padded image.
+    nothing), +1 or -1. `groups` and `dilation` are named as in torch, and only 1 can be computed. Raises `ValueError`
+    for any other, and where no window fits into the padded image.
     """
     for argument, value in (("groups", groups), ("dilation", dilation)):
         if value not in (1, (1, 1)):
@@ -226,10 +227,10 @@ def conv2d(
     table = _table("conv2d", operations, x, weights, threshold, windows, pad)
     if isinstance(weights.layout, PackedWeights):
         words = narrow.windows(words, weights.c, weights.kernel, windows.stride, windows.output, kind.xp)
-        found = kind.back(operations.convolve(words, weights.layout, (1, 1), table))
+        result = kind.back(operations.convolve(words, weights.layout, (1, 1), table))
     else:
-        found = kind.back(operations.convolve(words, weights, windows.stride, table))
-    return found if threshold is None else PackedBits(found, weights.n)
+        result = kind.back(operations.convolve(words, weights, windows.stride, table))
+    return result if threshold is None else PackedBits(result, weights.n)
 
 
 def max_pool(x: PackedBits, window: int | tuple[int, int], stride: int | tuple[int, int] | None = None) -> PackedBits:
@@ -294,7 +295,7 @@ def _same_device(name: str, kind: Kind, weights: PackedWeights) -> None:
 
 
 _tables: WeakKeyDictionary[PackedWeights, dict[Any, Any]] = WeakKeyDictionary()
-TABLES = 32  # kept for each layer's weights: one a threshold and size of image
+TABLES = 32  # kept for the weights of a layer: one for each threshold and size of image
 
 
 def _table(
@@ -306,17 +307,17 @@ def _table(
     window: Window | None = None,
     pad: str | int = "zero",
 ) -> Any:
-    """What counts are compared with or subtracted from, as the backend keeps it; made once, since layers repeat."""
+    """The numbers that counts are compared with or subtracted from, as the backend holds them; they are kept."""
     known = _tables.setdefault(weights, {})
     key = (isinstance(x, PackedPlanes), threshold, window, pad)
-    found = known.get(key)
-    if found is None:
-        found = _new_table(name, operations, x, weights, threshold, window, pad)
-        # Other threads may have made the same table or may clear this one: what is returned is never read back.
+    table = known.get(key)
+    if table is None:
+        table = _new_table(name, operations, x, weights, threshold, window, pad)
+        # Another thread may replace this table or clear them all, so the table is returned and not read back.
         if len(known) >= TABLES:
             known.clear()
-        known[key] = found
-    return found
+        known[key] = table
+    return table
 
 
 def _new_table(
@@ -379,7 +380,7 @@ def _threshold(
         raise ValueError(f"{name}: threshold.at_least has {at_least.shape[0]} classes; there are {classes}")
     if flip.dtype != bool or flip.shape not in ((), (weights.n,)):
         raise ValueError(f"{name}: threshold.flip is {flip.dtype} {flip.shape}; it must be bool [{weights.n}]")
-    # Beyond what a product reaches all thresholds are alike, and sums with them must not overflow.
+    # All thresholds beyond the largest product mean the same; they are clipped so that sums with them cannot overflow.
     bound = np.clip(at_least, -(2**40), 2**40) if given.dtype != np.uint64 else np.minimum(at_least, 2**40)
     return bound.astype(np.int64), np.ascontiguousarray(np.broadcast_to(flip, weights.n))
 

@@ -1,4 +1,4 @@
-"""Kinds of arrays: NumPy, torch on the CPU or a GPU, CuPy; each comes back as the kind it was."""
+"""Kinds of arrays: NumPy, torch on the CPU or a GPU, CuPy. Results come back as the kind that was given."""
 
 import sys
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Kind:
-    """How one kind of array is seen by kernels, which know NumPy (device cpu) and CuPy (device cuda) arrays.
+    """How one kind of array is handed to kernels, which know NumPy (device cpu) and CuPy (device cuda) arrays.
 
-    torch tensors are seen through DLPack, without a copy.
+    torch tensors share their memory with these; nothing is copied.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Kind:
         return values
 
     def signed(self, argument: str, array: Any) -> Any:
-        """Real numbers as a native array whose signs `x >= 0` are those meant: bits (bool) become +1 and -1.
+        """Real numbers as a native array whose signs are `x >= 0`; booleans become +1 and -1.
 
         Raises `ValueError` for integers that have no signs: unsigned ones, and bits given as 0 and 1.
         """
@@ -68,7 +68,7 @@ class Kind:
         return values.dtype.kind == "f" and bool(self.xp.isnan(values).any())
 
     def contiguous(self, array: Any) -> Any:
-        """The native array in C order; read-only arrays stay as they are."""
+        """The native array in C order; an array that has that order is not copied."""
         return self.xp.ascontiguousarray(array)
 
     def host_native(self, native: Any) -> NDArray[Any]:
@@ -93,12 +93,12 @@ class Kind:
 
 
 def kind_of(name: str, array: Any) -> Kind:
-    """The kind of `array`; anything that is not an array raises `TypeError` naming the argument."""
+    """The kind of `array`; `TypeError`, which names the argument, for anything that is not an array."""
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; fill what is masked (.filled), since bits cannot be masked")
     if isinstance(array, np.ndarray):
         return Kind("numpy", "cpu")
-    # A module that was never imported cannot have made the array: nothing heavy is imported here.
+    # A module that was never imported cannot have made the array, so none is imported here.
     torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
     if torch is not None and isinstance(array, torch.Tensor):
         if array.device.type not in ("cpu", "cuda"):

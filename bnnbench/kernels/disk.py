@@ -1,4 +1,4 @@
-"""What kernels keep on disk between processes: compiled code, and what was measured on this machine."""
+"""What kernels keep on disk between processes: compiled code, and choices measured on this machine."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ CHOICES: Mapping[str, range] = {
     "small_batch": range(2**31),
     "wgmma_tiles": range(1, 2**31),
 }
-"""What can be chosen for a target, and the values that kernels can have."""
+"""The choices that can be measured for a target, and the values that kernels support."""
 _DIGEST = 16  # bytes of the checksum in front of kept code
 
 
@@ -33,7 +33,10 @@ def folder() -> Path:
 
 
 def keep(path: Path, content: bytes) -> None:
-    """Writes a file that other processes may be writing, too: each its own, and the renamed one is always whole."""
+    """Writes a file that other processes may write at the same time.
+
+    Each process writes a file of its own and renames it, so that the file at `path` is always whole.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
@@ -51,9 +54,9 @@ def keep_code(path: Path, code: bytes, origin: bytes) -> None:
 
 
 def kept_code(path: Path, origin: bytes) -> bytes | None:
-    """What `keep_code` kept; `None` where there is nothing, or other bytes than were kept, or code of another origin.
+    """The code that `keep_code` wrote; `None` where there is none, or it was damaged, or it is of another origin.
 
-    Code that was damaged on disk could do anything, so it is not enough that it can be read.
+    Damaged machine code could do anything, so its checksum is compared before it is loaded.
     """
     content = path.read_bytes() if path.is_file() else b""
     code = content[_DIGEST:]
@@ -73,17 +76,17 @@ def tuning_file() -> Path:
 def tuned(target: str) -> Mapping[str, int]:
     """Choices measured for a target ("avx2", "sm_90a") on this machine, those of `CHOICES` only.
 
-    What is wrong in the file is left out, with a warning that names it.
+    Wrong entries in the file are left out, with a warning that names them.
     """
     try:
         path = tuning_file()
-    except RuntimeError:  # there is no home to keep it in
+    except RuntimeError:  # there is no home directory
         return {}
     try:
         if path.exists() and not path.is_file():
-            raise OSError("it is no file")
+            raise OSError("it is not a file")
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:  # nothing was measured
+    except FileNotFoundError:  # nothing has been measured
         return {}
     except (OSError, ValueError, RecursionError) as error:
         warn(f"{path} cannot be read ({error}); kernels take their built-in choices")
@@ -92,12 +95,12 @@ def tuned(target: str) -> Mapping[str, int]:
 
 
 def _valid(content: Any, target: str, path: Path) -> Iterator[tuple[str, int]]:
-    """The choices for a target that kernels can have."""
-    found = content.get(target, {}) if isinstance(content, dict) else content
-    if not isinstance(found, dict):
-        warn(f"{path}: the choices for {target} are no JSON object; kernels take their built-in ones")
+    """The choices for a target whose values kernels support."""
+    choices = content.get(target, {}) if isinstance(content, dict) else content
+    if not isinstance(choices, dict):
+        warn(f"{path}: the choices for {target} are not a JSON object; kernels take their built-in ones")
         return
-    for name, value in found.items():
+    for name, value in choices.items():
         allowed = CHOICES.get(name)
         if allowed is None:
             warn(f"{path}: {target} has no choice {name!r}; there are {', '.join(CHOICES)}")
@@ -109,7 +112,7 @@ def _valid(content: Any, target: str, path: Path) -> Iterator[tuple[str, int]]:
 
 
 def warn(message: str) -> None:
-    """One line about a file; a line of code, which Python would print below it, says nothing here."""
+    """Warns in one line; `warnings.warn` would print a line of code below it, which says nothing about a file."""
     warnings.warn_explicit(" ".join(message.split()), UserWarning, "bnnbench.kernels", 0)
 
 
@@ -126,4 +129,4 @@ def keep_tuned(target: str, choices: Mapping[str, int]) -> None:
     try:
         keep(tuning_file(), json.dumps(content, indent=1).encode())
     except (OSError, RuntimeError) as error:
-        raise UserError(f"what was measured cannot be kept: {error}; set XDG_CACHE_HOME to a folder") from error
+        raise UserError(f"the measured choices cannot be saved: {error}; set XDG_CACHE_HOME to a folder") from error

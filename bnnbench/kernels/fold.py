@@ -1,4 +1,4 @@
-"""BatchNorm and sign folded into one integer comparison a channel."""
+"""BatchNorm and sign, folded into one integer comparison for each channel."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FLOAT = NDArray[np.float64]
-NEVER = np.int32(2**30)  # no product reaches it: the operations refuse more
+NEVER = np.int32(2**30)  # beyond every product, since operations refuse products that could reach it
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +43,9 @@ def fold(
 
     gamma, beta, mean, var: [n]; shift (a bias, or what an affine input adds): [n] or [classes, n]. Everything is
     computed in float64, which is the definition, ties included: the smallest y whose value there is >= 0. A negative
-    gamma turns the comparison round, a zero gamma makes the bit constant. A single number serves all channels.
+    gamma reverses the comparison, and a zero gamma makes the bit constant. A single number serves all channels.
 
-    Raises `ValueError` for what is no finite number, for shapes that do not fit and for var + eps <= 0.
+    Raises `ValueError` for numbers that are not finite, for shapes that do not fit and for var + eps <= 0.
     """
     given = {"gamma": gamma, "beta": beta, "mean": mean, "var": var, "shift": shift, "eps": eps, "scale": scale}
     gamma, beta, mean, var, offset, epsilon, factor = (_float64(name, value) for name, value in given.items())
@@ -83,7 +83,7 @@ def _check_shapes(vectors: dict[str, FLOAT], shift: FLOAT) -> None:
 
 
 def _first(holds: Callable[[FLOAT], NDArray[np.bool_]], guess: FLOAT) -> FLOAT:
-    """The smallest integer y near `guess` from which on `holds(y)`, by evaluation: division may round across it."""
+    """The smallest integer y near `guess` from which on `holds(y)`; evaluated, since division may round across it."""
     y = np.ceil(guess) + 2
     for _ in range(4):
         y = np.where(holds(y - 1), y - 1, y)
@@ -99,7 +99,7 @@ def _float64(name: str, value: Any) -> FLOAT:
         raise ValueError(f"fold: {name} cannot be seen as numbers: {' '.join(str(error).split())}") from error
     if given.dtype.kind not in "fiub":
         raise ValueError(f"fold: {name} is {given.dtype}; it must hold real numbers")
-    found = given.astype(np.float64)
-    if not np.isfinite(found).all():
+    values = given.astype(np.float64)
+    if not np.isfinite(values).all():
         raise ValueError(f"fold: {name} holds NaN or infinity")
-    return found
+    return values

@@ -29,12 +29,12 @@ def windows_over(
     name: str, image: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]
 ) -> "Window":
     """The windows over an image; raises `ValueError` where none fits."""
-    found = Window(*image, kernel, stride, padding)
-    if 0 in found.output:
+    windows = Window(*image, kernel, stride, padding)
+    if 0 in windows.output:
         (height, width), (top, left) = image, padding
         whole = f"{height + 2 * top} x {width + 2 * left} with its padding"
         raise ValueError(f"{name}: a window of {kernel[0]} x {kernel[1]} does not fit into the image, {whole}")
-    return found
+    return windows
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,13 @@ class Window:
 
     @cached_property
     def _valid(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Of each output row and column: which tap rows, tap columns are inside the image."""
-        found = []
+        """For each output row, which tap rows are inside the image; the same for columns."""
+        valid = []
         sizes = (self.height, self.width)
         for n, size, kernel, step, pad in zip(self.output, sizes, self.kernel, self.stride, self.padding, strict=True):
             at = np.arange(n)[:, None] * step - pad + np.arange(kernel)
-            found.append((at >= 0) & (at < size))
-        return found[0], found[1]
+            valid.append((at >= 0) & (at < size))
+        return valid[0], valid[1]
 
     @cached_property
     def _unique(self) -> list[tuple[NDArray[np.bool_], NDArray[np.int64]]]:
@@ -82,19 +82,19 @@ class Window:
 
     @cached_property
     def classes(self) -> NDArray[np.int32]:
-        """Class of each output position [ho, wo]: positions of a class have the same taps inside the image."""
+        """Class of each output position [ho, wo]; positions of one class have the same taps inside the image."""
         (_, rows), (columns, column) = self._unique
         return np.asarray(rows.reshape(-1, 1) * len(columns) + column.reshape(1, -1), np.int32)
 
     @cached_property
     def taps(self) -> NDArray[np.bool_]:
-        """Which taps are inside the image, of each class: [n_classes, kh * kw]."""
+        """For each class, which taps are inside the image: [n_classes, kh * kw]."""
         (rows, _), (columns, _) = self._unique
         both = rows[:, None, :, None] & columns[None, :, None, :]
         return both.reshape(len(rows) * len(columns), self.kernel[0] * self.kernel[1])
 
     def inside(self, ones: NDArray[np.int64], c: int, zero: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Of each class: the inputs [n_classes] inside the image, and the +1 weights [n_classes, n] of taps outside.
+        """For each class, the inputs inside the image [n_classes], and the +1 weights of taps outside [n_classes, n].
 
         `ones` [n, taps]. With padding of +1 or -1 every tap counts as inside.
         """

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 WORD = 64  # bits of a word
-ALIGN = 2  # rows are padded to a multiple of so many words (128 bits)
+ALIGN = 2  # words: a row is padded to a multiple of these, 128 bits
 
 
 def words_of(k: int) -> int:
@@ -16,7 +16,8 @@ def words_of(k: int) -> int:
 class PackedBits:
     """Signs packed along the last axis.
 
-    words: uint64 [..., words_of(k)], padding bits zero. k: bits of a row. NumPy, torch or CuPy, as what was packed.
+    words: uint64 [..., words_of(k)], padding bits zero. k: bits of a row. The words are a
+    NumPy, torch or CuPy array, as the numbers were.
     """
 
     words: Any
@@ -48,9 +49,9 @@ class PackedPlanes:
 class PackedWeights:
     """Weights of a layer, packed once and laid out for one backend: n outputs, c inputs of each tap of `kernel`.
 
-    layout: what the backend made of rows uint64 [n, taps, words_of(c)], and the only copy; `kernels.rows` gives them
-    back. A dense layer has one tap and c = k; a convolution has kh * kw taps and c input channels. Where all taps fit
-    into a word, it is the weights of a 1 x 1 convolution (`narrow.py`).
+    layout: the rows uint64 [n, taps, words_of(c)] in the backend's own order, and the only copy of them; `kernels.rows`
+    restores them. A dense layer has one tap and c = k; a convolution has kh * kw taps and c input channels. Where all
+    taps fit into a word, layout holds the weights of the equivalent 1 x 1 convolution (`narrow.py`).
     """
 
     n: int
@@ -66,13 +67,13 @@ class PackedWeights:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the packed weights: all that is held of them."""
+        """Bytes of the packed weights, of which there is one copy."""
         return int(self.layout.nbytes)
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """What becomes of a count p of mismatches, as a backend keeps it between calls.
+    """How a count p of mismatches becomes a product or a bit, as a backend keeps it between calls.
 
     factor > 0: the product column - factor * p. factor 0: the bit (p <= column) ^ flip. columns: [classes, n]; classes
     [ho, wo] chooses the row of each output position of a convolution, and is `None` for a dense layer.

@@ -1,7 +1,7 @@
 """The definition of every operation, in NumPy alone: slow, short, and what other backends are tested against.
 
-A backend has these functions on its own kind of arrays. `words` has a leading axis of planes: one for signs, eight for
-unsigned 8-bit integers (the most significant first).
+Every backend has these functions for its own kind of arrays. `words` has a leading axis of planes: one for signs,
+eight for unsigned 8-bit integers (the most significant first).
 """
 
 from typing import Any
@@ -36,7 +36,7 @@ def unpack(words: Words, k: int) -> Bits:
 
 
 def layout(rows: Words) -> Words:
-    """Weights as they are: [n, taps, words_of(c)]."""
+    """The rows [n, taps, words_of(c)] as they are."""
     return rows
 
 
@@ -46,7 +46,7 @@ def rows(weights: PackedWeights) -> Words:
 
 
 def mismatches(words: Words, weights: PackedWeights) -> Ints:
-    """popcount(a ^ w) int32 [m, n] of words [planes, m, taps * cw], a plane counting twice the next one."""
+    """popcount(a ^ w) int32 [m, n] of words [planes, m, taps * cw], a plane counts twice as much as the next."""
     rows = weights.layout.reshape(weights.n, weights.layout.shape[1] * weights.layout.shape[2])
     total = np.zeros((words.shape[1], weights.n), np.int32)
     for plane in words:

@@ -1,4 +1,4 @@
-"""Backends: what each can do here, which one is taken, and why."""
+"""Backends: which of them can compute on this machine, and which one is chosen."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from bnnbench.errors import UserError
 
 GROUP = "bnnbench.kernels"
 VARIABLE = "BNNBENCH_KERNELS"
-_ready: set[str] = set()  # backends that were found available: a probe takes longer than a small product
+_ready: set[str] = set()  # backends known to be available; probing again would take longer than a small product
 _chosen: ContextVar[str] = ContextVar("bnnbench_kernels", default="auto")
 
 
@@ -78,7 +78,7 @@ def known() -> dict[str, Backend]:
     for point in entry_points(group=GROUP):
         try:
             backend = point.load()
-        except Exception as error:  # somebody else's fault must not take the others with it
+        except Exception as error:  # a broken entry point must not make the others unavailable
             backend = Backend(point.name, point.value, _broken(f"{type(error).__name__}: {error}"))
         found.setdefault(backend.name, backend)
     return found

@@ -5,16 +5,16 @@ from torch import Tensor
 
 
 def numbers(values: Tensor, name: str, *, dims: int | tuple[int, ...] = 1) -> Tensor:
-    """`values` in float64; ValueError unless finite, not empty and of one of the `dims`."""
+    """`values` in float64; ValueError unless they are finite, not empty and of one of the `dims`."""
     allowed = (dims,) if isinstance(dims, int) else dims
     if values.dim() not in allowed:
         expected = " or ".join(map(str, allowed))
-        raise ValueError(f"{name}: {expected} dimensions expected, shape {tuple(values.shape)} found")
+        raise ValueError(f"{name}: {expected} dimensions expected, but its shape is {tuple(values.shape)}")
     if values.numel() == 0:
         raise ValueError(f"{name}: empty, shape {tuple(values.shape)}")
     values = values.detach()
     if values.is_complex():
-        raise ValueError(f"{name}: complex numbers, real ones expected")
+        raise ValueError(f"{name}: real numbers expected, not complex ones")
     if values.is_floating_point() and not values.isfinite().all():
         raise ValueError(f"{name}: {int((~values.isfinite()).sum())} values are NaN or infinite")
     return values.double()
@@ -54,11 +54,11 @@ def classes(labels: Tensor, predictions: Tensor, name: str = "labels") -> Tensor
     """Labels [N] as int64 on the device of the predictions [N, C]; ValueError unless each is one of the C classes."""
     n, n_classes = predictions.shape
     if labels.is_floating_point() or labels.is_complex() or labels.shape != (n,):
-        raise ValueError(f"{name}: {n} integers expected, {labels.dtype} of shape {tuple(labels.shape)} found")
-    found = labels.to(predictions.device, torch.int64)
-    if found.amin() < 0 or found.amax() >= n_classes:
+        raise ValueError(f"{name}: {n} integers expected, but it is {labels.dtype} of shape {tuple(labels.shape)}")
+    known = labels.to(predictions.device, torch.int64)
+    if known.amin() < 0 or known.amax() >= n_classes:
         raise ValueError(f"{name}: outside 0..{n_classes - 1}")
-    return found
+    return known
 
 
 def quantile(ordered: Tensor, q: float) -> Tensor:

@@ -1,6 +1,6 @@
 """Calibration of the top label: binned confidence against accuracy.
 
-Not torchmetrics: it gives a confidence of exactly 1 a bin of its own, n + 1 in all, and has no table for plots.
+torchmetrics is not used: it gives a confidence of exactly 1 a bin of its own, and it has no table for plots.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from bnnbench.metrics._check import classes, predictive
 class Reliability:
     """Bins of equal width over [0, 1]: `edges` [n + 1]; `count`, mean `confidence` and `accuracy` [n], NaN where empty.
 
-    A bin holds its lower edge, the last also 1. All float64 except `count`, on the CPU.
+    A bin includes its lower edge, and the last bin also 1. All are float64 except `count`, on the CPU.
     """
 
     edges: Tensor
@@ -32,7 +32,7 @@ class Reliability:
 def reliability(probabilities: Tensor, labels: Tensor, bins: int = 15) -> Reliability:
     """Confidence and accuracy of the top label by bin; probabilities [N, C] or draws [S, N, C] (averaged), labels [N].
 
-    ValueError for what is not a probability, a class or a number of bins.
+    Raises ValueError for values that are no probabilities, no classes or no number of bins.
     """
     if bins < 1:
         raise ValueError(f"bins: {bins} is less than 1")
@@ -57,8 +57,8 @@ def ece(probabilities: Tensor, labels: Tensor, bins: int = 15, *, as_published: 
 
     Probabilities [N, C] or draws [S, N, C] (averaged), labels [N]. `as_published` is what the code of Kristiadi et al.
     (2022), and of LIVI (2023) after it, computes with 100 bins: the last bin (confidence of 1 - 1/bins and more) is
-    left out and the weights of the others renormalised; NaN if nothing is left, as there. ValueError as in
-    `reliability`.
+    left out and the weights of the others are renormalised; it is NaN if nothing is left. Raises ValueError as
+    `reliability` does.
     Naeini et al. (2015); Guo et al. (2017), whose bins hold their upper instead of their lower edge.
     """
     table = reliability(probabilities, labels, bins)

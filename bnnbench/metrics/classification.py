@@ -7,9 +7,9 @@ from bnnbench.metrics._check import classes, numbers, predictive
 
 
 def error_rate(outputs: Tensor, labels: Tensor) -> float:
-    """Share of wrong classes in percent; outputs [N, C] (largest wins), labels [N].
+    """Share of wrong classes in percent; outputs [N, C], of which the largest is the prediction; labels [N].
 
-    ValueError for NaN, infinity, shapes or what is no class.
+    Raises ValueError for NaN, infinity, wrong shapes or labels that are no class.
     """
     guesses, known = _guesses(outputs, labels)
     return 100.0 * (guesses != known).double().mean().item()
@@ -25,7 +25,7 @@ def confusion(outputs: Tensor, labels: Tensor) -> Tensor:
 def hits(outputs: Tensor, labels: Tensor, k: int) -> Tensor:
     """How many labels [N] are among the `k` largest outputs [N, C] of their row: int64, on the device of `outputs`.
 
-    ValueError as in `error_rate`, or for a `k` below 1.
+    Raises ValueError as `error_rate` does, or for a `k` below 1.
     """
     if k < 1:
         raise ValueError(f"k: {k} is less than 1")
@@ -41,29 +41,20 @@ def _guesses(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def accuracy(probabilities: Tensor, labels: Tensor) -> float:
-    """Share of right classes in percent; the class of largest (mean) probability wins, of equal ones the first.
+    """Share of right classes in percent; the prediction is the first class of the largest (mean) probability.
 
-    Probabilities [N, C] or draws [S, N, C], labels [N]. ValueError for what is not a probability or a class.
+    Probabilities [N, C] or draws [S, N, C], labels [N]. Raises ValueError for values that are no probabilities or no
+    classes.
     """
     mean = predictive(probabilities)
     return 100.0 * (mean.argmax(dim=1) == classes(labels, mean)).double().mean().item()
 
 
-def nll(probabilities: Tensor, labels: Tensor) -> float:
-    """Mean negative log-likelihood in nats of the (mean) probabilities; infinite where a true class has probability 0.
-
-    Probabilities [N, C] or draws [S, N, C], averaged before the logarithm; labels [N]. ValueError for what is not a
-    probability or a class. Kristiadi et al. (2022), released code.
-    """
-    mean = predictive(probabilities)
-    return -mean.gather(1, classes(labels, mean)[:, None]).log().mean().item()
-
-
 def brier(probabilities: Tensor, labels: Tensor) -> float:
     """Mean over points of the squared distance to the one-hot label, summed over classes: 0 (best) to 2.
 
-    Probabilities [N, C] or draws [S, N, C], averaged first; labels [N]. ValueError for what is not a probability or a
-    class. Brier (1950); Kristiadi et al. (2022), released code.
+    Probabilities [N, C] or draws [S, N, C], averaged first; labels [N]. Raises ValueError for values that are no
+    probabilities or no classes. Brier (1950); Kristiadi et al. (2022), released code.
     """
     mean = predictive(probabilities)
     one_hot = torch.nn.functional.one_hot(classes(labels, mean), mean.shape[1])
@@ -73,7 +64,7 @@ def brier(probabilities: Tensor, labels: Tensor) -> float:
 def confidence(probabilities: Tensor) -> Tensor:
     """Largest (mean) probability of each point, float64 [N]; probabilities [N, C] or draws [S, N, C].
 
-    ValueError for what is not a probability.
+    Raises ValueError for values that are no probabilities.
     """
     return predictive(probabilities).amax(dim=1)
 
@@ -81,6 +72,6 @@ def confidence(probabilities: Tensor) -> Tensor:
 def mean_confidence(probabilities: Tensor) -> float:
     """Mean of the largest probability (MMC), 1/C to 1; probabilities [N, C] or draws [S, N, C].
 
-    ValueError for what is not a probability. Hein et al. (2019).
+    Raises ValueError for values that are no probabilities. Hein et al. (2019).
     """
     return confidence(probabilities).mean().item()

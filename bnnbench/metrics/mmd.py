@@ -21,9 +21,9 @@ CONCENTRATED = exp(-1.0)  # E k where all distances are close to their median
 def median_gamma(*samples: Tensor, first: int = 50) -> float:
     """Kernel width 1 / med^2, med the median distance between two different rows of the pool.
 
-    The pool is the `first` rows of each set [n, D]. Both sets give the width as published, which differs from one
-    method to the next; the reference alone gives one width for all methods. ValueError where med is zero.
-    Kristiadi et al. (2022), released code.
+    The pool is the `first` rows of each set [n, D]. The published width comes from both sets and so differs from one
+    method to the next; the width of the reference alone is the same for all methods. Raises ValueError where med is
+    zero. Kristiadi et al. (2022), released code.
     """
     if not samples:
         raise ValueError("samples: none given")
@@ -43,7 +43,7 @@ def mmd2_biased(x: Tensor, y: Tensor, gamma: float) -> float:
     """Squared MMD as a V-statistic: mean k(X, X) + mean k(Y, Y) - 2 mean k(X, Y), diagonals included; at least 0.
 
     x [m, D], y [n, D]. Above zero in expectation even where both come from one distribution: see `mmd2_floor`.
-    ValueError for NaN, infinity, shapes, a `gamma` that is not positive.
+    Raises ValueError for NaN, infinity, wrong shapes or a `gamma` that is not positive.
     """
     x, y = _pair(x, y, gamma)
     xx, yy, xy = (_kernel_sum(a, b, gamma) for a, b in ((x, x), (y, y), (x, y)))
@@ -63,7 +63,7 @@ def mmd2_unbiased(x: Tensor, y: Tensor, gamma: float) -> float:
     """Squared MMD as a U-statistic, diagonals left out: zero in expectation for one distribution, hence also negative.
 
     x [m, D], y [n, D], both of at least two independent rows; one `gamma` for all methods that are compared.
-    ValueError as in `mmd2_biased`. Gretton et al. (2012), eq. 3.
+    Raises ValueError as `mmd2_biased` does. Gretton et al. (2012), eq. 3.
     """
     x, y = _pair(x, y, gamma, least=2)
     return kernel_mean(x, gamma) + kernel_mean(y, gamma) - 2 * _kernel_sum(x, y, gamma) / (len(x) * len(y))
@@ -79,10 +79,11 @@ def kernel_mean(x: Tensor, gamma: float) -> float:
 def mmd2_floor(m: int, n: int, mean_kernel: float = CONCENTRATED) -> float:
     """Expected `mmd2_biased` of m against n independent samples of one distribution: (1/m + 1/n) (1 - E k(X, X')).
 
-    Each set's mean is k(x, x) = 1 on 1/m of its pairs and E k = `mean_kernel` elsewhere, as between the sets, where
-    2 E k is taken away. `mean_kernel` is `kernel_mean` of the reference; where distances concentrate at their median,
-    as in many dimensions of comparable variance, it tends to 1/e, and the floor of n against n to 2 (1 - 1/e) / n.
-    Dependent rows (a Markov chain) lie higher. ValueError for sizes below 1 or a mean outside [0, 1].
+    Of the m^2 pairs of rows within a set, m pair a row with itself, where k = 1. All other pairs, within the sets and
+    between them, have the mean E k, which `mean_kernel` estimates (`kernel_mean` of the reference). Where distances
+    concentrate at their median, as in many dimensions of comparable variance, E k tends to 1/e and the floor of n
+    against n to 2 (1 - 1/e) / n. The floor of dependent rows (a Markov chain) is higher. Raises ValueError for sizes
+    below 1 or a mean outside [0, 1].
     """
     if m < 1 or n < 1:
         raise ValueError(f"m, n: {m} and {n} samples")
@@ -114,11 +115,12 @@ def permutation_test(
     unbiased: bool = False,
     generator: torch.Generator | None = None,
 ) -> PermutationTest:
-    """Squared MMD of x [m, D] and y [n, D] against its distribution where both come from one distribution.
+    """Tests by the squared MMD whether x [m, D] and y [n, D] come from one distribution (Gretton et al. 2012).
 
-    Holds the pooled kernel, (m + n)^2 float64. `generator` belongs to the CPU, so that devices agree. The mean over
-    divisions is (1/m + 1/n) (1 - mean k over different pooled rows), zero for `unbiased`. ValueError as in
-    `mmd2_biased` (`unbiased`: two rows each) or without permutations. Gretton et al. (2012).
+    The statistic is compared with its values under random divisions of the pooled rows, whose mean is (1/m + 1/n) (1 -
+    mean k over different pooled rows), or zero for `unbiased`. The pooled kernel, (m + n)^2 float64, is held in memory.
+    `generator` is one of the CPU, so that all devices give the same divisions. Raises ValueError as `mmd2_biased` does
+    (`unbiased` needs two rows each), or without permutations.
     """
     if permutations < 1:
         raise ValueError(f"permutations: {permutations} is less than 1")
@@ -131,7 +133,7 @@ def permutation_test(
     rows, total = kernel.sum(dim=1), kernel.sum()
 
     def statistics(in_x: Tensor) -> Tensor:
-        """Of divisions [B, m + n], 1 for the rows taken as x."""
+        """The statistics [B] of divisions [B, m + n], which are 1 for the rows taken as x."""
         xx, row_sums = (in_x @ kernel * in_x).sum(dim=1), in_x @ rows
         cross, yy = row_sums - xx, total - 2 * row_sums + xx
         if unbiased:
@@ -157,7 +159,8 @@ def _pair(x: Tensor, y: Tensor, gamma: float, least: int = 1) -> tuple[Tensor, T
     positive(gamma, "gamma")
     for values, name in ((x, "x"), (y, "y")):
         if values.dim() != 2 or len(values) < least or values.shape[1] == 0:
-            raise ValueError(f"{name}: [samples, dimensions], {least} or more, expected; {tuple(values.shape)} found")
+            expected = f"[samples, dimensions] with {least} or more samples"
+            raise ValueError(f"{name}: {expected} expected, but its shape is {tuple(values.shape)}")
         if values.is_floating_point() and not torch.isfinite(values).all():
             raise ValueError(f"{name}: values are NaN or infinite")
     if x.shape[1] != y.shape[1]:
@@ -170,10 +173,10 @@ def _kernel_sum(a: Tensor, b: Tensor, gamma: float) -> float:
 
 
 def _kernel_blocks(a: Tensor, b: Tensor, gamma: float) -> Iterator[Tensor]:
-    """Rows of k(a, b) in blocks; one where a row meets itself.
+    """The rows of the matrix k(a, b), in blocks; k of a row with itself is exactly 1.
 
-    Distances by |u|^2 + |v|^2 - 2 u.v lose digits where a common offset is large, so it is taken away first; what is
-    left is that rows closer than 1e-7 of the farthest row's distance from the middle are not told apart.
+    Distances by |u|^2 + |v|^2 - 2 u.v lose digits where all rows share a large offset, so the middle of the rows is
+    subtracted first. Two rows that are closer than 1e-7 of the farthest row's distance from the middle count as equal.
     """
     same = a is b
     parts = [slice(start, start + COLUMNS) for start in range(0, a.shape[1], COLUMNS)]

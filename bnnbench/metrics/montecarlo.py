@@ -10,7 +10,7 @@ from bnnbench.metrics._check import numbers
 def standard_error(draws: Tensor) -> float:
     """Standard error of the mean of independent draws [S]: their standard deviation (divisor S - 1) over sqrt(S).
 
-    ValueError for NaN, infinity or fewer than two draws. Dependent draws (a Markov chain) err by more.
+    Raises ValueError for NaN, infinity or fewer than two draws. The mean of dependent draws (a Markov chain) errs more.
     """
     return standard_errors(numbers(draws, "draws")).item()
 

@@ -1,7 +1,7 @@
 """Detection of out-of-distribution inputs from scores: the higher, the more a point looks in-distribution.
 
-Scores may be confidences, negative entropies or log-densities [N]. Not torchmetrics: it squashes scores outside [0, 1]
-by a sigmoid, which ties large ones.
+Scores may be confidences, negative entropies or log-densities [N]. torchmetrics is not used: it
+maps scores outside [0, 1] through a sigmoid, which makes large ones equal.
 """
 
 import torch
@@ -13,7 +13,7 @@ from bnnbench.metrics._check import numbers, quantile, share
 def auroc(scores_in: Tensor, scores_out: Tensor) -> float:
     """Probability that an in-distribution point scores above an out-of-distribution one, a tie counting half.
 
-    Scores [N] and [M]. ValueError for scores that are empty, NaN or infinite. Hendrycks & Gimpel (2017).
+    Scores [N] and [M]. Raises ValueError for scores that are empty, NaN or infinite. Hendrycks & Gimpel (2017).
     """
     inside, outside = numbers(scores_in, "scores_in"), numbers(scores_out, "scores_out").sort().values
     below = torch.searchsorted(outside, inside, right=False).sum()
@@ -38,8 +38,8 @@ def fpr_at_tpr(scores_in: Tensor, scores_out: Tensor, tpr: float = 0.95) -> floa
     """Share of out-of-distribution points that pass the threshold which the share `tpr` of in-distribution ones passes.
 
     Scores [N] and [M]. The threshold is the (1 - tpr) quantile of `scores_in`, linear between order statistics, and a
-    score equal to it passes: FPR95 of Kristiadi et al. (2022), released code, on confidences. ValueError for scores
-    that are empty, NaN or infinite, or a `tpr` outside (0, 1).
+    score equal to it passes: FPR95 of Kristiadi et al. (2022), released code, on confidences. Raises ValueError for
+    scores that are empty, NaN or infinite, or for a `tpr` outside (0, 1).
     """
     share(tpr, "tpr")
     inside, outside = numbers(scores_in, "scores_in"), numbers(scores_out, "scores_out")

@@ -1,9 +1,10 @@
 """Metrics of predicted numbers; points [N], draws of a predictive distribution [S, N], in the units of the targets.
 
-Not torchmetrics: its CRPS holds all pairs of draws and refuses a single draw; the others it lacks but for RMSE.
+torchmetrics is not used: its CRPS holds all pairs of draws in memory and refuses a single draw, and of the other
+metrics it has only RMSE.
 """
 
-from math import log, pi, sqrt
+from math import pi, sqrt
 
 import torch
 from torch import Tensor
@@ -14,31 +15,18 @@ from bnnbench.metrics._check import numbers, quantile, same_shape, share
 def rmse(predictions: Tensor, targets: Tensor) -> float:
     """Root mean squared error of predictions [N], or of the mean of draws [S, N]; targets [N].
 
-    ValueError for NaN, infinity or shapes.
+    Raises ValueError for NaN, infinity or wrong shapes.
     """
     points = numbers(predictions, "predictions", dims=(1, 2))
     points = points.mean(dim=0) if points.dim() == 2 else points
     return (points - _targets(targets, points)).square().mean().sqrt().item()
 
 
-def mixture_nll(means: Tensor, noise: Tensor, targets: Tensor) -> float:
-    """Mean negative log density in nats of the equal mixture over draws of normals N(mean, noise^2).
-
-    means [S, N], noise (standard deviations) of a shape that broadcasts to it, such as [S, 1], targets [N]. ValueError
-    for NaN, infinity, shapes or a noise that is not positive.
-    """
-    centres = numbers(means, "means", dims=2)
-    spread = _spread(noise, "noise", centres)
-    z = (_targets(targets, centres) - centres) / spread
-    densities = -0.5 * z.square() - spread.log() - 0.5 * log(2 * pi)
-    return (log(len(centres)) - densities.logsumexp(dim=0)).mean().item()
-
-
 def crps_gaussian(means: Tensor, noise: Tensor, targets: Tensor) -> float:
     """Mean continuous ranked probability score of normals N(mean, noise^2), closed form.
 
-    means [N], noise (standard deviations) of a shape that broadcasts to it, targets [N]. ValueError for NaN, infinity,
-    shapes or a noise that is not positive. Gneiting & Raftery (2007), eq. 21 (with the sign of a loss).
+    means [N], noise (standard deviations) of a shape that broadcasts to it, targets [N]. Raises ValueError for NaN,
+    infinity, wrong shapes or a noise that is not positive. Gneiting & Raftery (2007), eq. 21 (with the sign of a loss).
     """
     centres = numbers(means, "means")
     spread = _spread(noise, "noise", centres)
@@ -57,9 +45,9 @@ def crps_each(draws: Tensor, targets: Tensor, *, fair: bool = False) -> Tensor:
 
     draws [S, N] of the predictive distribution, noise included; targets [N]. The mean over all S^2 pairs is the score
     of the draws themselves as a distribution (an ensemble); `fair` takes the S (S - 1) pairs of different draws, which
-    estimates the score of the distribution that they come from without bias. Sorted draws give
-    sum |x - x'| = 2 sum_i (2 i - S - 1) x_(i). ValueError for NaN, infinity, shapes or `fair` of one draw.
-    Gneiting & Raftery (2007), eq. 20; Ferro (2014).
+    estimates the score of the distribution that they come from without bias. Sorted draws give sum |x - x'| = 2 sum_i
+    (2 i - S - 1) x_(i). Raises ValueError for NaN, infinity, wrong shapes or `fair` with one draw. Gneiting & Raftery
+    (2007), eq. 20; Ferro (2014).
     """
     values = numbers(draws, "draws", dims=2)
     s = len(values)
@@ -73,7 +61,8 @@ def crps_each(draws: Tensor, targets: Tensor, *, fair: bool = False) -> Tensor:
 def central_interval(draws: Tensor, level: float = 0.95) -> tuple[Tensor, Tensor]:
     """Lower and upper bound [N] that leave (1 - level) / 2 of the draws [S, N] on either side.
 
-    Quantiles are linear between order statistics. ValueError for NaN, infinity, shapes or a level outside (0, 1).
+    Quantiles are linear between order statistics. Raises ValueError for NaN, infinity, wrong shapes or a level
+    outside (0, 1).
     """
     share(level, "level")
     ordered = numbers(draws, "draws", dims=2).sort(dim=0).values
@@ -81,14 +70,14 @@ def central_interval(draws: Tensor, level: float = 0.95) -> tuple[Tensor, Tensor
 
 
 def coverage(low: Tensor, high: Tensor, targets: Tensor) -> float:
-    """Share of targets [N] within [low, high], bounds [N] included; ValueError for NaN, shapes or high below low."""
+    """Share of targets [N] in [low, high], with the bounds [N]; ValueError for NaN, wrong shapes or high below low."""
     bottom, top = _bounds(low, high)
     values = _targets(targets, bottom)
     return ((bottom <= values) & (values <= top)).double().mean().item()
 
 
 def width(low: Tensor, high: Tensor) -> float:
-    """Mean of high - low, both [N]; ValueError for NaN, shapes or high below low."""
+    """Mean of high - low, both [N]; ValueError for NaN, wrong shapes or high below low."""
     bottom, top = _bounds(low, high)
     return (top - bottom).mean().item()
 

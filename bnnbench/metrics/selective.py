@@ -24,8 +24,8 @@ class RiskCoverage:
 def risk_coverage(scores: Tensor, losses: Tensor) -> RiskCoverage:
     """Risk against coverage, points of highest score first; scores [N], losses [N] (0/1 errors or any loss).
 
-    Points of equal score enter in random order: the risk is its expectation, so the order of points does not matter.
-    ValueError for NaN, infinity or shapes. El-Yaniv & Wiener (2010); Geifman et al. (2019).
+    Points of equal score enter in random order, and the risk is the expectation over it.
+    Raises ValueError for NaN, infinity or wrong shapes. El-Yaniv & Wiener (2010); Geifman et al. (2019).
     """
     # cumulative sums are not deterministic on CUDA
     ranked, values = numbers(scores, "scores").cpu(), numbers(losses, "losses").cpu()

@@ -16,7 +16,7 @@ from conftest import forget_registered
 from bnnbench.binary.sign import sign
 from bnnbench.harness import config, plan
 from bnnbench.harness.run import Run
-from bnnbench.papers.binarized.nets import convnet, mlp
+from bnnbench.papers.binarized.networks import convnet, mlp
 from bnnbench.papers.binarized.settings import MLP, ConvNet, Training
 from bnnbench.papers.binarized.steps import step_of
 from bnnbench.papers.binarized.training import optimizer_of

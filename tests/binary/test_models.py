@@ -11,7 +11,7 @@ from bnnbench.binary.models.googlenet import GoogLeNet
 from bnnbench.binary.models.parts import Parts
 from bnnbench.binary.optimize import binary_layers
 from bnnbench.errors import UserError
-from bnnbench.papers.binarized.imagenet.nets import KERAS_NORM, size
+from bnnbench.papers.binarized.imagenet.networks import KERAS_NORM, size
 
 
 def parts(weights: str = "binary", activation: str = "sign", **options: object) -> Parts:

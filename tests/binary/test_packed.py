@@ -220,7 +220,7 @@ def test_weights_take_a_32nd_of_the_memory() -> None:
                 *(BinaryConv2d(4, 4, 1), nn.BatchNorm2d(4), BinaryActivation()),
                 *(nn.Flatten(), BinaryLinear(4, 3), nn.BatchNorm1d(3)),
             ),
-            "module '3' is a convolution of what is no image",
+            "module '3' is a convolution, but its input is not an image",
         ),
         (nn.Sequential(BinaryConv2d(1, 4, 3), nn.MaxPool2d(2, 3)), "stride equal to its window"),
         (nn.Sequential(BinaryConv2d(1, 4, 3), nn.MaxPool2d(2, padding=1)), "stride equal to its window"),

@@ -16,7 +16,7 @@ from bnnbench.binary.layers import BinaryActivation, BinaryLinear
 from bnnbench.binary.loss import squared_hinge
 from bnnbench.binary.optimize import clip_latent_weights, learning_rate_scale, parameter_groups, set_learning_rate
 from bnnbench.harness.run import Run
-from bnnbench.papers.binarized import nets
+from bnnbench.papers.binarized import networks
 from bnnbench.papers.binarized.settings import MLP
 
 
@@ -79,7 +79,7 @@ def run(tmp_path: Path, seed: int = 0) -> Run:
 def mlp(tmp_path: Path, weights: str = "binary", activation: str = "sign", depth: int = 3) -> torch.nn.Sequential:
     values = {"width": 16, "depth": depth, "weights": weights, "activation": activation}
     params = MLP.model_validate({**values, "dropout_input": 0, "dropout_hidden": 0})
-    return nets.mlp(20, 10, params, run(tmp_path).generator)
+    return networks.mlp(20, 10, params, run(tmp_path).generator)
 
 
 @pytest.mark.parametrize("weights", ["float", "binary", "stochastic"])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.io import savemat
 
 from bnnbench.data.cifar import BinFile
-from bnnbench.data.dataset import Images
+from bnnbench.data.content import Images
 from bnnbench.data.svhn import MatFile, Svhn
 from bnnbench.errors import DataError
 

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from bnnbench.data import DATASETS
-from bnnbench.data.dataset import Images
+from bnnbench.data.content import Images
 from bnnbench.data.files import gunzip
 from bnnbench.data.idx import IdxDataset, IdxFile, parse_idx
 from bnnbench.errors import DataError

@@ -55,7 +55,7 @@ def test_other_wishes() -> None:
 
 def test_a_split_that_is_absent_is_named() -> None:
     only = Images({"test": PART}, ("a",))
-    with pytest.raises(DataError, match=r"^data set 'kmnist' has no split 'train' here, only test; "):
+    with pytest.raises(DataError, match=r"^data set 'kmnist' has the splits test; this experiment takes 'train'"):
         images("kmnist", only, "train", "test")
-    with pytest.raises(DataError, match=r"^data set 'full' has no split 'test' here, only nothing; "):
+    with pytest.raises(DataError, match=r"^data set 'full' has the splits none; this experiment takes 'test'"):
         pictures("full", PHOTOGRAPHS, "test")

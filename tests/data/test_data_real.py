@@ -3,7 +3,6 @@
 import gzip
 import os
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from data_makers import message
 
 from bnnbench.data import DATASETS, Dataset, ImageFolders, Images, Places, Source, Table
 from bnnbench.data.cifar_c import Corrupted
+from bnnbench.data.lsun import Scenes
 from bnnbench.data.tables import standard_splits
 from bnnbench.data.uci import UciRegression
 from bnnbench.errors import DataError
@@ -49,6 +49,7 @@ def test_every_data_set_that_is_there_loads_and_verifies(name: str, real: Places
         assert content.x.shape == (len(content.y), len(content.features))
         assert content.y.dtype == (np.float64 if dataset.task == "regression" else np.int64)
     elif not isinstance(content, Corrupted):
+        assert isinstance(content, Images | ImageFolders | Scenes)
         assert content.splits.keys() <= {"train", "test", "extra"}
     assert dataset.verify(source) == content.digest()
 
@@ -56,9 +57,7 @@ def test_every_data_set_that_is_there_loads_and_verifies(name: str, real: Places
 def test_mnist(real: Places) -> None:
     source = present(SETS["mnist"], real)
     assert (source.provenance, source.identity) == ("official", "official:mnist")
-    start = time.perf_counter()
     images = SETS["mnist"].load(source)
-    assert time.perf_counter() - start < 2  # 0.3 s on an idle machine
     assert isinstance(images, Images)
     train, test = images.splits["train"], images.splits["test"]
     assert (train.x.shape, test.x.shape) == ((60_000, 28, 28), (10_000, 28, 28))
@@ -116,9 +115,7 @@ def test_the_stand_in_is_a_part_of_mnist(real: Places) -> None:
 def test_cifar10(real: Places) -> None:
     source = present(SETS["cifar10"], real)
     assert source.provenance == "official"
-    start = time.perf_counter()
     images = SETS["cifar10"].load(source)
-    assert time.perf_counter() - start < 4  # 0.6 s on an idle machine
     assert isinstance(images, Images)
     train = images.splits["train"]
     assert train.x.mean(axis=(0, 1, 2)) / 255 == pytest.approx([0.4914, 0.4822, 0.4465], abs=5e-5)

@@ -110,8 +110,8 @@ def _socket(path: Path) -> None:
 
 
 STRANGE: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "link to nowhere": (lambda path: path.symlink_to("nowhere"), "a link to nowhere"),
-    "link to itself": (lambda path: path.symlink_to(path.name), "a link that leads to itself; mend or remove the link"),
+    "link to nowhere": (lambda path: path.symlink_to("nowhere"), "a broken link"),
+    "link to itself": (lambda path: path.symlink_to(path.name), "a link that leads to itself; repair or remove it"),
     "pipe": (_pipe, "neither a file nor a folder"),
     "socket": (_socket, "neither a file nor a folder"),
 }
@@ -168,7 +168,7 @@ def test_whatever_the_file_system_answers_is_one_line(tmp_path: Path, monkeypatc
         raise PermissionError(13, "Permission denied", str(folder / "secret"))
 
     monkeypatch.setattr(IdxDataset, "inspect", refused)
-    with pytest.raises(DataError, match=r"small/secret: cannot be looked at \(Permission denied\)$"):
+    with pytest.raises(DataError, match=r"small/secret: cannot be read \(Permission denied\)$"):
         small_idx().locate(where)
 
 
@@ -250,7 +250,7 @@ def test_an_optional_file_that_is_a_link_to_nowhere_is_not_absent(tmp_path: Path
     (folder / name).symlink_to("nowhere")
     with pytest.raises(DataError) as caught:
         dataset.locate(places(tmp_path))
-    message(caught, str(folder / name), "link to nowhere")
+    message(caught, str(folder / name), "broken link")
 
 
 def test_of_two_tables_the_one_that_is_read_is_named(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_links_to_nowhere_among_photographs_are_named(tmp_path: Path, link: str)
     (folder / link).symlink_to("nowhere")
     with pytest.raises(DataError) as caught:
         FULL.locate(places(tmp_path))
-    message(caught, str(folder / link), "link to nowhere")
+    message(caught, str(folder / link), "broken link")
 
 
 def encoded(tmp_path: Path, image: Image.Image, **options: Any) -> Any:
@@ -305,7 +305,7 @@ def test_transparency_and_unknown_ranges_are_refused(tmp_path: Path) -> None:
         encoded(tmp_path, Image.new("L", (3, 3), 7), transparency=7)
     path = tmp_path / "image.tif"
     Image.fromarray(np.ones((2, 2), np.float32)).save(path)
-    with pytest.raises(DataError, match=r"image\.tif: an image of mode F, whose range"):
+    with pytest.raises(DataError, match=r"image\.tif: an image of mode F has no defined range"):
         decode(path, path.read_bytes())
 
 

@@ -67,7 +67,7 @@ def test_a_regression_set_with_its_splits(tmp_path: Path, parent: str) -> None:
     ("data.txt", "1 2 3 4\n" * 4 + "1 2 nan 4\n" * 6, "row 5, column 3: 'nan': a value is missing"),
     ("data.txt", "\n1 2 3 4\n" * 4 + "1 2 1e999 4\n" * 6, "row 9, column 3: '1e999': not a number"),
     ("data.txt", "1 2 1_0 4\n" * 10, "row 1, column 3: '1_0': not a number"),
-    ("data.txt", "\n\n", "blank"),
+    ("data.txt", "\n\n", "no rows"),
     ("data.txt", "", "empty"),
     ("index_features.txt", "0\n9\n", "row 2: 9: expected whole numbers from 0 to 3"),
     ("index_features.txt", "0\n0\n", "row 2: 0 is there twice, first in row 1"),
@@ -233,8 +233,8 @@ def test_tables_are_read_however_they_were_saved(written: str) -> None:
 @pytest.mark.parametrize(("content", "expected"), [
     (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" * 50, "abalone.csv: "),
     (b"\xff\xfeM\0,\0" + b"\xd8", "not a text file in utf-16"),
-    (b"\n \n\n", "no rows there"),
-    (HEADING.encode(), "no rows there"),
+    (b"\n \n\n", "the file has no rows"),
+    (HEADING.encode(), "the file has no rows"),
     (b"PK\x03\x04" + bytes(range(256)), "abalone.csv: "),
 ])  # fmt: skip
 def test_what_is_no_text_is_refused(content: bytes, expected: str) -> None:

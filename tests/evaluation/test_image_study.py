@@ -12,7 +12,7 @@ from torch import nn
 from bnnbench.bayes.method import MethodParams, Train, method
 from bnnbench.bayes.posterior import ClassPredictive
 from bnnbench.data.cifar_c import KINDS, Corrupted
-from bnnbench.data.dataset import Images, Split
+from bnnbench.data.content import Images, Split
 from bnnbench.errors import DataUnavailable, UserError
 from bnnbench.evaluation import inference, shift
 from bnnbench.evaluation.image_params import ImageNet, ImagePosterior

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bnnbench.data.dataset import Table
+from bnnbench.data.content import Table
 from bnnbench.data.tables import standard_splits
 from bnnbench.errors import UserError
 from bnnbench.evaluation.studies.tables import tables as study

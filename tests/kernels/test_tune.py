@@ -101,7 +101,7 @@ def test_a_folder_in_place_of_the_file_counts_as_none() -> None:
     disk.tuning_file().mkdir(parents=True)
     with pytest.warns(UserWarning, match="cannot be read"):
         assert disk.tuned("avx2") == {}
-    with pytest.raises(UserError, match=r"what was measured cannot be kept: .*set XDG_CACHE_HOME"):
+    with pytest.raises(UserError, match=r"the measured choices cannot be saved: .*set XDG_CACHE_HOME"):
         disk.keep_tuned("avx2", {"block": 60})
     assert [path.name for path in disk.folder().iterdir()] == ["tuned.json"]
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from metric_makers import predictions, seeds
-from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, mean_squared_error
+from sklearn.metrics import accuracy_score, confusion_matrix, mean_squared_error
 from torch import Tensor
 
 from bnnbench.metrics.classification import (
@@ -19,11 +19,10 @@ from bnnbench.metrics.classification import (
     error_rate,
     hits,
     mean_confidence,
-    nll,
 )
 
 Metric = Callable[[Tensor, Tensor], float]
-METRICS = (accuracy, nll, brier)
+METRICS = (accuracy, brier)
 
 
 @given(st.integers(1, 40), st.integers(2, 8), st.integers(0, 2**32 - 1))
@@ -47,11 +46,6 @@ def test_probabilities_against_scikit_learn(n: int, classes: int, seed: int, dty
     assert brier(probabilities, labels) == pytest.approx(expected, abs=1e-6)
     assert 0 <= brier(probabilities, labels) <= 2 + 1e-6
     assert mean_confidence(probabilities) == pytest.approx(p.max(1).mean())
-    if p[np.arange(n), y].min() > 1e-12:  # scikit-learn clips smaller ones
-        expected = log_loss(y, p / p.sum(1, keepdims=True), labels=range(classes))
-        assert nll(probabilities, labels) == pytest.approx(expected, abs=1e-6)
-    elif p[np.arange(n), y].min() == 0:
-        assert nll(probabilities, labels) == np.inf
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -66,12 +60,11 @@ def test_a_wrong_certainty_costs_two_and_a_right_one_nothing() -> None:
     certain = torch.eye(3)
     assert brier(certain, torch.tensor([1, 2, 0])) == 2.0
     assert brier(certain, torch.tensor([0, 1, 2])) == 0.0
-    assert nll(certain, torch.tensor([0, 1, 2])) == 0.0
 
 
 def test_a_single_class_is_certain() -> None:
     one, labels = torch.ones(4, 1), torch.zeros(4, dtype=torch.int64)
-    assert (accuracy(one, labels), nll(one, labels), brier(one, labels)) == (100.0, 0.0, 0.0)
+    assert (accuracy(one, labels), brier(one, labels)) == (100.0, 0.0)
 
 
 def test_confidence_of_draws_is_that_of_their_mean() -> None:

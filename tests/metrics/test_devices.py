@@ -8,11 +8,11 @@ from metric_makers import predictions, tied
 from torch import Tensor
 
 from bnnbench.metrics.calibration import ece, mce
-from bnnbench.metrics.classification import accuracy, brier, mean_confidence, nll
+from bnnbench.metrics.classification import accuracy, brier, mean_confidence
 from bnnbench.metrics.mmd import kernel_mean, median_gamma, mmd2_biased, mmd2_unbiased, permutation_test
 from bnnbench.metrics.montecarlo import standard_error
 from bnnbench.metrics.ood import aupr_in, aupr_out, auroc, fpr_at_tpr
-from bnnbench.metrics.regression import central_interval, coverage, crps, crps_gaussian, mixture_nll, rmse, width
+from bnnbench.metrics.regression import central_interval, coverage, crps, crps_gaussian, rmse, width
 from bnnbench.metrics.selective import risk_coverage
 
 Put = Callable[[Tensor], Tensor]
@@ -37,7 +37,7 @@ def everything(put: Put) -> dict[str, float]:
     low, high = central_interval(means)
     test = permutation_test(x, y, 0.5, 50, generator=torch.Generator().manual_seed(0))
     return {
-        **{metric.__name__: metric(p, labels) for metric in (accuracy, nll, brier, ece, mce)},
+        **{metric.__name__: metric(p, labels) for metric in (accuracy, brier, ece, mce)},
         "as published": ece(p, labels, 100, as_published=True),
         "mean_confidence": mean_confidence(p),
         **{metric.__name__: metric(inside, outside) for metric in (auroc, aupr_in, aupr_out, fpr_at_tpr)},
@@ -49,7 +49,6 @@ def everything(put: Put) -> dict[str, float]:
         "p": test.p_value,
         "area": risk_coverage(inside, inside).area,
         "rmse": rmse(means, targets),
-        "mixture_nll": mixture_nll(means, noise, targets),
         "crps_gaussian": crps_gaussian(means[0], noise[0], targets),
         "crps": crps(means, targets),
         "coverage": coverage(low, high, targets),

@@ -9,11 +9,11 @@ from numpy_bnn import NumpyBNN, hinge
 
 from bnnbench.binary.layers import BinaryActivation, BinaryLinear
 from bnnbench.binary.optimize import binary_layers
-from bnnbench.data.dataset import Images, Split
+from bnnbench.data.content import Images, Split
 from bnnbench.harness.run import Run
 from bnnbench.harness.seeds import derive
 from bnnbench.papers.binarized.experiments.mnist_mlp import mnist_mlp
-from bnnbench.papers.binarized.nets import mlp
+from bnnbench.papers.binarized.networks import mlp
 from bnnbench.papers.binarized.settings import MLP
 from bnnbench.papers.binarized.splits import Splits, classification_splits
 from bnnbench.papers.binarized.training import train

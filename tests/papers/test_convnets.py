@@ -12,14 +12,14 @@ from scipy.ndimage import correlate
 
 from bnnbench.binary.layers import BinaryConv2d, BinaryLinear
 from bnnbench.binary.optimize import binary_layers
-from bnnbench.data.dataset import Images, Split
+from bnnbench.data.content import Images, Split
 from bnnbench.harness.run import Run
 from bnnbench.papers.binarized import filters, packing, preprocess, splits
 from bnnbench.papers.binarized.experiments.convnets import cifar10_convnet
 from bnnbench.papers.binarized.experiments.energy import Energy, energy
 from bnnbench.papers.binarized.experiments.matmul import Matmul, matmul
 from bnnbench.papers.binarized.experiments.runtime import ConvNetRuntime, MLPRuntime, convnet_runtime, mlp_runtime
-from bnnbench.papers.binarized.nets import convnet
+from bnnbench.papers.binarized.networks import convnet
 from bnnbench.papers.binarized.settings import ConvNet
 from bnnbench.papers.binarized.splits import classification_splits
 
@@ -284,7 +284,7 @@ def test_run_times_are_reported_beside_agreement(tmp_path: Path, kind: str) -> N
 
 
 def test_the_naive_kernels_give_the_nets_classes(tmp_path: Path) -> None:
-    from bnnbench.papers.binarized.nets import mlp
+    from bnnbench.papers.binarized.networks import mlp
     from bnnbench.papers.binarized.settings import MLP
 
     params = MLP.model_validate({"dataset": "any", "width": 30, "n_train": 60, "n_validation": 20})

@@ -12,7 +12,8 @@ from bnnbench.data import ImageFolder, ImageFolders
 from bnnbench.errors import DataError, Diverged, UserError
 from bnnbench.harness import history
 from bnnbench.harness.run import Run
-from bnnbench.papers.binarized.experiments.imagenet import ImageNet, imagenet
+from bnnbench.papers.binarized.experiments.imagenet import imagenet
+from bnnbench.papers.binarized.imagenet.settings import ImageNet
 from bnnbench.papers.binarized.imagenet.splits import photo_splits
 from bnnbench.papers.binarized.imagenet.training import learning_rate
 

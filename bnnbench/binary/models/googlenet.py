@@ -17,7 +17,7 @@ AUXILIARY = (2, 5)  # modules 4a and 4d, counted from 3a
 
 
 class GoogLeNet(nn.Module):
-    """[N, 3, crop, crop] -> [N, n_classes], once for each head: the auxiliary ones are there in training only.
+    """[N, 3, crop, crop] -> [N, n_classes], for each head; the auxiliary heads compute in training only.
 
     Where the original pools between stages, each branch pools before its BatchNorm and activation, in the order of the
     paper's nets. `width` scales all channels.

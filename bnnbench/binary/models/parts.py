@@ -1,4 +1,4 @@
-"""What the nets are built of: layers and activations by name, real or binarized.
+"""The parts that nets are built from: layers and activations by name, real or binarized.
 
 This is the one place where another kind of weight or activation plugs in: `Parts.conv`, `dense` and `activate`.
 """
@@ -27,7 +27,7 @@ class Parts:
     weight_bits: int = 1
     activation_bits: int = 1
     gradient_bits: int | None = None
-    """Of the gradient that comes back through an activation; `None`: not rounded."""
+    """Bits of the gradient that comes back through an activation; with `None` it is not rounded."""
     glorot: bool = False
     """Draw latent weights as real ones are drawn, and not from [-1, 1]."""
     norm: Callable[[int], nn.Module] = BatchNorm
@@ -78,7 +78,7 @@ class Parts:
         return [*self.classifier(fan_in, fan_out), self.activate()]
 
     def classifier(self, fan_in: int, n_classes: int) -> list[nn.Module]:
-        """The last layer: the loss sees the output of its BatchNorm."""
+        """The last layer and its BatchNorm, whose output the loss sees."""
         return [self.dense(fan_in, n_classes), self.norm(n_classes)]
 
     def _drawn(self, layer: nn.Conv2d | nn.Linear | BinaryLayer) -> nn.Module:

@@ -24,9 +24,9 @@ __all__ = ["bit_planes", "convolve", "dense", "layout", "max_pool", "pack", "row
 
 # Rows whose words stay in the L2 cache while the panels pass by.
 BLOCK = tuned(target().name).get("block", 240)
-THREADS = "BNNBENCH_THREADS"  # where it is set, instead of Numba's number
+THREADS = "BNNBENCH_THREADS"  # the variable that replaces Numba's number of threads
 MOST_THREADS = 4096
-PARALLEL_OPS = 50e6  # below this, handing out work costs more than it saves
+PARALLEL_OPS = 50e6  # below this, sharing out the work costs more than it saves
 
 
 def pack(x: NDArray[Any]) -> tuple[Words, bool]:
@@ -60,7 +60,7 @@ def rows(weights: PackedWeights) -> Words:
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """A `Table` as the tiles read it: whole panels of int64 columns, a word of flip bits a panel, runs of one class."""
+    """A `Table` as the tiles read it: panels of int64 columns, a word of flip bits for each, and runs of a class."""
 
     columns: NDArray[np.int64]  # [classes, panels * 32]; beyond n a limit of -1, which gives 0 bits
     flips: NDArray[np.int64]  # [panels]
@@ -84,7 +84,7 @@ def table(columns: Ints, flip: Bits, factor: int, classes: Ints | None) -> Colum
 def dense(
     words: Words, weights: PackedWeights, table: Columns, *, block: int = BLOCK, threads: int | None = None
 ) -> NDArray[Any]:
-    """See `reference.dense`. block: rows at a time. threads: at most so many, instead of Numba's number."""
+    """See `reference.dense`. block: rows at a time. threads: the most to use, instead of Numba's number."""
     planes, m, length = words.shape
     out = _output((m,), weights, table)
     if out.size == 0:
@@ -157,7 +157,7 @@ _NO_RUNS = np.empty((0, 0, 3), np.int64)
 
 
 def _output(leading: tuple[int, ...], weights: PackedWeights, table: Columns) -> NDArray[Any]:
-    """Products, written whole; or words of bits, whose padding stays zero."""
+    """An array for the products, or for words of bits, whose padding bits stay zero."""
     if table.factor:
         return np.empty((*leading, weights.n), np.int32)
     return np.zeros((*leading, words_of(weights.n)), np.uint64)
@@ -175,7 +175,7 @@ def _runs(classes: Ints) -> NDArray[np.int64]:
 
 
 def _share(part: Callable[[int, int], None], n: int, ops: float, most: int | None = None) -> None:
-    """Runs `part` over 0..n on Numba's number of threads where the work is worth it; kernels release the GIL."""
+    """Runs `part` over 0..n, on several threads where there is enough work; kernels release the GIL."""
     most = most or _most_threads()
     threads = min(most, n) if ops >= PARALLEL_OPS else 1
     if threads <= 1:

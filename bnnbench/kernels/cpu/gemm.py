@@ -9,7 +9,7 @@ from bnnbench.kernels.cpu.target import target
 _LANES, _VECTORS, _ROWS = target().lanes, target().vectors, target().rows
 _WIDTH = target().width
 
-# A tail of rows has a tile of its own, instead of single rows repeated. Sizes above the full tile are never called.
+# A tail of rows has a tile of its own, instead of single rows repeated. Sizes above the full tile are not used.
 _1, _2, _3, _4, _5, _6 = (tile(min(rows, _ROWS), _VECTORS, _LANES) for rows in range(1, 7))
 
 
@@ -125,7 +125,7 @@ def conv_rows(
     products: Any,
     scratch: Any,
 ) -> None:
-    """Output lines first..last of a batch, a line in runs of pixels of one class: no patch is ever copied.
+    """Output lines first..last of a batch. A line is computed in runs of pixels of one class, and no patch is copied.
 
     runs [lines, n_runs, 3]: first pixel, pixels, class. The rows of a run are overlapping windows, `shape[0]` bytes
     apart.

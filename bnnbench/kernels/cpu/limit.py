@@ -1,4 +1,4 @@
-"""The speed that this processor cannot exceed: the instructions of the inner loop on registers alone, measured."""
+"""The speed that this processor cannot exceed: the instructions of the inner loop are timed on registers alone."""
 
 import time
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def _turn(turns: int, word: int) -> Any:
 
 
 def peak_ops(seconds: float = 0.05) -> float:
-    """Most binary operations (a multiply or an add) a second of one thread, by its CPU time; the best of some runs."""
+    """Most binary operations (a multiply or an add) per second of CPU time of one thread, the best of five runs."""
     turns = 20_000
     _turn(1, 1)
     while True:

@@ -56,7 +56,7 @@ def _rows_uint8(x: Any, words: Any, last: Any) -> None:
 def pack(x: NDArray[Any]) -> tuple[NDArray[np.uint64], bool]:
     """Signs of float32 or float64 x [m, k] as words [m, words_of(k)], and whether there was a NaN."""
     words = np.zeros((len(x), words_of(x.shape[1])), np.uint64)
-    last = np.full(WORD, -1, x.dtype)  # beyond the row: 0 bits
+    last = np.full(WORD, -1, x.dtype)  # numbers beyond the row give 0 bits
     function = _rows_float32 if x.dtype == np.float32 else _rows_float64
     return words, bool(function(x, words, last))
 

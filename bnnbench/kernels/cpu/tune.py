@@ -1,4 +1,4 @@
-"""Which tile of the CPU kernel is fastest here: each is compiled and timed in a process of its own.
+"""Which tile of the CPU kernel is fastest on this machine; each is compiled and timed in a process of its own.
 
 `python -m bnnbench.kernels.cpu.tune` times the tile that `BNNBENCH_CPU_TILE` names, as the child process.
 """
@@ -29,7 +29,7 @@ def tiles(target: Target) -> list[tuple[int, int]]:
         for rows in range(1, 7)
         if rows * count + count + 1 <= REGISTERS[target.lanes] and rows * count >= 4
     ]
-    # A tile that leaves room for a row more or a vector more only loads more often.
+    # A tile that leaves registers for one more row or vector would only load more often.
     return [(r, c) for r, c in fitting if (r + 1, c) not in fitting or (r, c) == (target.rows, target.vectors)]
 
 

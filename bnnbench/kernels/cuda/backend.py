@@ -30,7 +30,7 @@ class Rows:
 def pack(x: Any) -> tuple[Any, Any]:
     """Signs of x [m, k] as words uint64 [m, words_of(k)], and whether there was a NaN, which gives a 0 bit.
 
-    The answer stays on the device, int32 [1], until somebody asks for its truth. Integers go by float32.
+    The answer, int32 [1], stays on the device until its truth is asked for. Integers are converted to float32.
     """
     import cupy
 
@@ -52,7 +52,7 @@ def bit_planes(x: Any) -> Any:
 
 
 def layout(rows: Any) -> Rows:
-    """Weights uint64 [n, taps, cw], NumPy or CuPy, as they are computed with."""
+    """Weights uint64 [n, taps, cw], NumPy or CuPy, in the form that products read."""
     import cupy
 
     n, words = len(rows), rows.shape[1] * rows.shape[2]
@@ -85,7 +85,7 @@ def table(columns: Any, flip: Any, factor: int, classes: Any) -> Table:
 def dense(words: Any, weights: PackedWeights, table: Table, *, dtype: str = "int32", path: str | None = None) -> Any:
     """See `reference.dense`. dtype: int32, int16 or float32 of products, which the caller knows to fit.
 
-    path: a kernel by name, for tests.
+    path: the name of the kernel to use, for tests.
     """
     windows = launch.dense(words.shape[1], words.shape[2] // ALIGN)
     return _product(words, weights, windows, (words.shape[1],), table, dtype, path)
@@ -161,7 +161,7 @@ def _product(
 
 
 def _settle() -> None:
-    """Waits for copies to the device, so that what they made may be used on any stream."""
+    """Waits for copies to the device, so that the arrays may be used on any stream."""
     import cupy
 
     cupy.cuda.get_current_stream().synchronize()

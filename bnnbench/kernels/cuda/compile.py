@@ -1,4 +1,4 @@
-"""CUDA sources to cubins with NVRTC: for any architecture, without a device, cached on disk.
+"""Compiles CUDA sources to cubins with NVRTC, for any architecture and without a device, and caches them on disk.
 
 CuPy's own `RawModule` cannot target sm_90a, so its NVRTC binding is called directly, and `launch` loads the cubin.
 """
@@ -18,7 +18,7 @@ OPTIONS = ("--std=c++17", "--ptxas-options=-v")
 
 Defines = Mapping[str, str | int]
 
-# What a product becomes.
+# What becomes of a product, by variant.
 RESULTS: Mapping[str, Defines] = {
     "int32": {"OUT": "int"},
     "int16": {"OUT": "short"},
@@ -44,7 +44,7 @@ WGMMA: Mapping[str, Defines] = {
 
 @dataclass(frozen=True)
 class Kernel:
-    """A source file: what precedes it, its variants (name -> definitions), and the definitions of each architecture."""
+    """A source file: the parts in front of it, its variants (name -> definitions), the definitions of architectures."""
 
     parts: tuple[str, ...]
     variants: Mapping[str, Defines]
@@ -102,7 +102,7 @@ def arch_of(capability: tuple[int, int]) -> str | None:
 
 @dataclass(frozen=True)
 class Build:
-    """What the compiler made: the cubin, and its log with the resources of every kernel."""
+    """The cubin, and the compiler's log, which has the registers and spills of every kernel."""
 
     cubin: bytes
     log: str
@@ -140,7 +140,7 @@ def cubin(name: str, variant: str, arch: str) -> bytes:
     """The cubin of a variant, from the disk cache or compiled into it."""
     key = "\0".join((source(name), *options(name, variant, arch), str(version()))).encode()
     path = None
-    with suppress(OSError, RuntimeError):  # a cache that cannot be read or written costs a compilation a process
+    with suppress(OSError, RuntimeError):  # without a usable cache each process compiles
         path = disk.folder() / f"{name}-{hashlib.sha256(key).hexdigest()[:32]}.cubin"
         if (kept := disk.kept_code(path, key)) is not None:
             return kept

@@ -1,4 +1,4 @@
-"""The GPU at hand: whether kernels can run on it, and which way they take."""
+"""The current GPU: whether kernels can run on it, and by which instructions."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-// Binary product of few rows (MR at a time), bound by reading the weights once: a warp a column, eight columns a block.
+// Binary product of few rows (MR at a time), bound by reading the weights once. A warp computes one column, a block eight.
 // Dense operands only (row m of the left one starts at chunk m * chunks).
 
 extern "C" __global__ void __launch_bounds__(THREADS, 2) gemv(GEMM_PARAMETERS) {

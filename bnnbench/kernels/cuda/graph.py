@@ -14,7 +14,7 @@ class Graph:
         """Captures `layers`, each a function from device array to device array, for inputs like `example`."""
         import cupy
 
-        # Captured addresses stay in use: they come from a pool of the graph's own, which gives nobody else memory.
+        # Captured addresses stay in use, so they come from a pool that belongs to the graph alone.
         self._pool = cupy.cuda.MemoryPool()
         stream = cupy.cuda.Stream(non_blocking=True)
         cupy.cuda.get_current_stream().synchronize()

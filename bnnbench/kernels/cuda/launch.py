@@ -1,4 +1,4 @@
-"""Loading cubins and launching them: which kernel computes a product, its grid, and its arguments in order."""
+"""Loads cubins and launches them; chooses the kernel of a product, its grid and the order of its arguments."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from bnnbench.kernels.cuda.compile import KERNELS, MMA, WGMMA, cubin
 from bnnbench.kernels.cuda.device import current_arch, processors
 from bnnbench.kernels.disk import tuned
 
-SMALL_BATCH = 16  # rows up to which reading the weights is what takes time
+SMALL_BATCH = 16  # rows up to which reading the weights takes most of the time
 GEMV_ROWS = 8
 
 
@@ -71,9 +71,9 @@ def sliding(
 
 
 def choose(arch: str, multiprocessors: int, rows: int, columns: int, planes: int, *, dense: bool) -> str:
-    """The kernel for a product: by rows, then by what the chip has; wgmma where its large tiles fill the chip.
+    """The kernel for a product: gemv for few rows, wgmma where its large tiles fill the chip, else what the chip has.
 
-    What `bnnbench kernels tune` measured on this machine replaces both switches.
+    Both limits can be measured on this machine by `bnnbench kernels tune`.
     """
     measured = tuned(arch)
     if rows <= measured.get("small_batch", SMALL_BATCH) and dense:
@@ -123,7 +123,7 @@ def product(
 
 
 def count_ones(left: Any, windows: Windows, planes: int) -> Any:
-    """Ones int32 [rows] of the windows of `left`, a plane counting twice the next one."""
+    """Ones int32 [rows] of the windows of `left`; each plane counts twice as much as the next."""
     import cupy
 
     out = cupy.empty(windows.rows, np.int32)

@@ -1,4 +1,4 @@
-"""The rate of b1 products that the GPU at hand cannot exceed: its instructions on operands at hand, measured."""
+"""The rate of b1 products that the GPU cannot exceed: its instructions are timed on operands that stay on the chip."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +9,8 @@ from bnnbench.kernels.cuda.compile import KERNELS
 from bnnbench.kernels.cuda.launch import here, run
 
 TURNS = 20_000
-BLOCKS = {"limit_mma": 8, "limit_wgmma": 1}  # of a multiprocessor
-OPS = {"limit_mma": 4 * 16 * (2 * 16 * 8 * 256), "limit_wgmma": 2 * 4 * (2 * 64 * 256 * 256)}  # of a block's turn
+BLOCKS = {"limit_mma": 8, "limit_wgmma": 1}  # for each multiprocessor
+OPS = {"limit_mma": 4 * 16 * (2 * 16 * 8 * 256), "limit_wgmma": 2 * 4 * (2 * 64 * 256 * 256)}  # of one turn of a block
 
 
 def gpu_seconds(call: Callable[[], Any]) -> float:
@@ -26,7 +26,7 @@ def gpu_seconds(call: Callable[[], Any]) -> float:
 
 
 def rates(random: bool = True, repeats: int = 5) -> dict[str, float]:
-    """Operations (a multiply or an add) a second by instruction, the best of some launches; those that the chip has.
+    """Operations (a multiply or an add) per second of each instruction that the chip has, the best of some launches.
 
     "mma AND", "mma XOR" and "wgmma AND", on random bits or on zeros.
     """

@@ -1,5 +1,5 @@
-// The rate of b1 products by mma.sync on registers alone, which `mma` cannot exceed. A seed of 0 gives zero bits, any
-// other random ones, which take more power and so lower the clock.
+// The rate of b1 products by mma.sync on registers alone, which `mma` cannot exceed. A seed of 0 gives zero bits; any
+// other gives random bits, which take more power and so lower the clock.
 
 __device__ __forceinline__ u32 random_bits(u32 seed, u32 index) {
   u32 x = seed ? index * 2654435761u + seed : 0;

@@ -1,5 +1,5 @@
 // The rate of b1 products by wgmma on operands that stay in shared memory, which `wgmma` cannot exceed. A seed of 0
-// gives zero bits, any other random ones.
+// gives zero bits, any other random bits.
 
 // `turns` times 4 products of 64 x 256 x 256 bits for each of the two warp groups of a block.
 extern "C" __global__ void __launch_bounds__(THREADS, 1) limit_wgmma(int* __restrict__ out, int turns, u32 seed) {

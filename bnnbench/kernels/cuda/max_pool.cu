@@ -1,4 +1,4 @@
-// Max-pooling of signs: the OR of the words of every window. One thread an output word; x [batch, h, w, words].
+// Max-pooling of signs: the OR of the words of every window. A thread computes one output word; x [batch, h, w, words].
 
 extern "C" __global__ void __launch_bounds__(THREADS)
     max_pool(const u64* __restrict__ x, u64* __restrict__ out, u64 count, int h, int w, int words, int rows,

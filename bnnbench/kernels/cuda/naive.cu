@@ -1,5 +1,5 @@
 // The pair of kernels that the binarized-networks paper timed, from its description: 16 x 16 tiles of both operands in
-// shared memory, one thread an output. Kept as the baseline of its own claim, not to compute with.
+// shared memory, one thread for each output. They are the baseline of the paper's own claim and compute nothing else.
 
 #define SIDE 16
 

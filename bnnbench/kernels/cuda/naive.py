@@ -10,7 +10,7 @@ SIDE = 16
 
 
 def float_matmul(a: Any, b: Any) -> Any:
-    """a [m, k] b [k, n] in float32, one thread an output."""
+    """a [m, k] b [k, n] in float32, with one thread for each output."""
     return _matmul("naive_float", a, b, a.shape[1])
 
 

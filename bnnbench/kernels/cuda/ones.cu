@@ -1,5 +1,5 @@
-// Ones of every row (window) of the left operand, planes doubled: what the AND form needs beside its products. A warp
-// a row.
+// Ones of every row (window) of the left operand, planes doubled: the AND form needs them beside its products.
+// A warp counts one row.
 
 extern "C" __global__ void __launch_bounds__(THREADS)
     ones(const uint4* __restrict__ left, int* __restrict__ out, int m, int chunks, int planes, u64 plane, int positions,

@@ -1,5 +1,5 @@
-// Packs rows of numbers: a warp turns 1024 neighbours into 32 words of 32 bits, one ballot a word, lane w keeping
-// word w.
+// Packs rows of numbers: a warp turns 1024 neighbours into 32 words of 32 bits, with one ballot for each word;
+// lane w keeps word w.
 //
 // Floating point (RAW: the unsigned type of its width, INFINITY_BITS): bit = (x >= 0), from the bits of x, so that
 // half and bfloat16 need no type of their own: sign clear or zero, and not above infinity, which is NaN. BYTES8:

@@ -1,5 +1,5 @@
 // Instructions that CUDA C++ has no name for. Everything architecture-specific is in this file; the emulator of the
-// tests (tests/kernels/emulator.h) replaces it by models of the same functions, so that the kernels run unchanged on
+// tests (tests/kernels/cuda_emulator.h) replaces it by models of the same functions, so that the kernels run unchanged on
 // a CPU.
 
 #define DYNAMIC_SHARED(name) extern __shared__ __align__(128) u8 name[]

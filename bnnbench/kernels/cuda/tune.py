@@ -1,4 +1,4 @@
-"""Where one CUDA kernel becomes faster than another on the GPU at hand: the switches of `launch.choose`, measured."""
+"""Measures where one CUDA kernel becomes faster than another on this GPU: the limits in `launch.choose`."""
 
 from collections.abc import Callable
 from itertools import product

@@ -1,4 +1,4 @@
-"""How often the 3 x 3 kernels of a binarized net repeat (Section on filter repetitions; Figure 2)."""
+"""How often the 3 x 3 kernels of a binarized net repeat (filter repetitions, Figure 2)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,16 +20,16 @@ def patterns(weight: Tensor) -> Tensor:
     return (bits << torch.arange(bits.shape[2], device=bits.device)).sum(2)
 
 
-def unique_fraction(found: Tensor, taps: int, inverses: bool) -> float:
+def unique_fraction(patterns: Tensor, taps: int, inverses: bool) -> float:
     """Mean over input maps of the distinct patterns among the kernels applied to a map, over the number of kernels.
 
-    With `inverses` a kernel and its inverse are one. The paper does not say how it counts: over a whole layer of 128 x
-    128 kernels no more than 3.1 % could be distinct, so that its 42 % must be of each input map.
+    With `inverses` a kernel and its inverse count as one. The paper does not say how it counts. Over a whole layer of
+    128 x 128 kernels no more than 3.1 % could be distinct, so its 42 % must be a share of the kernels of an input map.
     """
     if inverses:
-        found = torch.minimum(found, (1 << taps) - 1 - found)
-    counts = [len(column.unique()) for column in found.unbind(1)]
-    return sum(counts) / len(counts) / len(found)
+        patterns = torch.minimum(patterns, (1 << taps) - 1 - patterns)
+    counts = [len(column.unique()) for column in patterns.unbind(1)]
+    return sum(counts) / len(counts) / len(patterns)
 
 
 def unique_by_chance(kernels: int, taps: int, inverses: bool) -> float:
@@ -39,17 +39,17 @@ def unique_by_chance(kernels: int, taps: int, inverses: bool) -> float:
 
 
 def repetition(net: nn.Module) -> tuple[dict[str, float], dict[str, Table]]:
-    """Metrics in %, averaged over layers, and tables: a row a layer and way of counting; the first layer's kernels."""
+    """Metrics in %, averaged over layers, and tables: one of layers and ways of counting, one of the first kernels."""
     layers = [module for module in net.modules() if isinstance(module, BinaryConv2d)]
     if not layers:
         return {}, {}
     rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for index, layer in enumerate(layers, start=1):
-        found, taps = patterns(layer.weight), layer.weight[0, 0].numel()
+        codes, taps = patterns(layer.weight), layer.weight[0, 0].numel()
         for inverses in (True, False):
-            unique = 100 * unique_fraction(found, taps, inverses)
-            chance = 100 * unique_by_chance(len(found), taps, inverses)
-            values = (index, found.shape[1], found.shape[0], inverses, unique, chance)
+            unique = 100 * unique_fraction(codes, taps, inverses)
+            chance = 100 * unique_by_chance(len(codes), taps, inverses)
+            values = (index, codes.shape[1], codes.shape[0], inverses, unique, chance)
             for column, value in zip(rows.values(), values, strict=True):
                 column.append(value)
     counted = [i for i, inverses in enumerate(rows["inverses"]) if inverses]

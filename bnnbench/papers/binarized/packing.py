@@ -1,4 +1,4 @@
-"""A trained net on packed bits beside itself: the paper's claim that nothing but the speed changes."""
+"""A trained net beside itself on packed bits, for the paper's claim that nothing but the speed changes."""
 
 import copy
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def packs(params: Training, splits: Splits) -> bool:
 
 
 def packed(net: nn.Sequential, splits: Splits) -> PackedNet:
-    """The net in evaluation on packed bits; it takes what `pixels` gives."""
+    """The net on packed bits, as it is in evaluation; its inputs are what `pixels` gives."""
     assert splits.pixels is not None
     return PackedNet.from_module(net, splits.shape[1:] if _is_conv(net) else None, splits.pixels)
 
@@ -30,7 +30,7 @@ def agreement(net: nn.Sequential, splits: Splits, outputs: Tensor) -> dict[str, 
     """Metrics of the packed net on all test images; `outputs` [N, C] are the net's own, in float32.
 
     A float32 net may decide otherwise where its rounding crosses a threshold, so images on which the two differ are
-    put to the net in float64, which is the definition.
+    classified again by the net in float64, which defines the right answer.
     """
     fast = packed(net, splits)
     classes = torch.from_numpy(fast.predict(pixels(net, splits.x_test))).to(outputs.device)
@@ -45,8 +45,8 @@ def agreement(net: nn.Sequential, splits: Splits, outputs: Tensor) -> dict[str, 
 
 def pixels(net: nn.Sequential, x: Tensor) -> NDArray[np.uint8]:
     """Images [N, H, W, C] as the packed net takes them."""
-    found: NDArray[np.uint8] = x.cpu().numpy()
-    return found if _is_conv(net) else found.reshape(len(found), -1)
+    images: NDArray[np.uint8] = x.cpu().numpy()
+    return images if _is_conv(net) else images.reshape(len(images), -1)
 
 
 @torch.no_grad()
@@ -65,13 +65,13 @@ def _is_conv(net: nn.Sequential) -> bool:
 
 
 def on_bits(net: nn.Sequential, splits: Splits, x: Tensor) -> Callable[[], object]:
-    """Classifies the images in one batch on packed bits, from pixels on."""
+    """A function that classifies the images on packed bits in one batch, starting from pixels."""
     fast, given = packed(net, splits), pixels(net, x)
     return lambda: fast.predict(given, batch=len(given))
 
 
 def library(net: nn.Sequential, splits: Splits, x: Tensor) -> Callable[[], object]:
-    """Classifies the images in one batch by torch in float32; the signs of the weights are taken beforehand."""
+    """A function that classifies the images by torch in float32 in one batch; weights are binarized beforehand."""
     plain = nn.Sequential(*(_plain(module) for module in net)).eval()
     inputs = splits.to_input(x)
 
@@ -83,9 +83,9 @@ def library(net: nn.Sequential, splits: Splits, x: Tensor) -> Callable[[], objec
 
 
 def naive(net: nn.Sequential, splits: Splits, x: Tensor, on_bits: bool = False) -> Callable[[], object]:
-    """Classifies the images with the paper's naive kernels on a CPU: float32 products, or those of signs on bits.
+    """A function that classifies the images with the paper's naive kernels on a CPU, in float32 or `on_bits`.
 
-    The first layer takes pixels, so its product is of real numbers either way.
+    The first layer takes pixels, so its product is of real numbers in both cases.
     """
     from bnnbench import kernels
     from bnnbench.kernels.cpu.naive import float_matmul, xnor_matmul
@@ -114,7 +114,7 @@ def naive(net: nn.Sequential, splits: Splits, x: Tensor, on_bits: bool = False) 
 
 
 def _plain(module: nn.Module) -> nn.Module:
-    """A copy of a binary layer whose weights are signs once and for all; other modules as they are."""
+    """A copy of a binary layer whose weights are fixed to their signs; other modules are returned as they are."""
     if not isinstance(module, BinaryLinear | BinaryConv2d):
         return module
     weight = sign(module.weight.detach())

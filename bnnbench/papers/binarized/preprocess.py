@@ -1,4 +1,4 @@
-"""How the authors' codes prepare images beyond an affine map: whitening, contrast normalisation. float32 throughout."""
+"""How the authors' codes prepare images beyond an affine map: whitening and contrast normalisation, all in float32."""
 
 from collections.abc import Callable
 

@@ -28,7 +28,7 @@ METRICS = (
 
 
 class Training(Params):
-    """What the Theano recipe (the default) and the Torch7 recipe of the paper differ in, and ablations of both."""
+    """Parameters in which the Theano recipe (the default) and the Torch7 recipe differ, and those of ablations."""
 
     dataset: str
     weights: Literal["float", "binary", "stochastic"] = "binary"

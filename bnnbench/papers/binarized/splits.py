@@ -23,9 +23,10 @@ def _identity(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Splits:
-    """Images [N, ...] and labels int64 [N] on the device of the run; `to_input` makes of images what a net takes.
+    """Images [N, ...] and labels int64 [N] on the device of the run; `to_input` turns images into inputs of a net.
 
-    pixels: scale and shift of that where it is an affine map of unsigned 8-bit pixels. shape: of one image, (C, H, W).
+    pixels: its scale and shift where `to_input` is an affine map of unsigned 8-bit pixels. shape: that of one image,
+    (C, H, W).
     """
 
     x_train: Tensor
@@ -44,10 +45,10 @@ class Splits:
 def classification_splits(params: Training, run: Run, *, images: bool) -> Splits:
     """The splits of `params.dataset`; inputs are [N, C, H, W] with `images`, else [N, D].
 
-    The first `n_train` images train, the last `n_validation` of the training set validate, as in the paper. SVHN with
-    its `extra` images validates on 400 and 200 images of each class from `train` and `extra`, and trains on what is
-    left of both, or on `n_train` of them. Seeds share the split, so intervals over seeds do not cover the choice of
-    images.
+    The first `n_train` images of the training set are for training and the last `n_validation` for validation, as in
+    the paper. SVHN with its `extra` images has 400 images of each class from `train` and 200 from `extra` for
+    validation, and the rest of both, or `n_train` of them, for training. Seeds share the split, so intervals over seeds
+    do not cover the choice of images.
 
     A data set too small for both (a bundled stand-in) gives its last quarter to validation and the rest to training,
     with a warning.
@@ -116,7 +117,7 @@ def _labels(y: Any, run: Run) -> Tensor:
 
 
 def _prepared(splits: Splits, preprocessing: str, images: bool) -> Splits:
-    """With `to_input`: pixels stay 8 bits until they are used where that is possible, a quarter of the memory."""
+    """The splits with their `to_input`. Where it is affine, pixels stay in 8 bits, a quarter of the memory."""
 
     def arranged(x: Tensor) -> Tensor:
         return x.permute(0, 3, 1, 2) if images else x.flatten(1)
@@ -146,7 +147,7 @@ def _standard(x: Tensor) -> tuple[float, float]:
 
 
 def _transform(x_train: Tensor, preprocessing: str) -> Callable[[Tensor], Tensor]:
-    """What becomes of pixels [N, H, W, C], as the Torch7 code does it; statistics are those of the training images."""
+    """The transform of pixels [N, H, W, C] as in the Torch7 code; statistics are those of the training images."""
 
     def unit(x: Tensor) -> Tensor:
         return x.to(torch.float32) / 255
@@ -168,6 +169,6 @@ def _channels_last(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def _own_scale(x: Tensor) -> Tensor:
-    """Divided by the largest value of its split, then standardized, as an undefined name in the Torch7 code has it."""
+    """x divided by the largest value of its split, then standardized: the effect of an undefined name in Torch7."""
     x = x / x.max()
     return (x - x.mean()) / x.std(correction=0)

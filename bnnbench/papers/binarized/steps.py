@@ -1,4 +1,4 @@
-"""One training step: computed as it is written, or on a GPU recorded once and replayed."""
+"""One training step: computed as it is written, or recorded once and replayed on a GPU."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ def step_of(
     to_input: Callable[[Tensor], Tensor],
     device: str,
 ) -> Step:
-    """The step of `params`; batches of 50 to 100 images keep a GPU busy only when it is replayed."""
+    """The training step of `params`; it is replayed on a GPU, which batches of 50 to 100 images do not keep busy."""
 
     def step(x: Tensor, y: Tensor) -> Tensor:
         optimizer.zero_grad(set_to_none=True)
@@ -35,13 +35,13 @@ def step_of(
 
 
 def replays(params: Training) -> bool:
-    """Whether a step can be recorded: noise from a stream of the CPU, and rates that are numbers, cannot."""
+    """Whether a step can be recorded; it cannot with noise from a CPU stream or a rate that is no tensor."""
     return params.optimizer == "adam" and "stochastic" not in (params.weights + params.activation)
 
 
 @torch.no_grad()
 def clip(net: nn.Module, params: Training) -> None:
-    """Clips to [-1, 1] what `params.clip` says."""
+    """Clips the parameters that `params.clip` names to [-1, 1]."""
     if params.clip == "latent":
         clip_latent_weights(net)
     elif params.clip == "all":
@@ -52,8 +52,8 @@ def clip(net: nn.Module, params: Training) -> None:
 class Replayed:
     """A step as a CUDA graph. Its first calls compute as usual, so nothing is done twice.
 
-    All batches must be of one shape. What changes from call to call must be tensors on the device: the learning rate,
-    too.
+    All batches must have one shape. Whatever changes from call to call must be a tensor on the device, the learning
+    rate included.
     """
 
     def __init__(self, step: Step) -> None:
@@ -77,7 +77,7 @@ class Replayed:
         return self._loss
 
     def _aside(self, x: Tensor, y: Tensor) -> Tensor:
-        """On a stream of its own, as recording wants it."""
+        """One step on a stream of its own, which recording requires of the steps before it."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):

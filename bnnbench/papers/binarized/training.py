@@ -1,4 +1,4 @@
-"""The authors' training loop: scaled rates, clipping, decay once an epoch, choice of an epoch by validation."""
+"""The authors' training loop: scaled rates, clipping, decay once per epoch, choice of an epoch by validation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ CONVERGED = 1.0  # points of validation error above the lowest that count as con
 
 @dataclass
 class Progress:
-    """What training has found so far; it goes into checkpoints."""
+    """Errors and losses of training so far, which go into checkpoints."""
 
     validation_error: float = 100.0
     best_epoch: int = 0
@@ -43,8 +43,8 @@ class Trained:
 def train(net: nn.Module, splits: Splits, params: Training, run: Run) -> Trained:
     """Trains `net` for `params.epochs` and leaves it as it was at the best validation epoch, which is then tested.
 
-    The learning rate is set once an epoch. As in the authors' code the last incomplete batch of an epoch is dropped,
-    and ties in validation go to the later epoch.
+    The learning rate is set once per epoch. As in the authors' code, the last incomplete batch of an epoch is dropped,
+    and of epochs with equal validation error the later one is taken.
     """
     optimizer = optimizer_of(net, params, run.device)
     progress, first = Progress(), 0
@@ -75,7 +75,7 @@ def train(net: nn.Module, splits: Splits, params: Training, run: Run) -> Trained
 
 
 def optimizer_of(net: nn.Module, params: Training, device: str = "cpu") -> torch.optim.Optimizer:
-    """Adam as in the Theano code, or the shift-based AdaMax of the Torch7 code; rates are set once an epoch."""
+    """Adam as in the Theano code, or the shift-based AdaMax of the Torch7 code; rates are set once per epoch."""
     groups = parameter_groups(net, params.scale_learning_rate, params.round_scale, params.scale_gammas)
     if params.optimizer == "adam":
         graphs = {"capturable": True} if device == "cuda" else {}
@@ -87,7 +87,7 @@ def optimizer_of(net: nn.Module, params: Training, device: str = "cpu") -> torch
 
 
 def _place_rates(optimizer: torch.optim.Optimizer, device: str) -> None:
-    """A step that is replayed on a GPU reads its rate there."""
+    """Puts the rates on the GPU, where a replayed step reads them."""
     if device == "cuda" and isinstance(optimizer, torch.optim.Adam):
         for group in optimizer.param_groups:
             group["lr"] = torch.tensor(float(group["lr"]), device=device)
@@ -108,10 +108,10 @@ def _epoch(step: Step, splits: Splits, params: Training, run: Run) -> float:
 
 
 def _validate(net: nn.Module, splits: Splits, progress: Progress, epoch: int, run: Run) -> bool:
-    """Logs an epoch; whether it is the best so far."""
+    """Logs an epoch and returns whether it is the best so far."""
     outputs = predict(net, splits, splits.x_validation)
     loss = squared_hinge(outputs, splits.y_validation).item()
-    error = error_rate(outputs, splits.y_validation) if isfinite(loss) else nan  # the log says that it diverged
+    error = error_rate(outputs, splits.y_validation) if isfinite(loss) else nan  # the log then reports divergence
     run.log(epoch, train_loss=progress.train_loss, validation_error=error, validation_loss=loss)
     progress.curve.append(error)
     if error > progress.validation_error:

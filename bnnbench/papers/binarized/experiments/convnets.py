@@ -27,13 +27,13 @@ def _convnet(params: ConvNet, run: Run) -> Outcome:
 
     from bnnbench.papers.binarized import packing
     from bnnbench.papers.binarized.filters import repetition
-    from bnnbench.papers.binarized.nets import convnet
+    from bnnbench.papers.binarized.networks import convnet
     from bnnbench.papers.binarized.splits import classification_splits
     from bnnbench.papers.binarized.training import train
 
     splits = classification_splits(params, run, images=True)
     net = convnet(splits.shape, splits.n_classes, params, run.generator)
-    # The layout of the pixels, in which convolutions are up to twice as fast on CPUs and on tensor cores.
+    # Channels last, in which convolutions are up to twice as fast on CPUs and on tensor cores.
     net = net.to(torch.device(run.device), memory_format=torch.channels_last)  # type: ignore[call-overload]
     trained = train(net, splits, params, run)
     same = packing.agreement(net, splits, trained.outputs) if packing.packs(params, splits) else {}

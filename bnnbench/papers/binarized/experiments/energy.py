@@ -1,4 +1,4 @@
-"""Memory and energy of a net in float32 and in bits (Section 3.1, Tables 2 and 3): arithmetic, nothing is measured."""
+"""Memory and energy of a net in float32 and in bits (Section 3.1, Tables 2 and 3): computed and not measured."""
 
 from collections.abc import Iterator
 from typing import Literal

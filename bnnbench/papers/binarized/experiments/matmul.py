@@ -29,7 +29,7 @@ class Matmul(Params):
 
 @experiment("binarized/matmul", params=Matmul, metrics=METRICS)
 def matmul(params: Matmul, run: Run) -> Outcome:
-    """[size, size] random signs times the same, on one thread or on the GPU; medians of interleaved rounds."""
+    """Multiplies two [size, size] matrices of random signs on one thread or the GPU; medians of interleaved rounds."""
     import torch
 
     from bnnbench.harness.stopwatch import device_clock, interleaved
@@ -55,7 +55,7 @@ def matmul(params: Matmul, run: Run) -> Outcome:
 
 
 def _candidates(a: Any, b: Any, device: str) -> dict[str, Callable[[], Any]]:
-    """The naive pair takes its right operand as its kernel reads it, which costs nothing here."""
+    """The products by name. The naive pair gets its right operand in the order that it reads, at no cost."""
     from bnnbench import kernels
 
     k = a.shape[1]

@@ -11,7 +11,7 @@ def mnist_mlp(params: MLP, run: Run) -> Outcome:
     import torch
 
     from bnnbench.papers.binarized import packing
-    from bnnbench.papers.binarized.nets import mlp
+    from bnnbench.papers.binarized.networks import mlp
     from bnnbench.papers.binarized.splits import classification_splits
     from bnnbench.papers.binarized.training import train
 

@@ -14,14 +14,21 @@ if TYPE_CHECKING:
     from bnnbench.papers.binarized.splits import Splits
 
 TIMES = (
-    Metric("seconds_baseline", "s", False, "all test images with naive float32 kernels, by those that were timed"),
-    Metric("seconds_naive_xnor", "s", False, "all test images with equally naive kernels on bits, by those timed"),
-    Metric("seconds_library", "s", False, "all test images with torch in float32, by those that were timed"),
-    Metric("seconds_xnor", "s", False, "all test images on packed bits, by those that were timed"),
+    Metric("seconds_baseline", "s", False, "all test images with naive float32 kernels, in proportion to those timed"),
+    Metric(
+        "seconds_naive_xnor",
+        "s",
+        False,
+        "all test images with equally naive kernels on bits, in proportion to those timed",
+    ),
+    Metric("seconds_library", "s", False, "all test images with torch in float32, in proportion to those timed"),
+    Metric("seconds_xnor", "s", False, "all test images on packed bits, in proportion to those timed"),
     Metric("naive_over_baseline", "x", True, "naive kernels on bits over the equally naive ones on float32"),
     Metric("xnor_over_baseline", "x", True, "packed net over naive float32 kernels"),
     Metric("xnor_over_library", "x", True, "packed net over torch in float32"),
-    Metric("joules_library", "J", False, "energy of the processor for all test images in float32, where readable"),
+    Metric(
+        "joules_library", "J", False, "energy of the processor for all test images in float32, where it can be read"
+    ),
     Metric("joules_xnor", "J", False, "energy of the processor for all test images on packed bits"),
 )
 RUNTIME = (*(metric for metric in METRICS if metric.name != "saturated"), *TIMES, Metric("saturated", "%"))
@@ -47,7 +54,7 @@ def mlp_runtime(params: MLPRuntime, run: Run) -> Outcome:
     """Trains the MLP, then classifies test images in one batch by naive float kernels, by torch and on packed bits."""
     import torch
 
-    from bnnbench.papers.binarized.nets import mlp
+    from bnnbench.papers.binarized.networks import mlp
     from bnnbench.papers.binarized.splits import classification_splits
 
     splits = classification_splits(params, run, images=False)
@@ -61,7 +68,7 @@ def convnet_runtime(params: ConvNetRuntime, run: Run) -> Outcome:
     """Trains the ConvNet, then classifies test images in one batch by torch and on packed bits."""
     import torch
 
-    from bnnbench.papers.binarized.nets import convnet
+    from bnnbench.papers.binarized.networks import convnet
     from bnnbench.papers.binarized.splits import classification_splits
 
     splits = classification_splits(params, run, images=True)
@@ -73,7 +80,7 @@ def convnet_runtime(params: ConvNetRuntime, run: Run) -> Outcome:
 def _timed(
     net: "nn.Sequential", splits: "Splits", params: Training, run: Run, n_images: int, n_naive: int, rounds: int
 ) -> Outcome:
-    """Seconds are those of all test images: what was timed, in proportion."""
+    """Trains and times the net; seconds are for all test images, in proportion to those that were timed."""
     from bnnbench.harness.energy import Meter
     from bnnbench.harness.stopwatch import device_clock, interleaved
     from bnnbench.papers.binarized import packing

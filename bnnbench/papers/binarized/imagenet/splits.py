@@ -27,8 +27,8 @@ class PhotoSplits:
 def photo_splits(folders: ImageFolders, dataset: str, most: int | None = None) -> PhotoSplits:
     """The splits "train" and "test" (ImageNet's official validation images), at most `most` images of each.
 
-    Classes without training images are left out. Without any training images the test images serve for both, which
-    exercises everything and measures nothing. Both come with a warning.
+    Classes without training images are left out. Without any training images the test images are used for both,
+    which exercises the code but measures nothing. Both cases give a warning.
     """
     photographs(dataset, folders)
     warnings = []

@@ -1,10 +1,9 @@
-"""Training on photographs, in one process or in several together; it can be stopped and go on at any batch."""
+"""Training on photographs, in one process or in several; it can be stopped after any batch and continued."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from math import isfinite
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, distributed, nn
@@ -19,11 +18,9 @@ from bnnbench.errors import Diverged, UserError
 from bnnbench.harness.run import Run
 from bnnbench.harness.seeds import derive
 from bnnbench.metrics.classification import hits
-from bnnbench.papers.binarized.imagenet.nets import size
+from bnnbench.papers.binarized.imagenet.networks import size
+from bnnbench.papers.binarized.imagenet.settings import ImageNet
 from bnnbench.papers.binarized.imagenet.splits import PhotoSplits
-
-if TYPE_CHECKING:
-    from bnnbench.papers.binarized.experiments.imagenet import ImageNet
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels in [0, 1], red, green, blue
 EVALUATION_BATCH = 256
@@ -33,7 +30,7 @@ LOGS_PER_EPOCH = 20
 
 @dataclass
 class Progress:
-    """What training has found so far; it goes into checkpoints."""
+    """Losses, accuracies and times of training so far, which go into checkpoints."""
 
     loss: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
     """Summed over the batches since the last entry in the curves; on the device, so that no step waits for it."""
@@ -47,7 +44,7 @@ class Progress:
     best_epoch: int = 0
 
 
-def train(net: nn.Module, splits: PhotoSplits, params: "ImageNet", run: Run) -> dict[str, float]:
+def train(net: nn.Module, splits: PhotoSplits, params: ImageNet, run: Run) -> dict[str, float]:
     """Trains `net` in place and returns the metrics of the experiment; accuracy is that after the last epoch.
 
     A step is one batch of all processes together. Order and views of the images follow from the seed, so that a step's
@@ -73,7 +70,7 @@ def train(net: nn.Module, splits: PhotoSplits, params: "ImageNet", run: Run) -> 
         progress.batches += 1
         if within + 1 == per_epoch or (within + 1) % max(1, per_epoch // LOGS_PER_EPOCH) == 0:
             curves = _look(progress, clock, step + 1, params) | {"learning_rate": learning_rate(params, epoch)}
-            if within + 1 == per_epoch and isfinite(progress.train_loss):  # another one is refused by the log
+            if within + 1 == per_epoch and isfinite(progress.train_loss):  # the log refuses a loss that is not
                 curves |= _evaluate(net, splits, progress, epoch + 1, params, run)
                 clock.skip()
             run.log(step + 1, **curves)
@@ -84,13 +81,13 @@ def train(net: nn.Module, splits: PhotoSplits, params: "ImageNet", run: Run) -> 
     return _summary(net, progress)
 
 
-def learning_rate(params: "ImageNet", epoch: int) -> float:
+def learning_rate(params: ImageNet, epoch: int) -> float:
     """The rate in `epoch` (from 0): the schedule's steps, stretched from `schedule_epochs` to `epochs`."""
     stretch = params.epochs / params.schedule_epochs
     return [rate for start, rate in params.schedule if start * stretch <= epoch + 1e-9][-1]
 
 
-def _batches_per_epoch(splits: PhotoSplits, params: "ImageNet", run: Run) -> int:
+def _batches_per_epoch(splits: PhotoSplits, params: ImageNet, run: Run) -> int:
     if params.batch_size % run.team.size:
         raise UserError(
             f"batch_size {params.batch_size} cannot be dealt out evenly to {run.team.size} processes; choose a multiple"
@@ -100,15 +97,15 @@ def _batches_per_epoch(splits: PhotoSplits, params: "ImageNet", run: Run) -> int
     return batches
 
 
-def _training_batches(splits: PhotoSplits, params: "ImageNet", run: Run, first: int, last: int) -> Iterator[Batch]:
+def _training_batches(splits: PhotoSplits, params: ImageNet, run: Run, first: int, last: int) -> Iterator[Batch]:
     photographs = Photographs(splits.train, View(params.resize, params.crop), derive(run.seed, "views"))
     share = Share(run.team.rank, run.team.size)
     pin = run.device == "cuda"
     return training_batches(photographs, params.batch_size, first, last, share, params.decode_workers, pin)
 
 
-def _step(model: nn.Module, optimizer: torch.optim.Adam, batch: Batch, params: "ImageNet", run: Run) -> Tensor:
-    """One update; the loss, averaged over the whole batch."""
+def _step(model: nn.Module, optimizer: torch.optim.Adam, batch: Batch, params: ImageNet, run: Run) -> Tensor:
+    """Makes one update and returns the loss, averaged over the whole batch."""
     model.train()
     optimizer.zero_grad(set_to_none=True)
     pixels, labels = batch
@@ -124,8 +121,8 @@ def _step(model: nn.Module, optimizer: torch.optim.Adam, batch: Batch, params: "
     return _summed(loss.detach().double(), run) / run.team.size
 
 
-def _outputs(model: nn.Module, pixels: Tensor, params: "ImageNet", run: Run) -> tuple[Tensor, ...]:
-    """What each head says of uint8 pixels [N, 3, H, W]: [N, n_classes], in float32 or float64.
+def _outputs(model: nn.Module, pixels: Tensor, params: ImageNet, run: Run) -> tuple[Tensor, ...]:
+    """The outputs [N, n_classes] of each head for uint8 pixels [N, 3, H, W], in float32 or float64.
 
     In bfloat16, products of +1 and -1 are exact and summed in float32, but the sum is rounded to 8 bits when it is
     stored: above 256 with a relative error of up to 1/512. Latent weights, their gradients and Adam stay in float32.
@@ -140,13 +137,13 @@ def _outputs(model: nn.Module, pixels: Tensor, params: "ImageNet", run: Run) -> 
 
 @cache
 def _mean_and_std(device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """[1, 3, 1, 1] each; made once, since a GPU would wait for its queue to end at every such copy."""
+    """[1, 3, 1, 1] each; made once, since each such copy makes a GPU wait until its queue is empty."""
     mean, std = (torch.tensor(values, dtype=dtype, device=device).view(1, 3, 1, 1) for values in (MEAN, STD))
     return mean, std
 
 
-def _look(progress: Progress, clock: "_Clock", step: int, params: "ImageNet") -> dict[str, float]:
-    """The curves of the batches since the last look."""
+def _look(progress: Progress, clock: "_Clock", step: int, params: ImageNet) -> dict[str, float]:
+    """The curves of the batches since the last entry."""
     progress.train_loss = progress.loss.item() / progress.batches
     progress.loss.zero_()
     progress.batches = 0
@@ -158,20 +155,20 @@ def _look(progress: Progress, clock: "_Clock", step: int, params: "ImageNet") ->
 
 @torch.no_grad()
 def _evaluate(
-    net: nn.Module, splits: PhotoSplits, progress: Progress, epoch: int, params: "ImageNet", run: Run
+    net: nn.Module, splits: PhotoSplits, progress: Progress, epoch: int, params: ImageNet, run: Run
 ) -> dict[str, float]:
     net.eval()
     photographs = Photographs(splits.test, View(params.resize, params.crop), 0)
     share = Share(run.team.rank, run.team.size)
-    found = torch.zeros(2, dtype=torch.int64, device=run.device)
+    counts = torch.zeros(2, dtype=torch.int64, device=run.device)
     for pixels, labels in evaluation_batches(
         photographs, EVALUATION_BATCH, share, params.decode_workers, run.device == "cuda"
     ):
         outputs, known = _outputs(net, pixels, params, run)[0], labels.to(run.device)
         if not outputs.isfinite().all():
             raise Diverged(f"outputs of validation images are not finite after epoch {epoch}")
-        found += torch.stack([hits(outputs, known, 1), hits(outputs, known, 5)])
-    progress.top1, progress.top5 = (100.0 * count / len(splits.test) for count in _summed(found, run).tolist())
+        counts += torch.stack([hits(outputs, known, 1), hits(outputs, known, 5)])
+    progress.top1, progress.top5 = (100.0 * count / len(splits.test) for count in _summed(counts, run).tolist())
     if progress.top1 >= progress.best_top1:
         progress.best_top1, progress.best_epoch = progress.top1, epoch
     return {"top1_accuracy": progress.top1, "top5_accuracy": progress.top5}
@@ -185,20 +182,20 @@ def _summed(value: Tensor, run: Run) -> Tensor:
 
 
 class _Clock:
-    """Steps and seconds between looks, in this process."""
+    """Counts steps and seconds between entries of the curves, in this process."""
 
     def __init__(self, run: Run, step: int) -> None:
         self._run, self._step, self._time = run, step, run.spent()[0]
 
     def lap(self, step: int) -> tuple[int, float]:
-        """Since the last look."""
+        """Steps and seconds since the last call."""
         before = self._step, self._time
         self._step = step
         self.skip()
         return step - before[0], self._time - before[1]
 
     def skip(self) -> None:
-        """What passed since the last look counts for nothing."""
+        """Leaves out the time since the last call."""
         self._time = self._run.spent()[0]
 
 

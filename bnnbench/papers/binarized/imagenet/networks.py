@@ -1,7 +1,6 @@
 """The net that an experiment's parameters ask for, and its size."""
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -12,14 +11,12 @@ from bnnbench.binary.models.googlenet import GoogLeNet
 from bnnbench.binary.models.parts import Parts
 from bnnbench.binary.optimize import binary_layers
 from bnnbench.harness.run import Run
-
-if TYPE_CHECKING:
-    from bnnbench.papers.binarized.experiments.imagenet import ImageNet
+from bnnbench.papers.binarized.imagenet.settings import ImageNet
 
 KERAS_NORM = partial(BatchNorm, eps=1e-3, scale=False)  # as Larq Zoo's net has it
 
 
-def build(params: "ImageNet", n_classes: int, run: Run) -> nn.Module:
+def build(params: ImageNet, n_classes: int, run: Run) -> nn.Module:
     """[N, 3, crop, crop] -> [N, n_classes] (GoogLeNet: a tuple of these), in float32 or float64 on the run's device."""
     larq = params.net == "larq-alexnet"
     parts = Parts(
@@ -51,7 +48,7 @@ def build(params: "ImageNet", n_classes: int, run: Run) -> nn.Module:
 
 
 def size(net: nn.Module) -> tuple[int, float]:
-    """How many numbers evaluation needs (running statistics included), and their MiB with one bit a binary weight."""
+    """How many numbers evaluation needs, running statistics included, and their MiB with one bit per binary weight."""
     numbers = sum(value.numel() for value in net.state_dict().values() if value.is_floating_point())
     latent = {layer: layer.weight.numel() for layer in binary_layers(net)}
     bits = sum(getattr(layer, "bits", 1) * count for layer, count in latent.items())

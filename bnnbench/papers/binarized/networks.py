@@ -16,7 +16,7 @@ Generators = Callable[[str], torch.Generator]  # the random stream of an axis, a
 
 @dataclass(frozen=True)
 class Blocks:
-    """Makes the layers that a net of these settings is built from.
+    """Makes the layers of a net with these settings.
 
     BatchNorm averages with weight 0.1 for the new batch and eps 1e-4, as the authors' Theano code does.
     """
@@ -25,25 +25,25 @@ class Blocks:
     generator: Generators
 
     def dense(self, fan_in: int, fan_out: int) -> nn.Module:
-        """Without bias, which the BatchNorm that follows would cancel."""
+        """A dense layer without bias, which the BatchNorm that follows would cancel."""
         if self.params.weights == "float":
             return self._glorot(nn.Linear(fan_in, fan_out, bias=False))
         return self._uniform(BinaryLinear(fan_in, fan_out, self._noise()))
 
     def conv(self, maps_in: int, maps_out: int) -> nn.Module:
-        """3 x 3, padded with zeros."""
+        """A convolution of 3 x 3, padded with zeros."""
         if self.params.weights == "float":
             return self._glorot(nn.Conv2d(maps_in, maps_out, 3, padding=1, bias=False))
         return self._uniform(BinaryConv2d(maps_in, maps_out, 3, padding=1, generator=self._noise()))
 
     def norm(self, features: int, spatial: bool = False, last: bool = False) -> nn.Module:
-        """The last one is standard in the authors' shift-based nets, too."""
+        """The BatchNorm of the settings; the last one is standard also in the authors' shift-based nets."""
         if self.params.norm == "standard" or last:
             return (nn.BatchNorm2d if spatial else nn.BatchNorm1d)(features, eps=1e-4, momentum=0.1)
         return ShiftBatchNorm(features, spatial, variant="paper" if self.params.norm == "shift-paper" else "code")
 
     def activation(self) -> nn.Module:
-        """The hidden activation."""
+        """The activation of hidden layers."""
         if self.params.activation == "relu":
             return nn.ReLU()
         if self.params.activation == "hardtanh":
