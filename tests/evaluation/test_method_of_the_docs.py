@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from bnnbench.data.dataset import Table
+from bnnbench.data.content import Table
 from bnnbench.data.tables import standard_splits
 from bnnbench.evaluation.studies.tables import tables as study
 from bnnbench.evaluation.table_params import TablePosterior
