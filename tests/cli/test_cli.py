@@ -98,7 +98,7 @@ def test_a_current_result_is_kept_in_recorded(command: Command, smoke: str, tmp_
         command("bnnbench", "run", job, "--config", smoke)
     assert command("bnnbench", "record", "first", "--config", smoke).returncode == 0
     kept = {path.name for path in (tmp_path / "results/recorded/first").iterdir()}
-    assert {"results.csv", "jobs.csv", "claims-toy.json"} < kept
+    assert {"numbers.csv", "jobs.jsonl", "claims.json"} < kept
     text = command("bnnbench", "compare", "results/recorded/first", "results/smoke").stdout
     assert "unchanged" in text
     assert "already there" in command("bnnbench", "record", "first", "--config", smoke).stderr
