@@ -122,7 +122,7 @@ class _RunLines:
 
     def look(self, seen: Look) -> None:
         now = time.monotonic()
-        if seen.total and now - self.last >= WHOLE_RUN_SECONDS:
+        if now - self.last >= WHOLE_RUN_SECONDS:
             self.last = now
             _say(_state(seen))
 
@@ -154,5 +154,6 @@ def _state(seen: Look, names: int = 3) -> str:
     minutes = seen.seconds_left / 60
     left = f"some {minutes:.0f} min left" if minutes >= 1.5 else "about a minute left"
     more = f" and {len(seen.running) - names} more" if len(seen.running) > names else ""
-    running = f"; {', '.join(seen.running[:names])}{more}" if seen.running else ""
+    finished = "; now tables, figures and pages" if seen.done == seen.total else ""
+    running = f"; {', '.join(seen.running[:names])}{more}" if seen.running else finished
     return f"{seen.done} of {seen.total} jobs, {left}{running}"

@@ -39,6 +39,11 @@ def decimals(half_width: float) -> int:
     return (1 if leading < 2.95 else 0) - place  # 2.95 becomes 3 in print
 
 
+def count(number: int, noun: str) -> str:
+    """`1 job`, `2 jobs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def duration(seconds: float) -> str:
     """`0.4 s`, `12 s`, `4 min 10 s`, `2 h 05 min`, `3 d 04 h`."""
     if seconds < 9.95:

@@ -101,7 +101,7 @@ def _run_line(content: Content) -> str:
     """What was run, when and where, in one line."""
     jobs = sum(count for room in content.papers for count in room.statuses.values())
     variants = sum(len(study.rows) for room in content.papers for study in room.studies)
-    what = f"{_count(variants, 'variant')} in {_count(jobs, 'job')}"
+    what = f"{numbers.count(variants, 'variant')} in {numbers.count(jobs, 'job')}"
     when = ""
     if content.last_finished:
         first, last = _moment(content.first_finished), _moment(content.last_finished)
@@ -113,17 +113,13 @@ def _machine(known: dict[str, Any]) -> Iterable[str]:
     if not known:
         return
     gpus = ", ".join(known.get("gpus") or ()) or "no GPU"
-    yield f"{known.get('cpu') or 'unknown CPU'}, {_count(known.get('cores', 0), 'core')}, {gpus}"
+    yield f"{known.get('cpu') or 'unknown CPU'}, {numbers.count(known.get('cores', 0), 'core')}, {gpus}"
     packages = known.get("packages", {})
     versions = [f"{name} {packages[name]}" for name in ("torch", "numpy") if name in packages]
     yield ", ".join([f"Python {known.get('python')}", *versions])
     commit = known.get("commit")
     state = " with uncommitted changes" if known.get("dirty") else ""
     yield f"bnnbench {known.get('bnnbench')} " + (f"at commit {commit[:10]}{state}" if commit else "outside git")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _moment(seconds: float) -> str:

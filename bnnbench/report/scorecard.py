@@ -82,7 +82,7 @@ def _other_scales(content: Content) -> "Iterator[Text]":
     )
     for scale, count in nearest.items():
         config = "" if scale == "laptop" else f" CONFIG=config/{scale}.yaml"
-        yield _command(f"{_count(count, 'claim')} for {scale} scale", f"make reproduce{config}")
+        yield _command(f"{numbers.count(count, 'claim')} for {scale} scale", f"make reproduce{config}")
 
 
 def _data(content: Content, options: str) -> "Iterator[Text]":
@@ -101,7 +101,7 @@ def _open(content: Content, options: str) -> "Iterator[Text]":
     count = sum(claim.verdict == "inconclusive" and not claim.stand_ins for claim in _all_claims(content))
     if count:
         command = f"bnnbench settle{options} --minutes 30"
-        yield _command(f"{_count(count, 'inconclusive claim')}, by more seeds", command)
+        yield _command(f"{numbers.count(count, 'inconclusive claim')}, by more seeds", command)
 
 
 def _not_computed(content: Content, options: str) -> "Iterator[Text]":
@@ -109,14 +109,14 @@ def _not_computed(content: Content, options: str) -> "Iterator[Text]":
     missing = sum(len(remark.jobs) for remark in _remarks(content, "missing", "stale"))
     if missing:
         again = options.partition(" --scale")[0].replace(" --config ", " CONFIG=")
-        yield _command(f"{_count(missing, 'job')} not computed yet", f"make reproduce{again}")
+        yield _command(f"{numbers.count(missing, 'job')} not computed yet", f"make reproduce{again}")
     without = [line.unavailable for line in content.data if line.unavailable]
     skipped = Counter(
         {remark.text: len(remark.jobs) for remark in _remarks(content, "skipped") if remark.text not in without}
     )
     for reason, count in skipped.most_common(2):
         if not any(text in reason for text in without):
-            yield plain(f"  {_count(count, 'job')}: {reason}")
+            yield plain(f"  {numbers.count(count, 'job')}: {reason}")
 
 
 def _problems(content: Content) -> "list[Text]":
@@ -126,10 +126,10 @@ def _problems(content: Content) -> "list[Text]":
         for remark in remarks[:REMARKS]
     ]
     if len(remarks) > REMARKS:
-        found.append(plain(f"  and {_count(len(remarks) - REMARKS, 'more problem')}, in the report"))
+        found.append(plain(f"  and {numbers.count(len(remarks) - REMARKS, 'more problem')}, in the report"))
     warnings = sum(len(remark.jobs) for paper in content.papers for remark in paper.warnings)
     if warnings:
-        found.append(plain(f"  {_count(warnings, 'warning')} of jobs, in the report"))
+        found.append(plain(f"  {numbers.count(warnings, 'warning')} of jobs, in the report"))
     return [plain("Problems", "bold"), *found] if found else []
 
 
@@ -159,7 +159,3 @@ def _cut(line: "Text") -> "Text":
 
 def _short(text: str, columns: int) -> str:
     return text if len(text) <= columns else f"{text[: columns - 1]}…"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -98,7 +98,7 @@ def test_a_current_result_is_kept_in_recorded(command: Command, smoke: str, tmp_
         command("bnnbench", "run", job, "--config", smoke)
     assert command("bnnbench", "record", "first", "--config", smoke).returncode == 0
     kept = {path.name for path in (tmp_path / "results/recorded/first").iterdir()}
-    assert {"results.csv", "jobs.csv", "claims-toy.json"} < kept
+    assert {"numbers.csv", "jobs.jsonl", "claims.json"} < kept
     text = command("bnnbench", "compare", "results/recorded/first", "results/smoke").stdout
     assert "unchanged" in text
     assert "already there" in command("bnnbench", "record", "first", "--config", smoke).stderr
@@ -167,6 +167,41 @@ def test_a_log_says_how_long_the_rest_takes(
         "job seed 0: 6/20 (0:07:00 left) loss=0.5",
         "job seed 0: 10/20 (0:02:00 left) loss=0.5",
     ]
+
+
+def test_a_log_has_a_line_of_the_whole_run_at_most_every_30_seconds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from bnnbench.cli import progress
+    from bnnbench.harness.whole_run import Look
+
+    now = 1000.0
+    monkeypatch.setattr("bnnbench.cli.progress.time.monotonic", lambda: now)
+    with progress.show_whole_run() as shown:
+        for second in range(70):
+            now = 1000.0 + second
+            shown.look(Look(second, 99, tuple(f"toy/walk/{k}" for k in range(5)), 600.0 - second))
+        shown.message("bnnbench: something is wrong")
+    said = capsys.readouterr()
+    running = "toy/walk/0, toy/walk/1, toy/walk/2 and 2 more"
+    assert said.out.splitlines() == [
+        f"{done} of 99 jobs, some {minutes} min left; {running}" for done, minutes in ((0, 10), (30, 10), (60, 9))
+    ]
+    assert said.err == "bnnbench: something is wrong\n"
+
+
+def test_the_scorecard_and_the_tables_are_printed_and_fetching_needs_nothing_where_nothing_lacks(
+    command: Command, smoke: str
+) -> None:
+    command("bnnbench", "run", "toy/walk/plain", "--config", smoke)
+    card = command("bnnbench", "report", "--text", "--config", smoke)
+    assert "2 jobs not computed yet: make reproduce CONFIG=" in card.stdout
+    assert "The report: results/smoke/report/index.html" in card.stdout
+    full = command("bnnbench", "report", "--full", "--no-refresh", "--config", smoke)
+    assert "toy/walk at scale smoke" in full.stdout
+    assert "The report:" not in full.stdout
+    fetched = command("bnnbench", "data", "fetch", "--config", smoke)
+    assert (fetched.returncode, fetched.stdout) == (0, "all data of the plan that have an address are here\n")
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
