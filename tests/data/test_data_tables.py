@@ -287,7 +287,7 @@ def test_a_class_that_is_none_is_named() -> None:
     (lambda lines: ending(lines, 6, "1e999"), "row 7, column 9: '1e999': not a"),
     (lambda lines: [*lines[:6], '"M' + lines[6][1:], *lines[7:]], "row 7 cannot be read"),
     (lambda lines: [HEADING, *lines[:6], HEADING, *lines[6:]], "row 8, column 1: 'Sex': expected M, F or I"),
-    (lambda lines: [SWAPPED, *lines], "row 1, column 2: 'Diameter': that is column 3 of this data set"),
+    (lambda lines: [SWAPPED, *lines], "row 1, column 2: 'Diameter': this is column 3 of the data set"),
     (lambda lines: [line.partition(",")[2] for line in lines], "row 1 has 8 columns, expected 9"),
     (lambda lines: [line + "," for line in lines[:-1]] + lines[-1:], "row 1 has 10 columns, expected 9"),
     (lambda lines: [lines[0].replace(".", ","), *lines[1:]], "row 1 has 16 columns, expected 9"),
