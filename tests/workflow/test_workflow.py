@@ -1,5 +1,6 @@
 """The real workflow, run as a user runs it, with the paper of another package."""
 
+import fcntl
 import gzip
 import json
 import os
@@ -483,9 +484,6 @@ def test_a_reproduction_that_is_stopped_goes_on_and_gives_the_same_numbers(
     configure(checkout, **SLOW)
     stopped = start(checkout, *REPRODUCE)
     wait_until(lambda: len(curves(checkout, "shifted")) > 25)
-    second = command(*REPRODUCE)
-    assert (second.returncode, second.stdout) == (1, "")
-    assert second.stderr.startswith("bnnbench: another snakemake is at work in results; wait for it")
     os.killpg(stopped.pid, number)  # as the terminal does
     output, _ = stopped.communicate(timeout=60)
     assert stopped.returncode != 0
@@ -496,3 +494,13 @@ def test_a_reproduction_that_is_stopped_goes_on_and_gives_the_same_numbers(
     for job in found:
         assert command("bnnbench", "run", job).returncode == 0
     assert metrics(checkout) == found
+
+
+def test_a_second_reproduction_waits_for_nobody(checkout: Path, command: Command) -> None:
+    lock = checkout / "results" / ".workflow.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        second = command(*REPRODUCE)
+    assert (second.returncode, second.stdout) == (1, "")
+    assert second.stderr.startswith("bnnbench: another snakemake is at work in results; wait for it")
