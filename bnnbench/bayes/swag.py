@@ -21,7 +21,7 @@ from bnnbench.bayes.weights import DRAWS
 
 
 class SWAGParams(MethodParams):
-    """Parameters of SWAG; defaults as in the helper code of the refinement paper."""
+    """Parameters of SWAG; defaults as in the code that Kristiadi et al. 2022 release."""
 
     training: Training | None = Field(Training(), description="before SWAG; none where the model comes trained")
     learning_rate: PositiveFloat = Field(1e-2, description="constant, of SGD with momentum 0.9")
