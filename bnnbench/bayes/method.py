@@ -96,7 +96,7 @@ def _targets(x: Tensor, y: Tensor, of: str, likelihood: Likelihood) -> Tensor:
     return y if y.is_floating_point() or y.is_complex() else y.long()
 
 
-def _extended(model: nn.Module, likelihood: Likelihood) -> nn.Module:
+def with_own_parameters(model: nn.Module, likelihood: Likelihood) -> nn.Module:
     """The model with the likelihood's own parameters, where it has any; what is no net is left to `check_inputs`."""
     extended = getattr(likelihood, "extended", None)
     return extended(model) if extended is not None and isinstance(model, nn.Module) else model
@@ -131,7 +131,7 @@ class Method(Generic[P]):
         """
         if not isinstance(params, self.params):
             params = self.params.model_validate({} if params is None else params)
-        model = _extended(model, train.likelihood)
+        model = with_own_parameters(model, train.likelihood)
         check_inputs(model, train)
         generator = Generator().manual_seed(0) if generator is None else generator
         device = train.x.device

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bnnbench.bayes.hmc import hmc
 from bnnbench.bayes.map import map_estimate
-from bnnbench.bayes.method import Train
+from bnnbench.bayes.method import Train, with_own_parameters
 from bnnbench.bayes.network import Features
 from bnnbench.evaluation.params import Scope
 from bnnbench.harness.run import Run
@@ -59,7 +59,7 @@ def problem(scope: Scope, origin: Origin, run: Run) -> Problem:
 
 
 def trained(origin: Origin, run: Run) -> nn.Module:
-    """The net at its mode, trained once for all methods of a seed."""
+    """The net at its mode, trained once for all methods of a seed; with its noise, where that is learned."""
 
     def compute(own: Run) -> Mapping[str, Any]:
         train = replace(origin.train, validation=None)
@@ -69,7 +69,7 @@ def trained(origin: Origin, run: Run) -> nn.Module:
         return {"theta": fitted.sample(1)[0].cpu(), "buffers": buffers}
 
     kept = run.shared("net", origin.depends_on, origin.datasets, compute)
-    net = origin.new(run)
+    net = with_own_parameters(origin.new(run), origin.train.likelihood)
     nn.utils.vector_to_parameters(kept["theta"].to(run.device), net.parameters())
     for name, value in kept["buffers"].items():
         net.get_buffer(name).copy_(value)

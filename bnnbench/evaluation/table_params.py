@@ -11,7 +11,7 @@ class TablePosterior(PointTraining, Inference):
     """A method on a net that predicts the target of a table: real numbers, or classes."""
 
     dataset: str = Field("uci-boston", description="a registered table")
-    split: NonNegativeInt | None = Field(None, description="of its published splits; null: as many as the seed says")
+    split: NonNegativeInt | None = Field(None, description="of its published splits; null: that of the seed's number")
     n_train: PositiveInt | None = Field(None, description="the first rows of the split's training part; null: all")
     validation: NonNegativeFloat = Field(0.0, lt=1, description="share of them held out for methods that tune")
     widths: tuple[PositiveInt, ...] = Field((50,), description="units of each hidden layer")

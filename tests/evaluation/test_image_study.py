@@ -240,6 +240,14 @@ def test_a_method_of_another_package_is_run_and_measured(tmp_path: Path, monkeyp
     assert "mmd" not in metrics
 
 
+def test_a_method_that_predicts_no_classes_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = SimpleNamespace(predict=lambda x, n_draws=None, generator=None: SimpleNamespace())
+    chosen = SimpleNamespace(params=MethodParams, fit=lambda *_: real)
+    monkeypatch.setattr(registry, "method", lambda name: chosen)
+    with pytest.raises(UserError, match="method 'mine' predicts SimpleNamespace; images are classified"):
+        study(small(method="mine"), run(tmp_path))
+
+
 def test_the_net_and_the_reference_are_computed_once(tmp_path: Path) -> None:
     first = study(small(method="laplace", options={"precision": 20.0, "centre": "mode"}), run(tmp_path))
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("shared/*/content.pt")}

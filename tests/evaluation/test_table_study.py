@@ -80,6 +80,13 @@ def test_noise_that_is_inferred_is_that_of_the_targets(tmp_path: Path, noise: st
     assert found["coverage_95"] > 70
 
 
+def test_a_net_that_is_trained_for_all_methods_keeps_the_noise_that_it_learned(tmp_path: Path) -> None:
+    training = {"epochs": 200, "learning_rate": 1e-2, "schedule": "cosine", "batch_size": 64}
+    params = small(method="map", scope="whole", noise="learned", options={}, **training)
+    found = study(params, run(tmp_path, height=0.0)).metrics
+    assert found["width_95"] == pytest.approx(2 * 1.96 * 0.3, rel=0.4)
+
+
 def test_classes_of_a_table_are_classified(tmp_path: Path) -> None:
     found = study(small(method="map"), run(tmp_path, classes=True)).metrics
     assert found["accuracy"] > 80

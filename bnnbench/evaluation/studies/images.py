@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, get_args
 
+from bnnbench.errors import UserError
 from bnnbench.evaluation import measures
 from bnnbench.evaluation.image_params import ANGLES, ImagePosterior, Other, Severity
 from bnnbench.harness.experiment import Outcome, study
@@ -97,5 +98,5 @@ def _classes(found: Any, method: str) -> "ClassPredictive":
     from bnnbench.bayes.posterior import ClassPredictive
 
     if not isinstance(found, ClassPredictive):
-        raise TypeError(f"method {method!r} predicts {type(found).__name__}; images are classified")
+        raise UserError(f"method {method!r} predicts {type(found).__name__}; images are classified, so take another")
     return found
