@@ -1,10 +1,12 @@
 """YAML is read as it was meant, or refused in one line."""
 
+import json
+import re
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from bnnbench.errors import UserError
@@ -22,9 +24,30 @@ VALUES = st.recursive(
 )
 
 
-@given(st.dictionaries(st.text("abcyno", min_size=1), VALUES))
-def test_what_yaml_writes_is_read_back(values: dict[str, Any]) -> None:
+MAPPINGS = st.dictionaries(st.text("abcyno", min_size=1), VALUES)
+
+
+def _numbers_of_yaml_1_2(value: Any) -> bool:
+    """Whether text is in it that PyYAML, a reader of YAML 1.1, writes without quotes: `1e100` is text to it alone."""
+    if isinstance(value, dict):
+        return any(map(_numbers_of_yaml_1_2, [*value, *value.values()]))
+    if isinstance(value, list):
+        return any(map(_numbers_of_yaml_1_2, value))
+    return isinstance(value, str) and re.fullmatch(r"[-+]?[0-9.]+[eE][-+]?[0-9]+", value) is not None
+
+
+@given(MAPPINGS)
+def test_what_pyyaml_writes_is_read_back(values: dict[str, Any]) -> None:
+    assume(not _numbers_of_yaml_1_2(values))
     assert strict_yaml.load(yaml.safe_dump(values, allow_unicode=True), "c") == values
+
+
+@given(MAPPINGS)
+@example({"a": "1e100", "b": ["yes", "010"], "c": 1e100})
+def test_json_is_read_as_json(values: dict[str, Any]) -> None:
+    text = json.dumps(values, ensure_ascii=False)
+    assume("Infinity" not in text)  # no number of JSON
+    assert strict_yaml.load(text, "c") == json.loads(text)
 
 
 @pytest.mark.parametrize("key", ["a", "'a'", '"a"'])
