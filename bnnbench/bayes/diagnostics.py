@@ -109,8 +109,9 @@ def effective_size(draws: Tensor) -> Tensor:
     """Effective number of draws for the mean, of split chains [K, n, ...]: [...].
 
     Autocorrelations are summed in pairs until a pair is negative, and pairs may not grow (Geyer's initial monotone
-    sequence). As in Stan and ArviZ, the first number of the pair that ends the sum counts once where it is positive,
-    without which chains that swing to and fro look better than they are; and the number is at most size * log10(size).
+    sequence). As in Stan and ArviZ, the first number of the pair that ends the sum counts once where it or its pair is
+    positive, without which chains that swing to and fro look better than they are; and the number is at most
+    size * log10(size).
     """
     found = _effective_size(split(draws.double()))
     return found.masked_fill(stuck(draws) | undefined(draws), torch.nan)
@@ -172,7 +173,8 @@ def _effective_size(halves: Tensor) -> Tensor:
     sums = pairs.sum(1)
     kept = torch.cumprod((sums > 0).double(), 0)
     kept[-1] = 0
-    last = pairs[:, 0].gather(0, kept.sum(0, keepdim=True).long()).squeeze(0).clamp_min(0)
+    ends = torch.where(sums >= 0, pairs[:, 0], pairs[:, 0].clamp_min(0))
+    last = ends.gather(0, kept.sum(0, keepdim=True).long()).squeeze(0)
     time = 2 * (torch.cummin(sums, 0).values * kept).sum(0) - 1 + last
     size = n_chains * n
     found: Tensor = size / time.clamp_min(1 / log10(size))

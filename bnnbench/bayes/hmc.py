@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import exp, log, pi, sqrt
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Generator, Tensor, nn
 
 from bnnbench.bayes.chains import ENERGY, ChainPosterior, Chains, check_start
@@ -20,7 +20,7 @@ from bnnbench.bayes.laplace import matched
 from bnnbench.bayes.last_layer import Structure
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.network import Scope, check_bias, check_noise, inferred_part
+from bnnbench.bayes.network import Scope, check_noise, inferred_part
 from bnnbench.bayes.noise import normal, uniform
 from bnnbench.bayes.target import Target
 from bnnbench.bayes.training import Training
@@ -47,12 +47,6 @@ class HMCParams(MethodParams):
     scope: Scope = "last"
     structure: Structure = Field("full", description="of the last layer's curvature that whitens")
     sampling: Sampling = Sampling()
-    ignore_bias: bool = Field(False, description="as in the paper's released code: the last layer's bias has no effect")
-
-    @model_validator(mode="after")
-    def _only_the_last_layers_bias_is_ignored(self) -> "HMCParams":
-        check_bias(self.scope, self.ignore_bias)
-        return self
 
 
 @dataclass
@@ -210,7 +204,7 @@ def hmc(model: nn.Module, train: Train, params: HMCParams, generator: Generator,
     net.load_state_dict(
         stages.run("map", lambda journal: trained(model, train, params.training, generator, journal).state_dict())
     )
-    part = inferred_part(net, params.scope, train.x, params.ignore_bias)
+    part = inferred_part(net, params.scope, train.x)
     density = density_of(prior, part.inner, train, part.theta)
     target = Target(part.inner, part.inputs, train.y, train.likelihood, density)
     base = matched(part, target, "diagonal" if params.scope == "all" else params.structure)

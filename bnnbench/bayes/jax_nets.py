@@ -91,7 +91,7 @@ def _linear_net(net: LinearNet) -> JaxLayer:
 
     def apply(theta: "jax.Array", x: "jax.Array") -> "jax.Array":
         out = x @ theta[:width].reshape(net.n_outputs, net.n_features).T
-        return out + theta[width:] if net.bias == "used" else out
+        return out + theta[width:] if net.bias else out
 
     return JaxLayer(net.n_params, apply)
 
@@ -112,8 +112,7 @@ def _sequential(module: nn.Sequential) -> JaxLayer:
 
 @jax_layer(nn.Linear)
 def _linear(module: nn.Linear) -> JaxLayer:
-    bias = module.bias is not None
-    return _linear_net(LinearNet(module.in_features, module.out_features, "used" if bias else "none"))
+    return _linear_net(LinearNet(module.in_features, module.out_features, module.bias is not None))
 
 
 @jax_layer(LogNoise)

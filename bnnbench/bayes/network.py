@@ -56,38 +56,34 @@ def _slots(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 @dataclass(frozen=True)
 class LinearNet:
-    """A linear layer on features [N, d]: theta is W [C, d] row by row, then the bias [C].
-
-    `bias="ignored"` keeps the bias coordinates in theta and leaves them out of the outputs: the posterior that the
-    released code of the refinement paper computes. `"none"` has no such coordinates.
-    """
+    """A linear layer on features [N, d]: theta is W [C, d] row by row, then the bias [C], where there is one."""
 
     n_features: int
     n_outputs: int
-    bias: Literal["used", "ignored", "none"] = "used"
+    bias: bool = True
 
     @property
     def n_params(self) -> int:
         """P = C d + C, or C d without a bias."""
-        return self.n_outputs * (self.n_features + (self.bias != "none"))
+        return self.n_outputs * (self.n_features + self.bias)
 
     def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
         """x W^T + b for every draw, as one matrix product."""
         n_draws, n_weights = len(theta), self.n_outputs * self.n_features
         weight, bias = theta[:, :n_weights].reshape(-1, self.n_features), theta[:, n_weights:].reshape(-1)
-        flat = functional.linear(x, weight, bias if self.bias == "used" else None)
+        flat = functional.linear(x, weight, bias if self.bias else None)
         return flat.view(len(x), n_draws, self.n_outputs).transpose(0, 1)
 
     def augmented(self, features: Tensor) -> Tensor:
-        """Features with the constant of the bias [N, D]: D = d + 1, or d where the bias does not act."""
-        if self.bias != "used":
+        """Features with the constant of the bias [N, D]: D = d + 1, or d without a bias."""
+        if not self.bias:
             return features
         return torch.cat([features, features.new_ones(len(features), 1)], dim=1)
 
     def joint_order(self, device: torch.device) -> Tensor:
         """Positions in theta of the entries of [W, b] [C, D], read row by row."""
         weights = torch.arange(self.n_outputs * self.n_features, device=device).view(self.n_outputs, self.n_features)
-        if self.bias != "used":
+        if not self.bias:
             return weights.reshape(-1)
         biases = self.n_outputs * self.n_features + torch.arange(self.n_outputs, device=device)
         return torch.cat([weights, biases.unsqueeze(1)], dim=1).reshape(-1)
@@ -148,7 +144,7 @@ def weight_shapes(net: Net) -> dict[str, torch.Size]:
     """
     if isinstance(net, LinearNet):
         shapes = {"weight": torch.Size((net.n_outputs, net.n_features)), "bias": torch.Size((net.n_outputs,))}
-        return shapes if net.bias != "none" else {"weight": shapes["weight"]}
+        return shapes if net.bias else {"weight": shapes["weight"]}
     if not isinstance(net, WholeNet):
         raise TypeError(f"{type(net).__name__} has no parameters by name")
     prefix = "net." if has_log_noise(net.module) else ""
@@ -222,7 +218,7 @@ class InferredPart:
         return self.net.features(x) if isinstance(self.net, LastLayerNet) else x
 
 
-def inferred_part(model: nn.Module, scope: Scope, x: Tensor, bias_as_published: bool = False) -> InferredPart:
+def inferred_part(model: nn.Module, scope: Scope, x: Tensor) -> InferredPart:
     """The last layer of `model` (with features of x cached), or all of its parameters, at their present values.
 
     Frozen parameters are constants, so a last layer that holds one is a `ValueError`; so are outputs at x that are not
@@ -236,8 +232,7 @@ def inferred_part(model: nn.Module, scope: Scope, x: Tensor, bias_as_published: 
     features = Features(model)
     _check_thawed(features.last)
     last, inputs = features.last, features(x)
-    bias: Literal["used", "ignored", "none"] = "ignored" if bias_as_published else "used"
-    linear = LinearNet(last.in_features, last.out_features, "none" if last.bias is None else bias)
+    linear = LinearNet(last.in_features, last.out_features, last.bias is not None)
     # Not its parameters: a layer may make its weight of others, in whatever order.
     theta = flat([last.weight] if last.bias is None else [last.weight, last.bias])
     return InferredPart(LastLayerNet(features, linear), linear, theta, inputs)
@@ -247,12 +242,6 @@ def check_noise(model: nn.Module, scope: Scope, name: str) -> None:
     """Raises `ValueError` where the method `name` infers the last layer alone of a net whose noise is to be learned."""
     if scope == "last" and has_log_noise(model):
         raise ValueError(f"likelihood: {name} learns no noise with scope 'last'; take scope 'all', or a known noise")
-
-
-def check_bias(scope: Scope, ignored: bool) -> None:
-    """Raises `ValueError` where a bias is to be ignored and it is not the last layer alone that is inferred."""
-    if ignored and scope == "all":
-        raise ValueError("ignore_bias is of the last layer only; with all layers leave it out")
 
 
 def trainable(module: nn.Module) -> list[nn.Parameter]:

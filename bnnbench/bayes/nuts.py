@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat
 from torch import Generator, Tensor, nn
 
 from bnnbench.bayes.chains import ChainPosterior, Chains
@@ -18,7 +18,7 @@ from bnnbench.bayes.journal import Journal, Stages, State
 from bnnbench.bayes.laplace import matched
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import Train, method
-from bnnbench.bayes.network import InferredPart, Scope, check_bias, check_noise, inferred_part
+from bnnbench.bayes.network import InferredPart, Scope, check_noise, inferred_part
 from bnnbench.bayes.noise import normal
 from bnnbench.bayes.numpyro_chains import NUTSSampling, run_chains, run_model
 from bnnbench.bayes.prior import NumpyroPrior, Prior
@@ -36,12 +36,6 @@ class NUTSParams(NUTSSampling):
     precision: PositiveFloat = Field(510.0, description="of the prior")
     scope: Scope = "last"
     whitened: bool = Field(False, description="sample in the coordinates of the full Laplace approximation; P^2 memory")
-    ignore_bias: bool = Field(False, description="as in the paper's released code: the last layer's bias has no effect")
-
-    @model_validator(mode="after")
-    def _only_the_last_layers_bias_is_ignored(self) -> "NUTSParams":
-        check_bias(self.scope, self.ignore_bias)
-        return self
 
 
 def sample(
@@ -91,7 +85,7 @@ def nuts(model: nn.Module, train: Train, params: NUTSParams, generator: Generato
         data = replace(train, prior=None) if isinstance(prior, NumpyroPrior) else train
         fit = stages.run("map", lambda inner: trained(model, data, params.training, generator, inner).state_dict())
         net.load_state_dict(fit)
-    part = inferred_part(net, params.scope, train.x, params.ignore_bias)
+    part = inferred_part(net, params.scope, train.x)
 
     def run(journal: Journal) -> State:
         if isinstance(prior, NumpyroPrior):

@@ -7,7 +7,7 @@ from math import log, pi
 from typing import Literal
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Generator, Tensor, nn
 
 from bnnbench.bayes.chosen_prior import chosen_precision
@@ -18,7 +18,7 @@ from bnnbench.bayes.laplace import Approximation, approximate
 from bnnbench.bayes.likelihood import learns_noise
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.network import check_bias, inferred_part
+from bnnbench.bayes.network import inferred_part
 from bnnbench.bayes.noise import normal
 from bnnbench.bayes.subspace import Subspace, subspace
 from bnnbench.bayes.target import Target
@@ -42,14 +42,8 @@ class RefineParams(MethodParams):
     identity: bool = Field(False, description="start exactly at the identity instead of near it")
     optimisation: Training = Field(PUBLISHED, description="of the flow")
     samples: PositiveInt = Field(1, description="reparameterised draws a step")
-    ignore_bias: bool = Field(False, description="as in the paper's released code: the last layer's bias has no effect")
     subspace: PositiveInt | None = Field(None, description="refine only so many coordinates, those of largest variance")
     zero_rest: bool = Field(False, description="as published: weights outside the subspace are 0, not their MAP")
-
-    @model_validator(mode="after")
-    def _only_the_last_layers_bias_is_ignored(self) -> "RefineParams":
-        check_bias(self.laplace.scope, self.ignore_bias)
-        return self
 
 
 @dataclass(frozen=True)
@@ -135,7 +129,7 @@ def refine(
     net.load_state_dict(
         stages.run("map", lambda journal: trained(model, train, params.training, generator, journal).state_dict())
     )
-    part = inferred_part(net, params.laplace.scope, train.x, params.ignore_bias)
+    part = inferred_part(net, params.laplace.scope, train.x)
     target = Target(part.inner, part.inputs, train.y, train.likelihood, precision)
     outer, base = part.net, _base(net, train, params, part.theta, generator)
     if params.subspace is not None:

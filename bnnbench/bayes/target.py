@@ -84,7 +84,7 @@ class Target:
         gradient = torch.zeros_like(theta)
         n_weights = net.n_outputs * net.n_features
         gradient[:, :n_weights] = (residual.flatten(1).T @ self.x).view(len(theta), n_weights)
-        if net.bias == "used":
+        if net.bias:
             gradient[:, n_weights:] = residual.sum(0)
         return value, gradient
 

@@ -50,11 +50,9 @@ class ReferenceCase:
         return {**scores(predicted, self.y_test), **distances}
 
 
-def case(
-    here: Problem, options: Mapping[str, Any], run: Run, test: tuple[Tensor, Tensor], bias_as_published: bool = False
-) -> ReferenceCase:
+def case(here: Problem, options: Mapping[str, Any], run: Run, test: tuple[Tensor, Tensor]) -> ReferenceCase:
     """The case of a problem under an isotropic prior of `options["precision"]`; its chains are run where needed."""
-    part = inferred_part(here.model, "all" if here.scope == "whole" else "last", here.train.x, bias_as_published)
+    part = inferred_part(here.model, "all" if here.scope == "whole" else "last", here.train.x)
     target = Target(part.inner, part.inputs, here.train.y, here.train.likelihood, options["precision"])
     x_test = part.cached(here.inputs(test[0]))
     with torch.no_grad():

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from bnnbench.evaluation.params import Inference, PointTraining
 
@@ -32,9 +32,6 @@ class ImageNet(PointTraining):
 class ImagePosterior(ImageNet, Inference):
     """A method on a trained net's last layer or on all layers, and what it is measured on."""
 
-    ignore_bias: bool = Field(
-        False, description="the last layer's bias has no effect, as in the released code of refinement"
-    )
     others: tuple[Other, ...] = Field(
         (), description="data sets that the net was not trained on; those that are not there are left out"
     )
@@ -46,12 +43,6 @@ class ImagePosterior(ImageNet, Inference):
         (), description="of corruptions of test images, by our own transforms and by CIFAR-10-C's files where present"
     )
     n_corrupted: PositiveInt = Field(2000, description="the first test images are corrupted, by each kind")
-
-    @model_validator(mode="after")
-    def _only_the_last_layers_bias_is_ignored(self) -> "ImagePosterior":
-        if self.ignore_bias and self.scope != "last":
-            raise ValueError("ignore_bias is of the last layer; set scope: last, or leave it out")
-        return self
 
     def datasets(self) -> tuple[str, ...]:
         """The data that the net is trained on."""

@@ -1,7 +1,7 @@
 """A method fitted to a problem: its posterior, what the fit cost, its predictions and its draws of weights."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from bnnbench.bayes.diagnostics import broken_bounds
-from bnnbench.bayes.posterior import Posterior, Predictive, WeightPosterior
+from bnnbench.bayes.posterior import Posterior, Predictive
 from bnnbench.evaluation.problem import Problem
 from bnnbench.evaluation.scores import distance_scores
 from bnnbench.harness import registry
@@ -17,6 +17,7 @@ from bnnbench.harness.config import parse
 from bnnbench.harness.experiment import Outcome
 from bnnbench.harness.run import Run
 
+Sample = Callable[[int, Generator | None], Tensor]
 DIAGNOSED = 100  # points whose outputs are followed along the chains
 SHOWN_WEIGHTS = 4  # whose marginal distributions are kept
 
@@ -60,9 +61,9 @@ def diagnosed(posterior: Posterior, x: Tensor) -> Outcome:
     return Outcome({**found, **finite}, {}, broken_bounds(numbers))
 
 
-def compared(posterior: WeightPosterior, reference: Tensor, run: Run) -> Outcome:
-    """Draws of a posterior beside reference draws [T, P]; nothing where they are draws of other weights."""
-    mine = posterior.sample(len(reference), Generator().manual_seed(run.seed + 2)).cpu()
+def compared(sample: Sample, reference: Tensor, run: Run) -> Outcome:
+    """Draws of weights beside reference draws [T, P]; nothing where they are draws of other weights."""
+    mine = sample(len(reference), Generator().manual_seed(run.seed + 2)).cpu()
     if mine.shape[1] != reference.shape[1]:
         return Outcome({})
     if len(mine) == 1:  # a point counts as so many copies of itself, as Kristiadi et al. (2022) publish it

@@ -300,4 +300,4 @@ def test_a_target_in_jax_has_the_prior_of_each_part() -> None:
 def test_options_of_a_prior_are_still_checked() -> None:
     with pytest.raises(ValidationError):
         registry.method("hmc").params.model_validate({"precision": -1.0})
-    assert LinearNet(2, 1, "none").n_params == sum(s.numel() for s in weight_shapes(LinearNet(2, 1, "none")).values())
+    assert sum(s.numel() for s in weight_shapes(LinearNet(2, 1, bias=False)).values()) == 2

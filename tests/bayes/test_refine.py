@@ -118,16 +118,6 @@ def test_all_layers() -> None:
     assert posterior.sample(3, stream()).shape == (3, 4 * 8 + 8 + 27)
 
 
-def test_the_ignored_bias_has_no_effect() -> None:
-    net, train = images()
-    posterior = refine.fit(net, train, {**QUICK, "ignore_bias": True}, stream())
-    assert isinstance(posterior, NetPosterior)
-    theta = posterior.sample(3, stream())
-    moved = theta.clone()
-    moved[:, -3:] += torch.tensor([5.0, -5.0, 0.0])
-    assert torch.equal(posterior.net.outputs(theta, train.x), posterior.net.outputs(moved, train.x))
-
-
 @pytest.mark.parametrize("zero_rest", [False, True])
 def test_a_subspace_leaves_the_other_weights_where_they_are(zero_rest: bool) -> None:
     net, train = images()

@@ -11,7 +11,7 @@ from bnnbench.harness.run import Run
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from bnnbench.bayes.posterior import ClassPredictive
+    from bnnbench.bayes.posterior import ClassPredictive, Posterior
     from bnnbench.evaluation.case import ReferenceCase
     from bnnbench.evaluation.images import Splits
     from bnnbench.evaluation.problem import Origin, Problem
@@ -30,42 +30,55 @@ METRICS = (
 @study(params=ImagePosterior, metrics=METRICS)
 def images(params: ImagePosterior, run: Run) -> Outcome:
     """Fits the method and measures its predictions, and its draws of the weights beside HMC's."""
-    from bnnbench.evaluation import inference, scores, shift
+    from bnnbench.evaluation import inference
+    from bnnbench.evaluation.problem import reference
+
+    data, here = posed(params, run)
+    posterior, cost = inference.fit(params.method, params.filled(), here, run)
+    found = [Outcome(cost), measured(posterior, here, data, params, run)]
+    if params.scope != "all" and hasattr(posterior, "sample"):  # otherwise the method draws other weights, or none
+        drawn: Any = posterior
+        found.append(inference.compared(drawn.sample, reference(here, sampler(params), run).draws, run))
+    return inference.merged(*found)
+
+
+def posed(params: ImagePosterior, run: Run) -> "tuple[Splits, Problem]":
+    """The images, and what the method is given."""
     from bnnbench.evaluation.images import splits
     from bnnbench.evaluation.problem import problem
 
     data = splits(params, run)
-    here = problem(params.scope, origin(params, data), run)
-    posterior, cost = inference.fit(params.method, params.filled(), here, run)
+    return data, problem(params.scope, origin(params, data), run)
+
+
+def measured(posterior: "Posterior", here: "Problem", data: "Splits", params: ImagePosterior, run: Run) -> Outcome:
+    """Predictions at test images, at shifted ones and at other data, and what the posterior tells of itself."""
+    from bnnbench.evaluation import inference, scores, shift
 
     def predict(pictures: "Tensor") -> "ClassPredictive":
         return _classes(inference.predict(posterior, here.inputs(pictures), params.n_draws, run), params.method)
 
     test = predict(data.x_test)
-    parts = [
-        Outcome({**scores.class_scores(test, data.y_test), **cost}),
+    return inference.merged(
+        Outcome(scores.class_scores(test, data.y_test)),
         inference.diagnosed(posterior, here.inputs(data.x_test[: inference.DIAGNOSED])),
-        _weights(posterior, params, here, run),
         shift.other_data(predict, test, params, run),
         shift.rotations(predict, data, params),
         shift.corruptions(predict, data, params, run),
-    ]
-    return inference.merged(*parts)
+    )
 
 
 def reference_case(params: ImagePosterior, run: Run) -> "ReferenceCase":
     """The posterior that methods are measured against: of the last layer, or of all weights of the trained net."""
     from bnnbench.evaluation.case import case
-    from bnnbench.evaluation.images import splits
-    from bnnbench.evaluation.problem import problem
 
-    data = splits(params, run)
-    here = problem("last" if params.scope == "all" else params.scope, origin(params, data), run)
-    return case(here, _sampler(params), run, (data.x_test, data.y_test), params.ignore_bias)
+    data, here = posed(params.model_copy(update={"scope": "last"}) if params.scope == "all" else params, run)
+    return case(here, sampler(params), run, (data.x_test, data.y_test))
 
 
-def _sampler(params: ImagePosterior) -> dict[str, Any]:
-    return {"precision": params.precision, "ignore_bias": params.ignore_bias, "sampling": params.sampling()}
+def sampler(params: ImagePosterior) -> dict[str, Any]:
+    """Options of the HMC that gives reference draws."""
+    return {"precision": params.precision, "sampling": params.sampling()}
 
 
 def origin(params: ImagePosterior, data: "Splits") -> "Origin":
@@ -82,16 +95,6 @@ def origin(params: ImagePosterior, data: "Splits") -> "Origin":
     augment = flip_and_crop if params.augment else None
     train = Train(data.x_train, data.y_train, validation=(data.x_validation, data.y_validation), augment=augment)
     return Origin(new, train, params.training(), params.shared(), (params.dataset,))
-
-
-def _weights(posterior: Any, params: ImagePosterior, here: "Problem", run: Run) -> Outcome:
-    """Draws beside those of long chains, where the method draws the same weights."""
-    from bnnbench.evaluation import inference
-    from bnnbench.evaluation.problem import reference
-
-    if params.scope == "all" or not hasattr(posterior, "sample"):
-        return Outcome({})
-    return inference.compared(posterior, reference(here, _sampler(params), run).draws, run)
 
 
 def _classes(found: Any, method: str) -> "ClassPredictive":

@@ -41,7 +41,7 @@ def tables(params: TablePosterior, run: Run) -> Outcome:
     if params.reference and params.scope != "all" and hasattr(posterior, "sample"):
         options = {"precision": params.precision, "sampling": params.sampling()}
         drawn: Any = posterior
-        found.append(inference.compared(drawn, reference(here, options, run).draws, run))
+        found.append(inference.compared(drawn.sample, reference(here, options, run).draws, run))
     return inference.merged(*found)
 
 
