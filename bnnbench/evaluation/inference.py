@@ -1,15 +1,15 @@
 """A method fitted to a problem: its posterior, what the fit cost, its predictions and its draws of weights."""
 
-import time
 from collections.abc import Callable, Mapping
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Generator, Tensor
 
 from bnnbench.bayes.diagnostics import broken_bounds
 from bnnbench.bayes.posterior import Posterior, Predictive
+from bnnbench.evaluation import cost
 from bnnbench.evaluation.problem import Problem
 from bnnbench.evaluation.scores import distance_scores
 from bnnbench.harness import registry
@@ -17,13 +17,14 @@ from bnnbench.harness.config import parse
 from bnnbench.harness.experiment import Outcome
 from bnnbench.harness.run import Run
 
+P = TypeVar("P", bound=Predictive)
 Sample = Callable[[int, Generator | None], Tensor]
 DIAGNOSED = 100  # points whose outputs are followed along the chains
 SHOWN_WEIGHTS = 4  # whose marginal distributions are kept
 
 
 def fit(method: str, options: Mapping[str, Any], here: Problem, run: Run) -> tuple[Posterior, dict[str, float]]:
-    """The posterior of a registered method, and the wall and CPU seconds of its fit.
+    """The posterior of a registered method, and what its fit cost (`measures.COST`).
 
     A net that comes trained is not trained again. Raises `UserError` for options that the method does not know.
     """
@@ -31,15 +32,25 @@ def fit(method: str, options: Mapping[str, Any], here: Problem, run: Run) -> tup
     if here.scope != "all" and "training" in chosen.params.model_fields:
         options = {"training": None, **options}
     params = parse(chosen.params, options, f"method {method!r}", "options.")
-    start, start_cpu = time.perf_counter(), time.process_time()
-    posterior: Posterior = chosen.fit(here.model, here.train, params, run.generator("method"), run)
-    cost = {"fit_seconds": time.perf_counter() - start, "fit_cpu_seconds": time.process_time() - start_cpu}
-    return posterior, cost
+    posterior: Posterior
+    posterior, took = cost.measured(
+        lambda: chosen.fit(here.model, here.train, params, run.generator("method"), run), run.device
+    )
+    found = {"fit_seconds": took.seconds, "fit_cpu_seconds": took.cpu_seconds}
+    memory = {} if took.peak_megabytes is None else {"fit_memory": took.peak_megabytes}
+    bits = cost.stored_bits((posterior, here.features)) / here.n_weights
+    return posterior, {**found, **memory, "bits_per_weight": bits}
 
 
 def predict(posterior: Posterior, x: Tensor, n_draws: int | None, run: Run) -> Predictive:
     """Predictions at x with the same noise for all inputs, so that differences between inputs are not noise."""
     return posterior.predict(x, n_draws, Generator().manual_seed(run.seed + 1))
+
+
+def timed(predict: Callable[[Tensor], P], x: Tensor, run: Run) -> tuple[P, dict[str, float]]:
+    """Predictions at x, and the milliseconds that an input takes."""
+    found, took = cost.measured(lambda: predict(x), run.device)
+    return found, {"predict_ms": 1000 * took.seconds / len(x)}
 
 
 def diagnosed(posterior: Posterior, x: Tensor) -> Outcome:

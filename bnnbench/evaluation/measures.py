@@ -30,6 +30,13 @@ REALS = (
 )
 """Of a `RealPredictive` at points with real targets."""
 
+
+def scored() -> tuple[Metric, ...]:
+    """Of predictions of real targets or of classes: each name once."""
+    names = {metric.name for metric in REALS}
+    return (*REALS, *(metric for metric in CLASSES if metric.name not in names))
+
+
 REFERENCE = (
     Metric("mmd_published", "", False, "squared MMD to reference draws, biased, width from both samples"),
     Metric("mmd", "", False, "squared MMD to reference draws, unbiased, one width for all methods"),
@@ -68,9 +75,13 @@ CHAINS = (
 """Of sampled chains: whether their draws can be trusted (`bayes.diagnostics.BOUNDS` has the bounds)."""
 
 COST = (
-    Metric("fit_seconds", "s", False, "time of the fit, without training the net"),
-    Metric("fit_cpu_seconds", "s", False, "CPU time of the fit: other jobs beside it do not count"),
+    Metric("fit_seconds", "s", False, "time of the fit; with training the net where the method trains it", "Cost"),
+    Metric("fit_cpu_seconds", "s", False, "CPU time of the fit: other jobs beside it do not count", "Cost"),
+    Metric("fit_memory", "MB", False, "most memory of the device that the fit held at a time, beyond the data", "Cost"),
+    Metric("predict_ms", "ms", False, "time of a prediction with all its draws, for each test input", "Cost"),
+    Metric("bits_per_weight", "bits", False, "what is kept to predict with, for each parameter of the net", "Cost"),
 )
+"""Of a method: its fit, its predictions, and what it keeps."""
 
 
 def other_data(names: Iterable[str]) -> tuple[Metric, ...]:

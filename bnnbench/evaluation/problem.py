@@ -41,6 +41,12 @@ class Problem:
     scope: Scope
     features: Features | None = None
 
+    @property
+    def n_weights(self) -> int:
+        """Parameters of the whole net."""
+        net = self.model if self.features is None else self.features.module
+        return sum(parameter.numel() for parameter in net.parameters())
+
     def inputs(self, x: Tensor) -> Tensor:
         """Points [N, ...] as `model` takes them: features [N, d] where it is a last layer."""
         return x if self.features is None else self.features(x)

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from bnnbench.evaluation.params import Inference, PointTraining, Scope
 
@@ -30,3 +30,24 @@ class TablePosterior(PointTraining, Inference):
     def datasets(self) -> tuple[str, ...]:
         """The table."""
         return (self.dataset,)
+
+
+class ActiveLearning(TablePosterior):
+    """A method that chooses the rows whose labels it is given (Hernández-Lobato and Adams 2015, section 4.2).
+
+    `split`, `n_train` and `validation` have no meaning here: a seed draws its own rows.
+    """
+
+    n_initial: PositiveInt = Field(20, description="rows with labels at the start")
+    n_test: PositiveInt = Field(100, description="rows of the test")
+    rounds: PositiveInt = Field(9, description="of labels asked for; the net is fitted anew after each")
+    batch: PositiveInt = Field(1, description="labels a round")
+    acquire: Literal["uncertain", "random"] = Field("uncertain", description="which rows labels are asked of")
+
+    @model_validator(mode="after")
+    def _fits_all_layers_of_rows_of_its_own(self) -> "ActiveLearning":
+        if self.scope != "all" or self.reference:
+            raise ValueError("active learning trains all layers anew in each round; leave out scope and reference")
+        if self.split is not None or self.n_train is not None or self.validation:
+            raise ValueError("active learning draws its own rows; leave out split, n_train and validation")
+        return self

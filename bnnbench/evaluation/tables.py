@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bnnbench.bayes.posterior import Predictive, RealPredictive
+from bnnbench.data.content import Table
 from bnnbench.data.kinds import table
 from bnnbench.errors import UserError
 from bnnbench.evaluation.table_params import TablePosterior
 from bnnbench.harness.run import Run
+
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -51,18 +54,24 @@ def table_split(params: TablePosterior, run: Run) -> TableSplit:
     rows = rows[: params.n_train]
     held_out = round(params.validation * len(rows))
     order = run.rng("validation").permutation(len(rows)) if held_out else np.arange(len(rows))
-    trains, validates = rows[order[held_out:]], rows[order[:held_out]]
+    return standardised(data, rows[order[held_out:]], rows[order[:held_out]], tests, run)
+
+
+def standardised(
+    data: Table, trains: Rows, validates: Rows, tests: Rows, run: Run, inputs_by: Rows | None = None
+) -> TableSplit:
+    """Rows of a table as a split; inputs are standardised by rows `inputs_by`, or by those that train."""
     classes = np.issubdtype(data.y.dtype, np.integer)
     centre, spread = (0.0, 1.0) if classes else _moments(data.y[trains])
-    x_mean, x_scale = _moments(data.x[trains])
+    x_mean, x_scale = _moments(data.x[trains if inputs_by is None else inputs_by])
 
-    def inputs(chosen: NDArray[np.int64]) -> Tensor:
+    def inputs(chosen: Rows) -> Tensor:
         return _tensor((data.x[chosen] - x_mean) / x_scale, run)
 
-    def targets(chosen: NDArray[np.int64]) -> Tensor:
+    def targets(chosen: Rows) -> Tensor:
         return _tensor(data.y[chosen], run) if classes else _tensor((data.y[chosen] - centre) / spread, run)
 
-    validation = (inputs(validates), targets(validates)) if held_out else None
+    validation = (inputs(validates), targets(validates)) if len(validates) else None
     n_classes = int(data.y.max()) + 1 if classes else 0
     return TableSplit(
         inputs(trains), targets(trains), validation, inputs(tests), _tensor(data.y[tests], run), n_classes,

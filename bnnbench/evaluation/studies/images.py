@@ -58,9 +58,9 @@ def measured(posterior: "Posterior", here: "Problem", data: "Splits", params: Im
     def predict(pictures: "Tensor") -> "ClassPredictive":
         return _classes(inference.predict(posterior, here.inputs(pictures), params.n_draws, run), params.method)
 
-    test = predict(data.x_test)
+    test, latency = inference.timed(predict, data.x_test, run)
     return inference.merged(
-        Outcome(scores.class_scores(test, data.y_test)),
+        Outcome({**scores.class_scores(test, data.y_test), **latency}),
         inference.diagnosed(posterior, here.inputs(data.x_test[: inference.DIAGNOSED])),
         shift.other_data(predict, test, params, run),
         shift.rotations(predict, data, params),

@@ -8,15 +8,15 @@ from bnnbench.harness.experiment import Outcome, study
 from bnnbench.harness.run import Run
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from bnnbench.bayes.likelihood import Likelihood
+    from bnnbench.bayes.posterior import Predictive
     from bnnbench.evaluation.problem import Origin
     from bnnbench.evaluation.tables import TableSplit
 
 METRICS = (
-    *measures.REALS,
-    *(metric for metric in measures.CLASSES if metric.name not in {real.name for real in measures.REALS}),
+    *measures.scored(),
     *measures.WEIGHTS,
     *measures.CHAINS,
     *measures.COST,
@@ -33,9 +33,13 @@ def tables(params: TablePosterior, run: Run) -> Outcome:
     data = table_split(params, run)
     here = problem(params.scope, origin(params, data), run)
     posterior, cost = inference.fit(params.method, params.filled(), here, run)
-    test = data.in_unit(inference.predict(posterior, here.inputs(data.x_test), params.n_draws, run))
+
+    def predict(x: "Tensor") -> "Predictive":
+        return data.in_unit(inference.predict(posterior, here.inputs(x), params.n_draws, run))
+
+    test, latency = inference.timed(predict, data.x_test, run)
     found = [
-        Outcome({**scores.scores(test, data.y_test, run.generator("targets")), **cost}),
+        Outcome({**scores.scores(test, data.y_test, run.generator("targets")), **cost, **latency}),
         inference.diagnosed(posterior, here.inputs(data.x_test)),
     ]
     if params.reference and params.scope != "all" and hasattr(posterior, "sample"):
