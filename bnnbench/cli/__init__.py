@@ -1,4 +1,4 @@
-"""The `bnnbench` command: the only room that prints."""
+"""The `bnnbench` command: the only package that prints."""
 
 from bnnbench.cli.commands import main
 

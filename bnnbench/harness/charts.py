@@ -25,8 +25,8 @@ PUBLISHED: dict[str, Any] = {
 def printed(experiment: str, variant: str) -> dict[str, float]:
     """The published values that a variant is compared with, by metric; where a metric has several, the first."""
     found: dict[str, float] = {}
-    room, _, name = experiment.partition("/")
-    for row in paper.get(room).published():
+    paper_name, _, name = experiment.partition("/")
+    for row in paper.get(paper_name).published():
         if row.experiment == name and row.variant == variant and row.compared is not None:
             found.setdefault(row.metric, row.compared)
     return found
@@ -53,8 +53,8 @@ def rows(results: Results, experiment: str, variants: Mapping[str, str], metrics
     """
     from matplotlib.figure import Figure as Canvas
 
-    room, _, name = experiment.partition("/")
-    own = paper.get(room).spec.experiments[name].variants
+    paper_name, _, name = experiment.partition("/")
+    own = paper.get(paper_name).spec.experiments[name].variants
     added = [one for one in results.of(results.jobs, experiment)["variant"].unique() if one not in own]
     variants = {**variants, **{one: one for one in added}}
     shown = {variant: label for variant, label in variants.items() if measured(results, experiment, variant, "nll")}

@@ -22,7 +22,7 @@ from bnnbench.harness.files import clear, is_as_written, is_file, locked, produc
 from bnnbench.harness.plan import Job, Plan
 from bnnbench.harness.processes import ALONE, Team
 from bnnbench.harness.result import DataRecord, MetricRecord, Record, Result, SeedRecord
-from bnnbench.harness.run import CHECKPOINT_SECONDS, Progress, Run, Shelf, seed_global_streams
+from bnnbench.harness.run import CHECKPOINT_SECONDS, Progress, Run, SharedStore, seed_global_streams
 from bnnbench.harness.values import check_part, columns, number, text
 
 RUNNING = "running.json"
@@ -173,9 +173,9 @@ def _compute(
             used = {name: _describe(plan, name) for name in job.datasets}  # downloaded once, before all read
         order = _from(job.seeds, plan.jobs.index(job))
         for seed in team.share(tuple(seed for seed in order if kept[seed] is None)):
-            shelf = Shelf(plan.config.folder() / "shared", job.basis, job.identities)
+            store = SharedStore(plan.config.folder() / "shared", job.basis, job.identities)
             load = _loader(plan, job, used)
-            run = Run(seed, job.device, folder, load, progress, checkpoint_seconds, team, shelf, check)
+            run = Run(seed, job.device, folder, load, progress, checkpoint_seconds, team, store, check)
             kept[seed] = _seed(declared, job, run, folder)
         finished = [record for record in kept.values() if record is not None]
         check()
@@ -200,8 +200,8 @@ def _compute(
 
 def lone_run(plan: Plan, job: Job, seed: int, folder: Path) -> Run:
     """A run outside of any job: it reads the data of `job` and what its seeds share, and writes to `folder`."""
-    shelf = Shelf(plan.config.folder() / "shared", job.basis, job.identities)
-    return Run(seed, job.device, folder, _loader(plan, job), shelf=shelf)
+    store = SharedStore(plan.config.folder() / "shared", job.basis, job.identities)
+    return Run(seed, job.device, folder, _loader(plan, job), store=store)
 
 
 def _from(seeds: tuple[int, ...], start: int) -> tuple[int, ...]:

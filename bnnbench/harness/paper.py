@@ -1,4 +1,4 @@
-"""A paper's room as the harness reads it: `paper.yaml` (experiments, grids, scales) and `published.csv`."""
+"""A paper's folder as the harness reads it: `paper.yaml` (experiments, grids, scales) and `published.csv`."""
 
 import csv
 import re

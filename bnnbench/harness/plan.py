@@ -89,14 +89,14 @@ class Plan:
 def make(config: Config, where: str = "config") -> Plan:
     """Expands `config`; `where` names its file in errors."""
     _check_params_known(config, where)
-    chosen = [(room, name) for room in _papers(config, where) for name in _experiments(room, config)]
+    chosen = [(one, name) for one in _papers(config, where) for name in _experiments(one, config)]
     if not chosen:
-        chosen_papers = ", ".join(room.name for room in _papers(config, where))
+        chosen_papers = ", ".join(one.name for one in _papers(config, where))
         raise UserError(
             f"{where}: nothing to run: no chosen experiment of {chosen_papers} has the scale {config.scale}"
         )
     data: dict[str, Availability] = {}
-    jobs = [job for room, name in chosen for job in _jobs(room, name, config, where, data)]
+    jobs = [job for one, name in chosen for job in _jobs(one, name, config, where, data)]
     asked = [
         options.Asked(job.id, method, given, _method_code(method, where))
         for job in jobs
@@ -110,7 +110,7 @@ def make(config: Config, where: str = "config") -> Plan:
     stages = tuple(first_stage.current(config, _keys(jobs)))
     added = first_stage.added_seeds(stages)
     if added:
-        jobs += [job for room, name in chosen for job in _jobs(room, name, config, where, data, added)]
+        jobs += [job for one, name in chosen for job in _jobs(one, name, config, where, data, added)]
     return Plan(config, tuple(jobs), data, stages)
 
 
@@ -130,11 +130,11 @@ def _papers(config: Config, where: str) -> list[Paper]:
     return [paper.get(name) for name in names]
 
 
-def _experiments(room: Paper, config: Config) -> list[str]:
+def _experiments(publication: Paper, config: Config) -> list[str]:
     return [
         name
-        for name, spec in room.spec.experiments.items()
-        if config.scale in spec.scales and _matches(f"{room.name}/{name}", config.experiments)
+        for name, spec in publication.spec.experiments.items()
+        if config.scale in spec.scales and _matches(f"{publication.name}/{name}", config.experiments)
     ]
 
 
@@ -145,17 +145,17 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 def _check_params_known(config: Config, where: str) -> None:
     for key, named in (("params", config.params), ("add_variants", config.add_variants)):
         for name in named:
-            room, _, experiment = name.partition("/")
-            if room not in paper.names() or experiment not in paper.get(room).spec.experiments:
+            paper_name, _, experiment = name.partition("/")
+            if paper_name not in paper.names() or experiment not in paper.get(paper_name).spec.experiments:
                 known = [f"{p}/{e}" for p in paper.names() for e in paper.get(p).spec.experiments]
                 raise UserError(f"{where}: {key}: {unknown('experiment', name, known)}")
     for name, added in config.add_variants.items():
-        room, _, experiment = name.partition("/")
+        paper_name, _, experiment = name.partition("/")
         for variant in added:
             if not ADDED.fullmatch(variant):
                 rule = NAME_RULE.replace("a-z", "a-z, A-Z")
                 raise UserError(f"{where}: add_variants: {name}: name {variant!r}: {rule}")
-            if variant in paper.get(room).spec.experiments[experiment].variants:
+            if variant in paper.get(paper_name).spec.experiments[experiment].variants:
                 raise UserError(f"{where}: add_variants: {name} has a variant {variant!r} already; choose another name")
     for pattern in config.variants:
         variants = [v for p in paper.names() for e in paper.get(p).spec.experiments.values() for v in e.variants]
@@ -169,7 +169,7 @@ def _check_params_known(config: Config, where: str) -> None:
 
 
 def _jobs(
-    room: Paper,
+    publication: Paper,
     name: str,
     config: Config,
     where: str,
@@ -177,35 +177,21 @@ def _jobs(
     more: Mapping[str, Sequence[int]] | None = None,
 ) -> Iterator[Job]:
     """The jobs of an experiment, or, where `more` names seeds of its variants, one job for each of these."""
-    spec = room.spec.experiments[name]
+    spec, experiment = publication.spec.experiments[name], f"{publication.name}/{name}"
     scale = spec.scales[config.scale]
-    kind = room.declaration(name).params
-    code = code_hash(room.module(name))
+    code = code_hash(publication.module(name))
+    place, lacking = device.choose(config.device, scale.resources.gpus)
     seed_per_job = config.scale == "paper" if scale.seed_per_job is None else scale.seed_per_job
-    added = config.add_variants.get(f"{room.name}/{name}", {})
-    for variant, values in _cells(room, name, spec, scale, added):
-        if not _matches(variant, config.variants):
-            continue
-        values = merged(merged(spec.params, scale.params), values)
-        params = _params(kind, f"{room.name}/{name}", config, where, variant, values)
+    alone = seed_per_job or more is not None
+    for variant, params in _variants(publication, name, config, where):
+        wanted = _seeds(scale, variant, config) if more is None else more.get(f"{experiment}/{variant}", ())
         needed, wished = params.datasets(), params.optional_datasets()
-        for dataset in (*needed, *wished):
-            if dataset not in registry.datasets():
-                raise UserError(
-                    f"{where}: {room.name}/{name}: {unknown('data set', dataset, sorted(registry.datasets()))}"
-                )
-            if dataset not in data:
-                data[dataset] = availability(registry.dataset(dataset), config)
-        place, skip = device.choose(config.device, scale.resources.gpus)
-        skip = "; ".join(filter(None, [*(data[dataset].unavailable for dataset in needed), skip]))
-        alone = seed_per_job or more is not None
-        wanted = _seeds(scale, variant, config) if more is None else more.get(f"{room.name}/{name}/{variant}", ())
+        _look_for((*needed, *wished), data, config, f"{where}: {experiment}")
+        used = {dataset: [data[dataset].identity, _data_code(dataset)] for dataset in (*needed, *wished)}
+        codes = [code, *(_method_code(method, where) for method in params.methods())]
         for group in [(seed,) for seed in wanted] if alone else [tuple(wanted)]:
-            used = {dataset: [data[dataset].identity, _data_code(dataset)] for dataset in (*needed, *wished)}
-            codes = [code, *(_method_code(method, where) for method in params.methods())]
-            key = _key(f"{room.name}/{name}", params, group, codes, used, place, scale.resources.threads)
             yield Job(
-                paper=room.name,
+                paper=publication.name,
                 experiment=name,
                 variant=variant,
                 scale=config.scale,
@@ -214,61 +200,80 @@ def _jobs(
                 params=params,
                 datasets=(*needed, *(dataset for dataset in wished if not data[dataset].unavailable)),
                 resources=scale.resources,
-                key=key,
+                key=_key(experiment, params, group, codes, used, place, scale.resources.threads),
                 device=place,
-                skip=skip,
+                skip="; ".join(filter(None, [*(data[dataset].unavailable for dataset in needed), lacking])),
                 basis=_hash([code, place, scale.resources.threads]),
-                identities=tuple((dataset, _hash(found)) for dataset, found in used.items()),
+                identities=tuple((dataset, _hash(identity)) for dataset, identity in used.items()),
                 is_added=more is not None,
             )
+
+
+def _variants(publication: Paper, name: str, config: Config, where: str) -> Iterator[tuple[str, Params]]:
+    """The chosen variants of an experiment at the configured scale, with their parameters."""
+    spec, experiment = publication.spec.experiments[name], f"{publication.name}/{name}"
+    scale, kind = spec.scales[config.scale], publication.declaration(name).params
+    added = config.add_variants.get(experiment, {})
+    for variant, values in _cells(spec, scale, added, f"{publication.name}/paper.yaml: {name}"):
+        if _matches(variant, config.variants):
+            common = merged(spec.params, scale.params)
+            yield variant, _params(kind, experiment, config, where, variant, merged(common, values))
+
+
+def _look_for(datasets: Sequence[str], known: dict[str, Availability], config: Config, where: str) -> None:
+    """Adds to `known` what this machine has of the data sets; `UserError` for a name that is none."""
+    for name in datasets:
+        if name not in registry.datasets():
+            raise UserError(f"{where}: {unknown('data set', name, sorted(registry.datasets()))}")
+        if name not in known:
+            known[name] = availability(registry.dataset(name), config)
 
 
 def _params(
     kind: type[Params], experiment: str, config: Config, where: str, variant: str, values: dict[str, Any]
 ) -> Params:
     """The parameters of a variant, with those that the configuration overrides; a mistake names where it was made."""
-    room, _, name = experiment.partition("/")
+    paper_name, _, name = experiment.partition("/")
     if variant.partition(",")[0] in config.add_variants.get(experiment, {}):
         params = parse(kind, values, where, f"add_variants.{experiment}.{variant}.")
     else:
-        params = parse(kind, values, f"{room}/paper.yaml", f"{name}/{variant}: ")
+        params = parse(kind, values, f"{paper_name}/paper.yaml", f"{name}/{variant}: ")
     override = config.params.get(experiment)
     return parse(kind, merged(values, override), where, f"params.{experiment}.") if override else params
 
 
 def _cells(
-    room: Paper, name: str, spec: ExperimentSpec, scale: ScaleSpec, added: dict[str, dict[str, Any]]
+    spec: ExperimentSpec, scale: ScaleSpec, added: Mapping[str, dict[str, Any]], where: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names and parameters of the variants of a scale, crossed with its grid; `where` names the file in errors."""
     wanted = scale.variants if scale.variants is not None else list(spec.variants)
     for variant in [*scale.variant_params, *wanted]:
         if variant not in spec.variants:
-            raise UserError(f"{room.name}/paper.yaml: {name}: {unknown('variant', variant, sorted(spec.variants))}")
+            raise UserError(f"{where}: {unknown('variant', variant, sorted(spec.variants))}")
     for pattern in scale.variant_seeds:
         if not any(fnmatchcase(variant, pattern.partition(",")[0]) for variant in [*spec.variants, *added]):
-            raise UserError(f"{room.name}/paper.yaml: {name}: {unknown('variant', pattern, sorted(spec.variants))}")
+            raise UserError(f"{where}: {unknown('variant', pattern, sorted(spec.variants))}")
     known = {**spec.variants, **added}
-    grid = _grid(room, name, spec, scale)
+    grid = _grid(spec, scale, where)
     for variant in [*wanted, *added]:
         for values in itertools.product(*grid.values()):
             cell = dict(zip(grid, values, strict=True))
             suffix = "".join(f",{key}={value}" for key, value in cell.items())
             if not CELL.fullmatch(suffix):
-                raise UserError(
-                    f"{room.name}/paper.yaml: {name}: grid value in {suffix!r} may hold only A-z 0-9 . _ + -"
-                )
+                raise UserError(f"{where}: grid value in {suffix!r} may hold only A-z 0-9 . _ + -")
             if len(variant + suffix) > LONGEST:
-                raise UserError(f"{room.name}/paper.yaml: {name}: the name {variant}{suffix} is longer than {LONGEST}")
-            found = merged(known[variant], scale.variant_params.get(variant, {}))
+                raise UserError(f"{where}: the name {variant}{suffix} is longer than {LONGEST}")
+            params = merged(known[variant], scale.variant_params.get(variant, {}))
             for key, value in cell.items():
-                found = merged(found, nested(key, value))
-            yield f"{variant}{suffix}", found
+                params = merged(params, nested(key, value))
+            yield f"{variant}{suffix}", params
 
 
-def _grid(room: Paper, name: str, spec: ExperimentSpec, scale: ScaleSpec) -> dict[str, list[Any]]:
+def _grid(spec: ExperimentSpec, scale: ScaleSpec, where: str) -> dict[str, list[Any]]:
     """The grid with the values that the scale has otherwise."""
     for key in scale.grid:
         if key not in spec.grid:
-            raise UserError(f"{room.name}/paper.yaml: {name}: {unknown('parameter of the grid', key, [*spec.grid])}")
+            raise UserError(f"{where}: {unknown('parameter of the grid', key, [*spec.grid])}")
     return {**spec.grid, **scale.grid}
 
 

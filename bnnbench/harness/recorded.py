@@ -44,8 +44,8 @@ def record(plan: Plan, name: str) -> list[Path]:
         raise UserError(f"{plan.config.folder()}: nothing computed yet; run the workflow (snakemake) first")
     for experiment in collect.experiments(plan):
         collect.collect(plan, experiment)
-    for room in plan.papers():
-        verdicts.write(plan, room)
+    for paper_name in plan.papers():
+        verdicts.write(plan, paper_name)
     partial = target.with_name(f".{name}.{os.getpid()}.partial")
     with writing(target):
         try:
@@ -89,7 +89,7 @@ def _write(plan: Plan, results: Sequence[Result], folder: Path) -> None:
     _table(folder / "datasets.csv", DATASETS, ([getattr(one, name) for name in DATASETS] for one in datasets))
     lines = [json.dumps(_job(result, datasets), ensure_ascii=False) for result in results]
     (folder / "jobs.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    claims = {room: verdicts.read(verdicts.path(plan, room)) for room in plan.papers()}
+    claims = {paper_name: verdicts.read(verdicts.path(plan, paper_name)) for paper_name in plan.papers()}
     write_json(folder / "claims.json", claims)
     used = sorted({result.environment for result in results} - {""})
     write_json(folder / "environments.json", {one: environment.noted(plan.config.folder(), one) for one in used})

@@ -38,7 +38,7 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True)
-class Shelf:
+class SharedStore:
     """Where jobs keep what they share, what all of it depends on, and the identity of each data set."""
 
     folder: Path
@@ -63,7 +63,7 @@ class Run:
         progress: Progress | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         team: Team = ALONE,
-        shelf: Shelf | None = None,
+        store: SharedStore | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         self.seed = seed
@@ -71,7 +71,7 @@ class Run:
         self.device = device
         self.data = data
         self.resumed = 0
-        self._shelf = shelf or Shelf(folder / "shared")
+        self._store = store or SharedStore(folder / "shared")
         self._folder = folder
         self._check = check
         self._progress = progress
@@ -120,18 +120,18 @@ class Run:
         meanwhile; a damaged file is computed again.
         """
         check_part(name, "shared result")
-        known = dict(self._shelf.identities)
+        known = dict(self._store.identities)
         if known and (unknown := sorted(set(datasets) - known.keys())):  # where none is declared, none can be read
             raise ValueError(f"shared result {name!r}: data sets {unknown} are not among the declared {sorted(known)}")
         data = [identity for dataset, identity in known.items() if dataset in datasets]
-        parts = [name, dict(inputs), data, self._shelf.basis, self.seed, self.device]
+        parts = [name, dict(inputs), data, self._store.basis, self.seed, self.device]
         about = json.dumps(parts, sort_keys=True, default=str)
-        folder = self._shelf.folder / f"{name}-{hashlib.blake2b(about.encode(), digest_size=8).hexdigest()}"
+        folder = self._store.folder / f"{name}-{hashlib.blake2b(about.encode(), digest_size=8).hexdigest()}"
         with locked(folder / ".lock", self._progress.waiting if self._progress else None):
             kept = folder / "content.pt"
             found = saved.read(kept)
             if found is None or found.get("about") != about or not {"content", "warnings"} <= found.keys():
-                own = Run(self.seed, self.device, folder, self.data, self._progress, self._interval, shelf=self._shelf)
+                own = Run(self.seed, self.device, folder, self.data, self._progress, self._interval, store=self._store)
                 with self._apart(), result_warnings() as said:
                     found = {"about": about, "content": dict(compute(own)), "warnings": said}
                 saved.write(kept, found)

@@ -95,8 +95,8 @@ def _experiment(client: "MlflowClient", name: str) -> str:
         if found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
-    room, _, experiment = name.partition("/")
-    spec = paper.get(room).spec
+    paper_name, _, experiment = name.partition("/")
+    spec = paper.get(paper_name).spec
     note = f"{spec.experiments[experiment].title}\n\n{spec.title} ({spec.authors}; {spec.venue} {spec.year})"
     tags = {"mlflow.experimentKind": "custom_model_development", "mlflow.note.content": note}
     return str(client.create_experiment(name, tags=tags))

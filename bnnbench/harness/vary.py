@@ -68,7 +68,7 @@ class Alternative:
 
 def as_planned(config: Config, where: str, name: str) -> Planned:
     """The claim `paper/claim`, judged by the results of the configured seeds; `UserError` if that is not possible."""
-    known = {f"{room}/{one.name}": one for room in paper.names() for one in verdicts.claims(room)}
+    known = {f"{paper_name}/{one.name}": one for paper_name in paper.names() for one in verdicts.claims(paper_name)}
     if name not in known:
         raise UserError(unknown("claim", name, list(known)))
     found = known[name]
@@ -91,15 +91,17 @@ def alternatives(plan: Plan, experiment: str) -> Iterator[Alternative]:
 
     A parameter or value that the experiment does not have is a `UserError` that names the choice in `paper.yaml`.
     """
-    room, _, short = experiment.partition("/")
+    paper_name, _, short = experiment.partition("/")
     planned = {job.variant for job in plan.jobs if f"{job.paper}/{job.experiment}" == experiment}
-    for name, choice in paper.get(room).spec.experiments[short].choices.items():
+    for name, choice in paper.get(paper_name).spec.experiments[short].choices.items():
         variants = [one for one in planned if any(fnmatchcase(one, pattern) for pattern in choice.variants or ["*"])]
         for whose, value in choice.alternatives.items() if variants else ():
             change = {experiment: nested(choice.parameter, value)}
             settings = {"params": merged(plan.config.params, change), "experiments": [experiment]}
             config = plan.config.model_copy(update={**settings, "variants": choice.variants})
-            yield Alternative(choice, whose, _of_configured_seeds(make(config, f"{room}/paper.yaml: {short}: {name}")))
+            yield Alternative(
+                choice, whose, _of_configured_seeds(make(config, f"{paper_name}/paper.yaml: {short}: {name}"))
+            )
 
 
 def _of_configured_seeds(plan: Plan) -> Plan:

@@ -1,1 +1,1 @@
-"""The reproduced papers, one room each, registered through the entry points `bnnbench.papers`."""
+"""The reproduced papers, one folder each, registered through the entry points `bnnbench.papers`."""

@@ -44,7 +44,7 @@ class Content:
 def gather(plan: Plan) -> Content:
     """Reads all that the report of `plan` shows; what has not been computed yet is listed as such."""
     papers = tuple(_paper(plan, paper.get(name)) for name in plan.papers())
-    states = [state for room in papers for part in room.studies for state in part.jobs]
+    states = [state for publication in papers for part in publication.studies for state in part.jobs]
     finished = [state.finished for state in states if state.finished > 0]
     latest = max(states, key=lambda state: state.finished, default=None)
     return Content(
@@ -58,15 +58,15 @@ def gather(plan: Plan) -> Content:
     )
 
 
-def _paper(plan: Plan, room: Paper) -> PaperContent:
-    names = dict.fromkeys(job.experiment for job in plan.jobs if job.paper == room.name)
-    studies = tuple(study(plan, room, name) for name in names)
+def _paper(plan: Plan, publication: Paper) -> PaperContent:
+    names = dict.fromkeys(job.experiment for job in plan.jobs if job.paper == publication.name)
+    studies = tuple(study(plan, publication, name) for name in names)
     states = [state for part in studies for state in part.jobs]
-    claims = _claims(plan, room)
+    claims = _claims(plan, publication)
     statuses = Counter(state.status for state in states)
-    spec = room.spec
+    spec = publication.spec
     return PaperContent(
-        name=room.name,
+        name=publication.name,
         title=spec.title,
         citation=f"{spec.authors}. {spec.venue} {spec.year}",
         url=spec.url,
@@ -76,19 +76,21 @@ def _paper(plan: Plan, room: Paper) -> PaperContent:
         provenance=weakest(name for state in states for name in state.provenance),
         claims=claims,
         studies=studies,
-        figures=_figures(plan, room),
+        figures=_figures(plan, publication),
         problems=_problems(states),
         warnings=_grouped(("warning", text, state.job) for state in states for text in state.warnings),
-        uncovered=tuple(Uncovered(row, why) for row in room.published() if (why := _why_uncovered(row, room, studies))),
+        uncovered=tuple(
+            Uncovered(row, why) for row in publication.published() if (why := _why_uncovered(row, publication, studies))
+        ),
     )
 
 
-def _claims(plan: Plan, room: Paper) -> dict[ClaimKind, tuple[ClaimRecord, ...]]:
+def _claims(plan: Plan, publication: Paper) -> dict[ClaimKind, tuple[ClaimRecord, ...]]:
     """The claims by what their verdicts count for, the telling ones first; kinds without any are left out."""
-    path = verdicts.path(plan, room.name)
+    path = verdicts.path(plan, publication.name)
     read = verdicts.read(path) if path.exists() else []
     lists = ("experiments", "stand_ins")
-    scales = {declared.name: declared.scales for declared in verdicts.claims(room.name)} if read else {}
+    scales = {declared.name: declared.scales for declared in verdicts.claims(publication.name)} if read else {}
     claims = [
         ClaimRecord(
             **{**record, **{name: tuple(record[name]) for name in lists}}, scales=scales.get(record["name"], ())
@@ -105,11 +107,11 @@ def _counted(claims: Iterable[ClaimRecord]) -> dict[Verdict, int]:
     return {verdict: counted[verdict] for verdict in VERDICTS if counted[verdict]}
 
 
-def _figures(plan: Plan, room: Paper) -> tuple[Drawing, ...]:
-    folder = plan.config.folder() / "figures" / room.name
+def _figures(plan: Plan, publication: Paper) -> tuple[Drawing, ...]:
+    folder = plan.config.folder() / "figures" / publication.name
     return tuple(
         Drawing(figure.name, figure.title, figure.caption, figure.source, folder / f"{figure.name}.svg")
-        for figure in drawing.figures(room.name).values()
+        for figure in drawing.figures(publication.name).values()
     )
 
 
@@ -125,16 +127,16 @@ def _grouped(said: Iterable[tuple[str, str, str]]) -> tuple[Remark, ...]:
     return tuple(Remark(kind, text, tuple(names)) for (kind, text), names in jobs.items())
 
 
-def _why_uncovered(row: Published, room: Paper, studies: Sequence[Study]) -> str:
+def _why_uncovered(row: Published, publication: Paper, studies: Sequence[Study]) -> str:
     """Why a published value has no place in a table; empty where it has one."""
-    if row.experiment not in room.spec.experiments:
+    if row.experiment not in publication.spec.experiments:
         return "no experiment of ours yet"
     part = next((part for part in studies if part.name == row.experiment), None)
     if part is None:
         return "experiment not part of this run"
     if not row.variant:
         return "no variant of ours"
-    if row.metric not in {metric.name for metric in room.declaration(row.experiment).metrics}:
+    if row.metric not in {metric.name for metric in publication.declaration(row.experiment).metrics}:
         return "not measured by our experiment"
     return "" if row.variant in {shown.variant for shown in part.rows} else "variant not part of this run"
 

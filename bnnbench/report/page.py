@@ -24,8 +24,8 @@ Judged = tuple[PaperContent, ClaimRecord]
 
 def write(plan: Plan, content: Content, folder: Path) -> None:
     """Writes the page of every paper, then the index, into `folder`."""
-    for room in content.papers:
-        write_paper(plan, content, room.name, folder)
+    for publication in content.papers:
+        write_paper(plan, content, publication.name, folder)
     write_index(plan, content, folder)
 
 
@@ -52,10 +52,10 @@ def _write_kernels(plan: Plan, content: Content, timed: Timings, folder: Path) -
 
 def write_paper(plan: Plan, content: Content, name: str, folder: Path) -> None:
     """Writes `<name>.html`: the claims, tables and figures of one paper."""
-    room = next(room for room in content.papers if room.name == name)
+    publication = next(publication for publication in content.papers if publication.name == name)
     pictures = plan.config.folder() / "figures" / name / "series"
-    plots = {study.name: _plots(study, pictures) for study in room.studies}
-    text = _templates().get_template("paper.html.j2").render(_shared(plan, content), paper=room, plots=plots)
+    plots = {study.name: _plots(study, pictures) for study in publication.studies}
+    text = _templates().get_template("paper.html.j2").render(_shared(plan, content), paper=publication, plots=plots)
     _write(folder / f"{name}.html", text)
 
 
@@ -99,8 +99,8 @@ def _templates() -> "Environment":
 
 def _run_line(content: Content) -> str:
     """What was run, when and where, in one line."""
-    jobs = sum(count for room in content.papers for count in room.statuses.values())
-    variants = sum(len(study.rows) for room in content.papers for study in room.studies)
+    jobs = sum(count for publication in content.papers for count in publication.statuses.values())
+    variants = sum(len(study.rows) for publication in content.papers for study in publication.studies)
     what = f"{numbers.count(variants, 'variant')} in {numbers.count(jobs, 'job')}"
     when = ""
     if content.last_finished:

@@ -34,17 +34,17 @@ COLLECTED_EARLIER = (
 Values = dict[tuple[str, str], dict[int, float]]
 
 
-def study(plan: Plan, room: Paper, name: str) -> Study:
-    """The experiment `name` of the paper `room`, from its collected tables."""
-    spec = room.spec.experiments[name]
-    jobs = [job for job in plan.jobs if (job.paper, job.experiment) == (room.name, name)]
-    results = Results.load(plan, [f"{room.name}/{name}"])
+def study(plan: Plan, publication: Paper, name: str) -> Study:
+    """The experiment `name` of the paper `publication`, from its collected tables."""
+    spec = publication.spec.experiments[name]
+    jobs = [job for job in plan.jobs if (job.paper, job.experiment) == (publication.name, name)]
+    results = Results.load(plan, [f"{publication.name}/{name}"])
     tables = [results.jobs, *([results.added.jobs] if results.added is not None else [])]
     recorded = {row["job"]: row for table in tables for row in table.to_dict("records")}
     states = tuple(_state(job, recorded.get(job.id)) for job in jobs)
-    published = [row for row in room.published() if row.experiment == name]
+    published = [row for row in publication.published() if row.experiment == name]
     variants = list(dict.fromkeys(job.variant for job in jobs))
-    columns = _columns(room, name, published, variants)
+    columns = _columns(publication, name, published, variants)
     params = {job.variant: job.params.model_dump(mode="json") for job in jobs}
     used = {job.variant: job.datasets for job in jobs}
     common = _common(list(params.values()))
@@ -67,7 +67,7 @@ def study(plan: Plan, room: Paper, name: str) -> Study:
         title=spec.title,
         source=spec.source,
         deviations=tuple(spec.deviations),
-        notes=_notes(plan, f"{room.name}/{name}", states),
+        notes=_notes(plan, f"{publication.name}/{name}", states),
         columns=tuple(_filled(columns[k], [row.cells[k] for row in rows]) for k in kept),
         rows=tuple(replace(row, cells=tuple(row.cells[k] for k in kept)) for row in rows),
         params=common,
@@ -123,13 +123,15 @@ def _values(results: Results, jobs: Sequence[Job]) -> Values:
     return found
 
 
-def _columns(room: Paper, name: str, published: Sequence[Published], variants: Sequence[str]) -> tuple[Column, ...]:
+def _columns(
+    publication: Paper, name: str, published: Sequence[Published], variants: Sequence[str]
+) -> tuple[Column, ...]:
     printed = {row.metric for row in published if row.variant in variants}
     return tuple(
         Column(
             metric.name, metric.unit, metric.higher_is_better, metric.description, metric.name in printed, metric.group
         )
-        for metric in room.declaration(name).metrics
+        for metric in publication.declaration(name).metrics
     )
 
 

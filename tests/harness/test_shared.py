@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from bnnbench.harness.run import Run, Shelf
+from bnnbench.harness.run import Run, SharedStore
 
 
-def run(folder: Path, shelf: Shelf, seed: int = 0) -> Run:
-    return Run(seed, "cpu", folder, lambda name: name, checkpoint_seconds=0, shelf=shelf)
+def run(folder: Path, store: SharedStore, seed: int = 0) -> Run:
+    return Run(seed, "cpu", folder, lambda name: name, checkpoint_seconds=0, store=store)
 
 
 def counted(calls: list[int], value: float = 1.0) -> Any:
@@ -25,9 +25,9 @@ def counted(calls: list[int], value: float = 1.0) -> Any:
 
 
 def test_it_is_computed_once_and_is_the_same_for_all(tmp_path: Path) -> None:
-    shelf, calls = Shelf(tmp_path / "shared"), list[int]()
-    first = run(tmp_path / "a", shelf).shared("net", {"width": 3}, (), counted(calls))
-    other = run(tmp_path / "b", shelf)
+    store, calls = SharedStore(tmp_path / "shared"), list[int]()
+    first = run(tmp_path / "a", store).shared("net", {"width": 3}, (), counted(calls))
+    other = run(tmp_path / "b", store)
     before = other.generator("draw").get_state()
     second = other.shared("net", {"width": 3}, (), counted(calls))
     assert calls == [0]
@@ -38,31 +38,31 @@ def test_it_is_computed_once_and_is_the_same_for_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", ["name", "inputs", "data", "basis", "seed"])
 def test_whatever_it_depends_on_makes_another(tmp_path: Path, change: str) -> None:
     calls = list[int]()
-    shelf = Shelf(tmp_path / "shared", "code", (("mnist", "x"), ("cifar10", "y")))
-    run(tmp_path, shelf).shared("net", {"width": 3}, ("mnist",), counted(calls))
+    store = SharedStore(tmp_path / "shared", "code", (("mnist", "x"), ("cifar10", "y")))
+    run(tmp_path, store).shared("net", {"width": 3}, ("mnist",), counted(calls))
     if change == "basis":
-        shelf = Shelf(tmp_path / "shared", "other code", shelf.identities)
+        store = SharedStore(tmp_path / "shared", "other code", store.identities)
     if change == "data":
-        shelf = Shelf(tmp_path / "shared", "code", (("mnist", "z"), ("cifar10", "y")))
+        store = SharedStore(tmp_path / "shared", "code", (("mnist", "z"), ("cifar10", "y")))
     name, inputs = ("hmc" if change == "name" else "net"), {"width": 4 if change == "inputs" else 3}
-    run(tmp_path, shelf, int(change == "seed")).shared(name, inputs, ("mnist",), counted(calls))
+    run(tmp_path, store, int(change == "seed")).shared(name, inputs, ("mnist",), counted(calls))
     assert len(calls) == 2
-    unrelated = Shelf(shelf.folder, "code", (("mnist", "x"), ("cifar10", "another")))
+    unrelated = SharedStore(store.folder, "code", (("mnist", "x"), ("cifar10", "another")))
     run(tmp_path, unrelated).shared("net", {"width": 3}, ("mnist",), counted(calls))
     assert len(calls) == 2
 
 
 def test_a_damaged_file_is_computed_again(tmp_path: Path) -> None:
-    shelf, calls = Shelf(tmp_path / "shared"), list[int]()
-    run(tmp_path, shelf).shared("net", {}, (), counted(calls))
+    store, calls = SharedStore(tmp_path / "shared"), list[int]()
+    run(tmp_path, store).shared("net", {}, (), counted(calls))
     (path,) = (tmp_path / "shared").glob("*/content.pt")
     path.write_bytes(path.read_bytes()[:-20])
-    run(tmp_path, shelf).shared("net", {}, (), counted(calls))
+    run(tmp_path, store).shared("net", {}, (), counted(calls))
     assert len(calls) == 2
 
 
 def test_a_killed_computation_goes_on(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "shared")
+    store = SharedStore(tmp_path / "shared")
     starts = []
 
     def compute(own: Run, stop: int) -> Mapping[str, Any]:
@@ -78,10 +78,10 @@ def test_a_killed_computation_goes_on(tmp_path: Path) -> None:
                 raise KeyboardInterrupt
         return {"total": total}
 
-    whole = run(tmp_path, Shelf(tmp_path / "whole")).shared("sum", {}, (), lambda own: compute(own, 99))
+    whole = run(tmp_path, SharedStore(tmp_path / "whole")).shared("sum", {}, (), lambda own: compute(own, 99))
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, shelf).shared("sum", {}, (), lambda own: compute(own, 3))
-    found = run(tmp_path, shelf).shared("sum", {}, (), lambda own: compute(own, 99))
+        run(tmp_path, store).shared("sum", {}, (), lambda own: compute(own, 3))
+    found = run(tmp_path, store).shared("sum", {}, (), lambda own: compute(own, 99))
     assert starts == [0, 0, 3]
     assert found["total"] == whole["total"]
 
@@ -93,7 +93,7 @@ def _slow(folder: Path, calls: Any) -> None:
         time.sleep(0.5)
         return {"x": 1.0}
 
-    run(folder, Shelf(folder / "shared")).shared("net", {}, (), compute)
+    run(folder, SharedStore(folder / "shared")).shared("net", {}, (), compute)
 
 
 def test_processes_that_ask_at_once_compute_it_once(tmp_path: Path) -> None:
@@ -115,14 +115,14 @@ def test_the_global_streams_are_the_same_for_who_computes_and_who_reads(tmp_path
     def after(name: str, ahead: int) -> tuple[Any, float]:
         torch.manual_seed(5)
         torch.rand(ahead)
-        found = run(tmp_path / name, Shelf(tmp_path / "shared")).shared("net", {}, (), compute)
+        found = run(tmp_path / name, SharedStore(tmp_path / "shared")).shared("net", {}, (), compute)
         return found["draw"], torch.rand(()).item()
 
     (computed, then), (read, later) = after("a", 2), after("b", 2)
     assert (computed.tolist(), then) == (read.tolist(), later)
     torch.manual_seed(5)
     torch.rand(7)  # whatever was drawn before
-    elsewhere = run(tmp_path / "c", Shelf(tmp_path / "other")).shared("net", {}, (), compute)["draw"]
+    elsewhere = run(tmp_path / "c", SharedStore(tmp_path / "other")).shared("net", {}, (), compute)["draw"]
     assert elsewhere.tolist() == computed.tolist()
 
 
@@ -138,7 +138,7 @@ def test_warnings_reach_every_job_that_shares(tmp_path: Path) -> None:
 
     for name in ("a", "b"):
         with result_warnings() as said:
-            run(tmp_path / name, Shelf(tmp_path / "shared")).shared("net", {}, (), compute)
+            run(tmp_path / name, SharedStore(tmp_path / "shared")).shared("net", {}, (), compute)
         assert said == ["it did not converge"]
 
 
@@ -146,17 +146,19 @@ def test_warnings_reach_every_job_that_shares(tmp_path: Path) -> None:
 def test_a_file_without_the_expected_entries_is_computed_again(tmp_path: Path, entry: str) -> None:
     from bnnbench.harness import saved
 
-    shelf, calls = Shelf(tmp_path / "shared"), list[int]()
-    run(tmp_path, shelf).shared("net", {}, (), counted(calls))
+    store, calls = SharedStore(tmp_path / "shared"), list[int]()
+    run(tmp_path, store).shared("net", {}, (), counted(calls))
     (path,) = (tmp_path / "shared").glob("*/content.pt")
     content = saved.read(path)
     assert content is not None
     saved.write(path, {name: value for name, value in content.items() if name != entry})
-    run(tmp_path, shelf).shared("net", {}, (), counted(calls))
+    run(tmp_path, store).shared("net", {}, (), counted(calls))
     assert len(calls) == 2
 
 
 def test_data_that_the_job_does_not_declare_are_refused(tmp_path: Path) -> None:
-    run = Run(0, "cpu", tmp_path / "job", lambda name: name, shelf=Shelf(tmp_path / "shared", "b", (("mnist", "x"),)))
+    run = Run(
+        0, "cpu", tmp_path / "job", lambda name: name, store=SharedStore(tmp_path / "shared", "b", (("mnist", "x"),))
+    )
     with pytest.raises(ValueError, match=r"shared result 'net': data sets \['mnits'\] are not among the declared"):
         run.shared("net", {}, ["mnits"], lambda own: {})

@@ -23,22 +23,26 @@ def smoke(tmp_path: Path, name: str) -> plan.Plan:
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_published_numbers_are_well_formed_and_of_known_experiments(name: str) -> None:
-    room = paper.get(name)
-    rows = room.published()
+    publication = paper.get(name)
+    rows = publication.published()
     assert rows
     keys = [(row.experiment, row.variant, row.metric, row.model, row.dataset) for row in rows]
     assert len(set(keys)) == len(keys), "a number stands twice"
     for row in rows:
         if row.variant:
-            assert row.variant in room.spec.experiments[row.experiment].variants
-            declared = room.declaration(row.experiment).metrics
+            assert row.variant in publication.spec.experiments[row.experiment].variants
+            declared = publication.declaration(row.experiment).metrics
             units = {metric.name: metric.unit for metric in declared}
             assert units[row.metric] == row.unit
 
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_claims_and_figures_name_what_exists(name: str) -> None:
-    known = {f"{room}/{experiment}" for room in PAPERS for experiment in paper.get(room).spec.experiments}
+    known = {
+        f"{publication}/{experiment}"
+        for publication in PAPERS
+        for experiment in paper.get(publication).spec.experiments
+    }
     claims = verdicts.claims(name)
     assert len({claim.name for claim in claims}) == len(claims) >= 1
     needed = [(claim.experiments, claim.source) for claim in claims]
@@ -100,9 +104,9 @@ def test_claims_over_nothing_are_not_run(name: str, tmp_path: Path) -> None:
 def test_experiments_are_planned_without_torch(name: str) -> None:
     """An experiment's module imports torch and the like inside its function: planning takes milliseconds."""
     heavy = {"torch", "numpy", "pandas", "scipy", "sklearn", "matplotlib", "jax", "mlflow"}
-    room = paper.get(name)
-    modules = [spec.module for spec in room.spec.experiments.values()] + ["claims", "figures"]
-    places = [room.folder.joinpath(*module.split(".")) for module in modules]
+    publication = paper.get(name)
+    modules = [spec.module for spec in publication.spec.experiments.values()] + ["claims", "figures"]
+    places = [publication.folder.joinpath(*module.split(".")) for module in modules]
     for path in [
         file for place in places for file in (place.glob("*.py") if place.is_dir() else [place.with_suffix(".py")])
     ]:
