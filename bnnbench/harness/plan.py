@@ -179,11 +179,12 @@ def _jobs(
     """The jobs of an experiment, or, where `more` names seeds of its variants, one job for each of these."""
     spec, experiment = publication.spec.experiments[name], f"{publication.name}/{name}"
     scale = spec.scales[config.scale]
+    variants = list(_variants(publication, name, config, where))  # a mistake in paper.yaml is told before all else
     code = code_hash(publication.module(name))
     place, lacking = device.choose(config.device, scale.resources.gpus)
     seed_per_job = config.scale == "paper" if scale.seed_per_job is None else scale.seed_per_job
     alone = seed_per_job or more is not None
-    for variant, params in _variants(publication, name, config, where):
+    for variant, params in variants:
         wanted = _seeds(scale, variant, config) if more is None else more.get(f"{experiment}/{variant}", ())
         needed, wished = params.datasets(), params.optional_datasets()
         _look_for((*needed, *wished), data, config, f"{where}: {experiment}")

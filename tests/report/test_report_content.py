@@ -105,19 +105,15 @@ def test_every_published_value_has_exactly_one_place(toy: Path, tmp_path: Path) 
     )
     plan = made.toy_plan(tmp_path)
     made.gathered(plan)
-    publication = gather(plan).papers[0]
+    content = gather(plan).papers[0]
     placed = [
-        one.published
-        for part in publication.studies
-        for row in part.rows
-        for cell in row.cells
-        for one in cell.published
+        one.published for part in content.studies for row in part.rows for cell in row.cells for one in cell.published
     ]
-    left = [line.published for line in publication.uncovered]
+    left = [line.published for line in content.uncovered]
     assert sorted(one.model for one in placed + left) == sorted(one.model for one in paper.get("toy").published())
     assert {one.model for one in placed} == {"walker", "again"}
-    assert len({line.why for line in publication.uncovered}) == 5
-    assert all(line.why for line in publication.uncovered)
+    assert len({line.why for line in content.uncovered}) == 5
+    assert all(line.why for line in content.uncovered)
 
 
 def test_the_state_of_every_job_is_listed_with_its_reason(toy: Path, tmp_path: Path) -> None:
@@ -129,20 +125,20 @@ def test_the_state_of_every_job_is_listed_with_its_reason(toy: Path, tmp_path: P
     made.fail(plan, failed, "ValueError: too short")
     made.finish(plan, replace(old, key="0123"), {4: 9.0})
     made.gathered(plan)
-    publication = gather(plan).papers[0]
-    said = {job: (remark.kind, remark.text) for remark in publication.problems for job in remark.jobs}
+    content = gather(plan).papers[0]
+    said = {job: (remark.kind, remark.text) for remark in content.problems for job in remark.jobs}
     assert set(said) == {job.id for job in plan.jobs} - {ok.id}
     assert said[diverged.id] == ("diverged", "end is nan")
     assert said[skipped.id] == ("skipped", "no GPU")
     assert said[failed.id] == ("failed", "ValueError: too short")
     assert said[old.id] == ("missing", "computed with other parameters, code or data only; run the workflow")
     assert {said[job.id][0] for job in plan.jobs if job.variant == "shifted"} == {"missing"}
-    assert sum(publication.statuses.values()) == len(plan.jobs)
+    assert sum(content.statuses.values()) == len(plan.jobs)
     shown = row(gather(plan), "plain")
     assert (shown.status, shown.seeds, shown.seeds_planned) == ("failed", 1, 5)
     assert shown.cells[0].ours is not None
     assert shown.cells[0].ours.mean == 1.0  # the 9.0 of another key takes no part
-    assert publication.cost.cpu_seconds == pytest.approx(3.0)
+    assert content.cost.cpu_seconds == pytest.approx(3.0)
 
 
 def test_tables_collected_for_another_configuration_are_stale(toy: Path, tmp_path: Path) -> None:
@@ -180,9 +176,9 @@ def test_stand_in_data_is_marked_and_counts_for_the_paper(toy: Path, tmp_path: P
     made.finish(plan, made.job(plan, "plain"), {0: 1.0}, datasets=[made.OFFICIAL])
     made.finish(plan, made.job(plan, "shifted"), {0: 1.0}, datasets=[made.BUNDLED])
     made.gathered(plan)
-    publication = gather(plan).papers[0]
-    assert publication.provenance == "bundled"
-    [note] = publication.studies[0].notes
+    content = gather(plan).papers[0]
+    assert content.provenance == "bundled"
+    [note] = content.studies[0].notes
     assert "stand-in" in note
     assert "shifted" in note
     assert "plain" not in note
@@ -199,9 +195,9 @@ def test_parameters_in_common_and_own_make_those_of_the_job(toy: Path, tmp_path:
 def test_claims_and_their_counts(toy: Path, tmp_path: Path) -> None:
     plan = made.toy_plan(tmp_path)
     made.claims(plan, {"verdict": "reproduced"}, {"verdict": "not run"}, {"verdict": "not run"})
-    publication = gather(plan).papers[0]
-    assert [claim.verdict for claim in publication.claims["paper"]] == ["reproduced", "not run", "not run"]
-    assert publication.verdicts == {"paper": {"reproduced": 1, "not run": 2}}
+    content = gather(plan).papers[0]
+    assert [claim.verdict for claim in content.claims["paper"]] == ["reproduced", "not run", "not run"]
+    assert content.verdicts == {"paper": {"reproduced": 1, "not run": 2}}
 
 
 def test_controls_and_verdicts_on_stand_in_data_never_count_for_the_paper(toy: Path, tmp_path: Path) -> None:
