@@ -19,7 +19,7 @@ class ReferenceCase:
     """A log posterior of theta [P], long chains that sampled it, and test points.
 
     `target` is the log posterior up to a constant, in torch, for theta [S, P]: [S]; `reference.draws` [T, P] are the
-    draws of the chains, and `reference.rhat_max` says how far these agree.
+    draws of the chains, and `reference.diagnostics` and `reference.misses()` say how far to trust them.
     """
 
     target: Target

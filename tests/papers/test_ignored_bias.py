@@ -63,6 +63,8 @@ def test_reference_draws_of_both_posteriors_are_kept_apart(tmp_path: Path) -> No
     here = images.posed(params("hmc"), run(tmp_path))[1]
     again = reference(without_bias(here), images.sampler(params("hmc")), run(tmp_path))
     assert torch.equal(again.draws, bare.reference.draws)
+    assert again.diagnostics["rhat_parameters"] < 1.1
+    assert "draws is 400; at least 10000 is asked for" in again.misses()
 
 
 def test_only_a_last_layer_has_a_bias_to_ignore() -> None:
