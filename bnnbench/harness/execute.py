@@ -215,10 +215,13 @@ def _prepare(job: Job) -> None:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BNNBENCH_THREADS"):
         os.environ[name] = str(job.resources.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    os.environ["TORCHINDUCTOR_DETERMINISTIC"] = "1"
     import torch
 
     torch.set_num_threads(job.resources.threads)
-    torch.use_deterministic_algorithms(True)
+    # `use_deterministic_algorithms(True)` says the same and imports torch's compiler to tell it, which takes 2 CPU-seconds;
+    # the compiler reads the variable above where an experiment uses it.
+    torch.set_deterministic_debug_mode("error")
     if job.device == "cuda" and not torch.cuda.is_available():
         raise UserError(
             f"{job.id}: this torch ({torch.__version__}) has no CUDA; install a CUDA build or set device: cpu"

@@ -127,8 +127,8 @@ def _wrong_with(path: Path, inode: int) -> str:
         return ""
     except sqlite3.DatabaseError:
         return "is no database"
-    whole = "experiments" in tables and {version for (version,) in versions} == _heads()
-    return "" if counted[0] or whole else "was left half made"
+    whole = counted[0] or ("experiments" in tables and {version for (version,) in versions} == _heads())
+    return "" if whole else "was left half made"
 
 
 def _heads() -> set[str]:
