@@ -1,14 +1,16 @@
 """The log posterior of a net's parameters in JAX."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from bnnbench.bayes.jax_arrays import to_jax
-from bnnbench.bayes.jax_nets import jax_outputs
-from bnnbench.bayes.likelihood import LearnedNoise, Likelihood
-from bnnbench.bayes.network import Net, weight_shapes
+from bnnbench.bayes.jax_nets import JaxLayer, jax_outputs, translated
+from bnnbench.bayes.likelihood import Gaussian, LearnedNoise, Likelihood
+from bnnbench.bayes.linear_output import log_marginal
+from bnnbench.bayes.log_noise import has_log_noise
+from bnnbench.bayes.network import Net, WholeNet, weight_shapes
 from bnnbench.bayes.prior import NumpyroPrior, Shapes
 from bnnbench.bayes.target import Target
 
@@ -39,19 +41,82 @@ def numpyro_model(
     log_likelihood = _log_likelihood(net, x, y, likelihood, float64)
 
     def model() -> None:
-        import jax.numpy as jnp
         import numpyro
-        import numpyro.distributions as dist
 
-        weights = dict(prior.function(shapes))
-        if isinstance(likelihood, LearnedNoise) and "log_noise" not in weights:
-            noise = dist.Normal(likelihood.prior_mean, likelihood.prior_scale).expand([likelihood.n_targets])
-            weights["log_noise"] = numpyro.sample("log_noise", noise.to_event(1))
-        parts = [jnp.reshape(part, -1) for part in _ordered(weights, shapes, likelihood)]
-        theta = numpyro.deterministic("theta", jnp.concatenate(parts))
-        numpyro.factor("log_likelihood", log_likelihood(theta))
+        numpyro.factor("log_likelihood", log_likelihood(_sampled(shapes, likelihood, prior)))
 
     return model
+
+
+def integrated_model(
+    net: Net, x: Tensor, y: Tensor, likelihood: Likelihood, prior: NumpyroPrior, float64: bool = False
+) -> Callable[[], None]:
+    """As `numpyro_model`, with the weights and the bias of the last layer integrated out: "theta" is without them.
+
+    `ValueError` for what `linear_output` does not know: another prior of the last layer than normal, another likelihood
+    than that of one real target with the same noise at all points, or a net that does not end with a linear layer.
+    """
+    split = hidden_part(net, likelihood, prior)
+    inputs, targets = to_jax(x, float64), to_jax(y, float64)
+
+    def model() -> None:
+        import jax.numpy as jnp
+        import numpyro
+
+        theta = _sampled(split.shapes, likelihood, prior)
+        features = split.hidden.apply(theta[: split.hidden.n_params], inputs)
+        phi = jnp.concatenate([features, jnp.ones_like(features[:, :1])], axis=1)
+        log_noise = theta[-1] if split.learns_noise else jnp.log(likelihood.noise)  # type: ignore[attr-defined]
+        numpyro.factor("log_likelihood", log_marginal(phi, targets, split.scale, log_noise))
+
+    return model
+
+
+class HiddenPart(NamedTuple):
+    """A net without its last linear layer, whose weights and bias are N(0, scale^2)."""
+
+    hidden: JaxLayer
+    module: nn.Sequential
+    """The same layers in torch."""
+    shapes: Shapes
+    """Of their parameters by name."""
+    scale: float
+    learns_noise: bool
+
+
+def hidden_part(net: Net, likelihood: Likelihood, prior: NumpyroPrior) -> HiddenPart:
+    """What is sampled where the last layer is integrated out; `ValueError` where it cannot be."""
+    learns_noise = type(likelihood) is LearnedNoise and likelihood.n_targets == 1
+    module = net.module if isinstance(net, WholeNet) else None
+    perceptron = module.get_submodule("net") if module is not None and has_log_noise(module) else module
+    if prior.output_scale is None:
+        raise ValueError("integrate_output: the prior does not say that the last layer is normal (output_scale)")
+    if not (learns_noise or type(likelihood) is Gaussian):
+        raise ValueError(
+            "integrate_output: the likelihood is not that of one real target with the same noise everywhere"
+        )
+    if not (isinstance(perceptron, nn.Sequential) and len(perceptron) > 1 and type(perceptron[-1]) is nn.Linear):
+        raise ValueError("integrate_output: the net is no nn.Sequential that ends with a linear layer after others")
+    if perceptron[-1].bias is None or any(not part.requires_grad for part in perceptron.parameters()):
+        raise ValueError("integrate_output: the last layer has no bias, or parameters of the net are frozen")
+    shapes = dict(list(weight_shapes(net).items())[:-2])
+    hidden = nn.Sequential(*perceptron[:-1])  # type: ignore[misc]
+    return HiddenPart(translated(hidden), hidden, shapes, prior.output_scale, learns_noise)
+
+
+def _sampled(shapes: Shapes, likelihood: Likelihood, prior: NumpyroPrior) -> "jax.Array":
+    """theta [P] with its prior's sites, within a NumPyro model; a learned noise is its end."""
+    import jax.numpy as jnp
+    import numpyro
+    import numpyro.distributions as dist
+
+    weights = dict(prior.function(shapes))
+    if isinstance(likelihood, LearnedNoise) and "log_noise" not in weights:
+        noise = dist.Normal(likelihood.prior_mean, likelihood.prior_scale).expand([likelihood.n_targets])
+        weights["log_noise"] = numpyro.sample("log_noise", noise.to_event(1))
+    parts = [jnp.reshape(part, -1) for part in _ordered(weights, shapes, likelihood)]
+    found: jax.Array = numpyro.deterministic("theta", jnp.concatenate(parts))
+    return found
 
 
 def _ordered(weights: Mapping[str, Any], shapes: Shapes, likelihood: Likelihood) -> Iterator[Any]:

@@ -76,24 +76,8 @@ def run_model(
     dtype and device of what is returned. `ValueError` where no start with a finite density is found, or without
     "theta".
     """
-    from numpyro.infer import initialization
-    from numpyro.infer.util import initialize_model
-
     keys, model_keys = _keys(sampling.chains, generator)
-    strategies = {
-        "prior": initialization.init_to_sample,
-        "uniform": initialization.init_to_uniform,
-        "median": initialization.init_to_median,
-    }
-    try:
-        start, potential, sites, trace = initialize_model(
-            model_keys, model, init_strategy=strategies[sampling.start](), model_args=(), model_kwargs={}
-        )
-    except RuntimeError as error:
-        raise ValueError(
-            f"chains: no start with a finite log posterior was found from {sampling.start!r}; try another start, look "
-            "at the scale of inputs, targets and noise"
-        ) from error
+    start, potential, sites, trace = _initialised(model, model_keys, sampling.start)
     if WEIGHTS not in trace:
         raise ValueError(f"model: it has no site {WEIGHTS!r} with the parameters of the net")
     observed = {name for name, site in trace.items() if site.get("is_observed") and site["type"] == "sample"}
@@ -102,6 +86,40 @@ def run_model(
         return {name: value for name, value in sites(z).items() if name not in observed}
 
     return _chains(_Law(potential, kept, start, keys), sampling, like, journal)
+
+
+def _initialised(model: Model, keys: "jax.Array", kind: str) -> tuple[Any, Any, Any, Any]:
+    """Starts [K, ...], the potential, the function from its arguments to sites, and a trace of the model's sites.
+
+    Called by itself, NumPyro's function compiles every operation of the model apart; here they are one program.
+    `ValueError` where no start with a finite density was found.
+    """
+    import jax
+    from numpyro.infer import initialization
+    from numpyro.infer.util import initialize_model
+
+    strategies = {
+        "prior": initialization.init_to_sample,
+        "uniform": initialization.init_to_uniform,
+        "median": initialization.init_to_median,
+    }
+    known: list[Any] = []
+
+    def initialise(keys: "jax.Array") -> Any:
+        start, *functions = initialize_model(
+            keys, model, init_strategy=strategies[kind](), model_args=(), model_kwargs={}
+        )
+        known[:] = functions
+        return start
+
+    start = jax.jit(initialise)(keys)
+    if not all(to_torch(part).isfinite().all() for part in jax.tree.leaves((start.potential_energy, start.z_grad))):
+        raise ValueError(
+            f"chains: no start with a finite log posterior was found from {kind!r}; try another start, look at the "
+            "scale of inputs, targets and noise"
+        )
+    potential, sites, trace = known
+    return start, potential, sites, trace
 
 
 class _Law(NamedTuple):
@@ -191,7 +209,7 @@ def _kernel(law: _Law, sampling: NUTSSampling) -> tuple[Any, Callable[..., Any]]
         "trajectory_length": None,
     }
     # Safe under vmap: what the kernel keeps for itself depends on the settings alone.
-    state = jax.vmap(lambda z, key: initial(z, sampling.warmup, rng_key=key, **settings))(law.start, law.keys)
+    state = jax.jit(jax.vmap(lambda z, key: initial(z, sampling.warmup, rng_key=key, **settings)))(law.start, law.keys)
 
     def observed(state: Any) -> dict[str, Any]:
         seen = {

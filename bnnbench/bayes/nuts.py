@@ -13,12 +13,13 @@ from bnnbench.bayes.chains import ChainPosterior, Chains
 from bnnbench.bayes.chosen_prior import any_prior, density_of
 from bnnbench.bayes.gaussian import Affine
 from bnnbench.bayes.jax_arrays import to_jax
-from bnnbench.bayes.jax_density import log_density, numpyro_model
+from bnnbench.bayes.jax_density import HiddenPart, hidden_part, integrated_model, log_density, numpyro_model
 from bnnbench.bayes.journal import Journal, Stages, State
 from bnnbench.bayes.laplace import matched
+from bnnbench.bayes.linear_output import draw_weights
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import Train, method
-from bnnbench.bayes.network import InferredPart, Scope, check_noise, inferred_part
+from bnnbench.bayes.network import InferredPart, Scope, WholeNet, check_noise, evaluate, inferred_part
 from bnnbench.bayes.noise import normal
 from bnnbench.bayes.numpyro_chains import NUTSSampling, run_chains, run_model
 from bnnbench.bayes.prior import NumpyroPrior, Prior
@@ -36,6 +37,11 @@ class NUTSParams(NUTSSampling):
     precision: PositiveFloat = Field(510.0, description="of the prior")
     scope: Scope = "last"
     whitened: bool = Field(False, description="sample in the coordinates of the full Laplace approximation; P^2 memory")
+    integrate_output: bool = Field(
+        False,
+        description="all layers of a regression under a NumpyroPrior: the last one is integrated out of what is "
+        "sampled, and drawn afterwards; the posterior is the same",
+    )
 
 
 def sample(
@@ -115,6 +121,22 @@ def _hierarchical(
     """Under a prior that NumPyro samples."""
     import jax
 
+    build = integrated_model if params.integrate_output else numpyro_model
     with jax.enable_x64(params.float64):
-        model = numpyro_model(part.inner, part.inputs, train.y, train.likelihood, prior, params.float64)
-        return run_model(model, params, generator, journal, part.theta)
+        model = build(part.inner, part.inputs, train.y, train.likelihood, prior, params.float64)
+        found = run_model(model, params, generator, journal, part.theta)
+    if not params.integrate_output:
+        return found
+    return _with_output(found, hidden_part(part.inner, train.likelihood, prior), part.inputs, train, generator)
+
+
+def _with_output(found: Chains, split: HiddenPart, x: Tensor, train: Train, generator: Generator) -> Chains:
+    """Chains with a draw of the last layer for every draw of the others."""
+    theta = found.draws.flatten(0, 1).double()
+    noise = theta[:, -1].exp() if split.learns_noise else theta.new_full((len(theta),), train.likelihood.noise)  # type: ignore[attr-defined]
+    hidden = theta[:, :-1] if split.learns_noise else theta
+    features = evaluate(WholeNet(deepcopy(split.module).double()), hidden, x.double())
+    phi = torch.cat([features, torch.ones_like(features[..., :1])], dim=2)
+    output = draw_weights(phi, train.y.double(), split.scale, noise, generator)
+    whole = torch.cat([hidden, output, theta[:, hidden.shape[1] :]], dim=1)
+    return found._replace(draws=whole.unflatten(0, found.draws.shape[:2]).to(found.draws))

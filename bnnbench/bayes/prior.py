@@ -65,6 +65,11 @@ class NumpyroPrior:
     """
 
     function: Callable[[Shapes], Mapping[str, Any]]
+    output_scale: float | None = None
+    """Set where the last layer's weights and bias are N(0, output_scale^2) whatever the rest is: they can be integrated
+    out, and then `function` is given the shapes of the other layers alone."""
+    name: str = ""
+    """What tells the prior from others in checkpoints, which cannot look into a function."""
 
 
 @dataclass(frozen=True)
