@@ -45,7 +45,7 @@ def test_correlated_inputs_are_uniform_with_strong_pairs() -> None:
 
 def test_inputs_of_the_linear_model_are_autoregressive() -> None:
     found = synthetic.sparse_linear(20_000, 0.5, 1)
-    correlation = np.corrcoef(found.x.T)
+    correlation: Any = np.corrcoef(found.x.T)
     assert np.allclose(correlation[0, :4], [1, 0.5, 0.25, 0.125], atol=0.03)
     beta = np.linalg.lstsq(found.x, found.y, rcond=None)[0]
     assert np.allclose(beta, synthetic.COEFFICIENTS, atol=0.04)

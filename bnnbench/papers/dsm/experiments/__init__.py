@@ -1,0 +1,1 @@
+"""How each experiment of the paper computes."""
