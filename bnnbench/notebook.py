@@ -127,5 +127,5 @@ def _tensor(values: Any) -> torch.Tensor:
     """Arrays of doubles become float32, the type of a net's parameters; tensors stay as they are."""
     if isinstance(values, torch.Tensor):
         return values
-    found = torch.as_tensor(values)
-    return found.float() if found.dtype == torch.float64 else found
+    tensor = torch.as_tensor(values)
+    return tensor.float() if tensor.dtype == torch.float64 else tensor

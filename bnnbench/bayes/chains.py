@@ -88,16 +88,16 @@ class ChainPosterior(NetPosterior):
         """
         shape = self.chains.shape[:2]
         outputs = evaluate(self.net, self.chains.flatten(0, 1), x).unflatten(0, shape)
-        found = {**convergence(outputs, "outputs"), **convergence(self.chains, "parameters")}
+        numbers_by_name = {**convergence(outputs, "outputs"), **convergence(self.chains, "parameters")}
         if self.sites:
             by_site = [convergence(values, "sites") for values in self.sites.values()]
-            found |= {
+            numbers_by_name |= {
                 name: (max if name.startswith("rhat") else min)(numbers[name] for numbers in by_site)
                 for name in by_site[0]
             }
         total = self.chains[..., 0].numel()
         return {
-            **found,
+            **numbers_by_name,
             "divergences": self.sampled.divergences / total,
             "saturated": self.sampled.saturated / total,
             "acceptance": self.sampled.acceptance,
@@ -111,8 +111,8 @@ class ChainPosterior(NetPosterior):
         if divergences:
             yield f"chains: {divergences} of {total} trajectories diverged, so that draws may be biased"
         if not self.sampled.acceptance >= SHARE * self.target:
-            found = f"{self.sampled.acceptance:.2g}"
-            yield f"chains: an acceptance of {found} where {self.target:g} was asked for; warm up longer"
+            acceptance = f"{self.sampled.acceptance:.2g}"
+            yield f"chains: an acceptance of {acceptance} where {self.target:g} was asked for; warm up longer"
         if constant := _constant(self.chains):
             yield f"chains: {constant} of {n_chains} never moved from where it began its draws"
         if 2 * saturated > total:

@@ -86,11 +86,11 @@ def penalty(net: nn.Module, train: Train, name: str) -> Callable[[], Tensor] | N
 
 def noise_penalty(net: nn.Module, train: Train) -> Callable[[], Tensor] | None:
     """-log p(log noise) / N of a learned noise; `None` where there is none."""
-    found = [part.log_noise for part in net.modules() if isinstance(part, LogNoise) and part.log_noise.requires_grad]
-    if not found:
+    learned = [part.log_noise for part in net.modules() if isinstance(part, LogNoise) and part.log_noise.requires_grad]
+    if not learned:
         return None
-    density = noise_prior(train, found[0].detach())
-    return lambda: -density.log_prob(found[0]) / len(train)
+    density = noise_prior(train, learned[0].detach())
+    return lambda: -density.log_prob(learned[0]) / len(train)
 
 
 def _check_alone(params: BaseModel, option: str) -> None:

@@ -54,9 +54,9 @@ def csghmc(model: nn.Module, train: Train, params: CSGHMCParams, generator: Gene
         if epoch % params.epochs_per_cycle >= params.epochs_per_cycle - params.draws_per_cycle:
             draws.append(snapshot(net))
         journal.checkpoint(epoch + 1, lambda: {"net": net.state_dict(), "momenta": momenta, "draws": draws})
-    found = Members(net.eval(), draws, train.likelihood)
-    _check_draws(found.sample(len(draws)))
-    return found
+    members = Members(net.eval(), draws, train.likelihood)
+    _check_draws(members.sample(len(draws)))
+    return members
 
 
 def _check_draws(draws: Tensor) -> None:

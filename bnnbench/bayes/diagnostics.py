@@ -67,9 +67,9 @@ def split(draws: Tensor) -> Tensor:
 
 def split_rhat(draws: Tensor) -> Tensor:
     """Potential scale reduction of chains [K, n, ...], each parameter by itself [...]; needs n >= 4."""
-    found = _rhat(split(draws.double()))
-    found = found.masked_fill(stuck(draws), torch.inf)
-    return found.masked_fill(undefined(draws), torch.nan)
+    rhat = _rhat(split(draws.double()))
+    rhat = rhat.masked_fill(stuck(draws), torch.inf)
+    return rhat.masked_fill(undefined(draws), torch.nan)
 
 
 def rank_rhat(draws: Tensor) -> Tensor:
@@ -77,9 +77,9 @@ def rank_rhat(draws: Tensor) -> Tensor:
     halves = split(draws.double())
     middle = halves.flatten(0, 1).sort(dim=0).values
     median = (middle[(len(middle) - 1) // 2] + middle[len(middle) // 2]) / 2
-    found = torch.maximum(_rhat(normal_scores(halves)), _rhat(normal_scores((halves - median).abs())))
-    found = found.masked_fill(stuck(draws), torch.inf)
-    return found.masked_fill(undefined(draws), torch.nan)
+    rhat = torch.maximum(_rhat(normal_scores(halves)), _rhat(normal_scores((halves - median).abs())))
+    rhat = rhat.masked_fill(stuck(draws), torch.inf)
+    return rhat.masked_fill(undefined(draws), torch.nan)
 
 
 def _rhat(halves: Tensor) -> Tensor:
@@ -113,14 +113,14 @@ def effective_size(draws: Tensor) -> Tensor:
     positive, without which chains that swing to and fro look better than they are; and the number is at most
     size * log10(size).
     """
-    found = _effective_size(split(draws.double()))
-    return found.masked_fill(stuck(draws) | undefined(draws), torch.nan)
+    size = _effective_size(split(draws.double()))
+    return size.masked_fill(stuck(draws) | undefined(draws), torch.nan)
 
 
 def bulk_size(draws: Tensor) -> Tensor:
     """Effective number of draws of rank-normalised values [...], for where most of the distribution is."""
-    found = _effective_size(normal_scores(split(draws.double())))
-    return found.masked_fill(stuck(draws) | undefined(draws), torch.nan)
+    size = _effective_size(normal_scores(split(draws.double())))
+    return size.masked_fill(stuck(draws) | undefined(draws), torch.nan)
 
 
 def tail_size(draws: Tensor) -> Tensor:
@@ -128,8 +128,8 @@ def tail_size(draws: Tensor) -> Tensor:
     wide = draws.double()
     below = [(wide <= _quantile(wide, q)).double() for q in TAILS]
     sizes = torch.stack([_effective_size(split(part)) for part in below])
-    found = sizes.nan_to_num(2 * len(draws) * (draws.shape[1] // 2)).amin(0)  # where the only draw beyond was left out
-    return found.masked_fill(stuck(draws) | undefined(draws), torch.nan)
+    size = sizes.nan_to_num(2 * len(draws) * (draws.shape[1] // 2)).amin(0)  # where the only draw beyond was left out
+    return size.masked_fill(stuck(draws) | undefined(draws), torch.nan)
 
 
 def ebfmi(energy: Tensor) -> Tensor:
@@ -177,8 +177,8 @@ def _effective_size(halves: Tensor) -> Tensor:
     last = ends.gather(0, kept.sum(0, keepdim=True).long()).squeeze(0)
     time = 2 * (torch.cummin(sums, 0).values * kept).sum(0) - 1 + last
     size = n_chains * n
-    found: Tensor = size / time.clamp_min(1 / log10(size))
-    return found
+    effective: Tensor = size / time.clamp_min(1 / log10(size))
+    return effective
 
 
 def stuck(draws: Tensor) -> Tensor:
@@ -196,5 +196,5 @@ def autocovariance(draws: Tensor) -> Tensor:
     """Of each chain [K, n, ...] at lags 0 to n - 1, with divisor n."""
     n = draws.shape[1]
     spectrum = torch.fft.rfft(draws - draws.mean(dim=1, keepdim=True), n=2 * n, dim=1)
-    found: Tensor = torch.fft.irfft(spectrum.abs().square(), n=2 * n, dim=1)[:, :n] / n
-    return found
+    covariance: Tensor = torch.fft.irfft(spectrum.abs().square(), n=2 * n, dim=1)[:, :n] / n
+    return covariance

@@ -212,5 +212,5 @@ def hmc(model: nn.Module, train: Train, params: HMCParams, generator: Generator,
     def run(journal: Journal) -> State:
         return sample(target, base, params.sampling, generator, journal)._asdict()
 
-    found = Chains(**stages.run("chains", run))
-    return ChainPosterior.of(part.net, train.likelihood, found, params.sampling.target_acceptance)
+    chains = Chains(**stages.run("chains", run))
+    return ChainPosterior.of(part.net, train.likelihood, chains, params.sampling.target_acceptance)

@@ -30,14 +30,14 @@ def identity(name: str, params: BaseModel, model: nn.Module, train: "Train") -> 
 
 def checksum(*parts: Tensor | str) -> str:
     """SHA-256 of the types, shapes and values of tensors and of text, whatever device the tensors are on."""
-    found = sha256()
+    digest = sha256()
     for part in parts:
         if isinstance(part, Tensor):
-            found.update(f"{part.dtype} {list(part.shape)};".encode())
-            found.update(part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+            digest.update(f"{part.dtype} {list(part.shape)};".encode())
+            digest.update(part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         else:
-            found.update(f"{part};".encode())
-    return found.hexdigest()
+            digest.update(f"{part};".encode())
+    return digest.hexdigest()
 
 
 def _shape(name: str, part: Tensor) -> list[Any]:
@@ -51,15 +51,15 @@ def _parts(train: "Train") -> list[Tensor | str]:
 
 def _described(part: object) -> list[Tensor | str]:
     """The type of an object and the numbers, text and tensors that it holds, also in mappings."""
-    found: list[Tensor | str] = [type(part).__qualname__]
+    parts: list[Tensor | str] = [type(part).__qualname__]
     for key, value in sorted(getattr(part, "__dict__", {}).items()):
         inner = value if isinstance(value, Mapping) else {"": value}
-        found += [
+        parts += [
             entry if isinstance(entry, Tensor) else f"{key} {name} {entry}"
             for name, entry in sorted(inner.items())
             if isinstance(entry, Tensor) or _is_plain(entry)
         ]
-    return found
+    return parts
 
 
 def _is_plain(value: Any) -> bool:

@@ -52,8 +52,8 @@ def _first_outputs(model: nn.Module, x: Tensor, name: str) -> Tensor:
         text = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise ValueError(f"{name}: the net does not take {x.dtype} of shape {tuple(first.shape)}: {text}") from error
     if not isinstance(outputs, Tensor) or outputs.dim() != 2 or len(outputs) != len(first) or outputs.shape[1] == 0:
-        found = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise ValueError(f"model: its outputs for {len(first)} points are {found}; they must be [{len(first)}, C]")
+        given = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise ValueError(f"model: its outputs for {len(first)} points are {given}; they must be [{len(first)}, C]")
     check_finite(outputs, f"model: outputs at the first points of {name}")
     if not outputs.is_floating_point():
         raise ValueError(f"model: its outputs are {outputs.dtype}; they must be real numbers, of a floating type")

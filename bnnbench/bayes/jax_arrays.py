@@ -20,5 +20,5 @@ def to_jax(values: Tensor, float64: bool | None = None) -> "jax.Array":
 
 def to_torch(values: Any, like: Tensor | None = None) -> Tensor:
     """The array in torch: on the CPU with its own dtype, or with the dtype and device of `like`."""
-    found = torch.from_numpy(np.array(values))
-    return found if like is None else found.to(like)
+    tensor = torch.from_numpy(np.array(values))
+    return tensor if like is None else tensor.to(like)

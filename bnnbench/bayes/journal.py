@@ -88,9 +88,9 @@ def moved(tree: Any, device: torch.device) -> Any:
     if isinstance(tree, Tensor):
         return tree.to(device)
     if isinstance(tree, dict):
-        found = copy(tree)  # a module's state also has attributes
-        found.update((key, moved(value, device)) for key, value in tree.items())
-        return found
+        copied = copy(tree)  # a module's state also has attributes
+        copied.update((key, moved(value, device)) for key, value in tree.items())
+        return copied
     if isinstance(tree, list | tuple):
         return type(tree)(moved(value, device) for value in tree)
     return tree

@@ -164,13 +164,13 @@ def curvature_at(
 ) -> Curvature:
     """The curvature of the data's negative log-likelihood at theta [P]; `ValueError` where it is not finite."""
     if isinstance(part.inner, LinearNet):
-        found = last_layer.curvature(part.inner, theta, part.inputs, likelihood, structure)
+        curvature = last_layer.curvature(part.inner, theta, part.inputs, likelihood, structure)
     elif isinstance(part.inner, WholeNet) and structure != "kronecker":
-        found = ggn.curvature(part.inner, theta, part.inputs, likelihood, structure)
+        curvature = ggn.curvature(part.inner, theta, part.inputs, likelihood, structure)
     else:
         raise ValueError(f"no {structure} curvature of {type(part.inner).__name__}")
-    check_finite(found.eigenvalues, "curvature")
-    return found
+    check_finite(curvature.eigenvalues, "curvature")
+    return curvature
 
 
 def _tuned(

@@ -196,8 +196,8 @@ class LearnedNoise(Heteroscedastic):
     def check(self, y: Tensor, n_points: int, n_outputs: int, name: str = "y") -> None:
         """As the net was given: one output a target."""
         if n_outputs != 2 * self.n_targets:
-            found = n_outputs - self.n_targets
-            raise ValueError(f"model: {found} outputs, where targets of learned noise need {self.n_targets}")
+            surplus = n_outputs - self.n_targets
+            raise ValueError(f"model: {surplus} outputs, where targets of learned noise need {self.n_targets}")
         super().check(y, n_points, n_outputs, name)
 
     def extended(self, model: nn.Module) -> nn.Module:

@@ -80,8 +80,8 @@ def _prior_of_layers(
     parts = zip(whole.shapes, shapes.values(), density.mean.split(sizes), density.scale.split(sizes), strict=False)
     by_name = {name: (scale.view(shape) ** -2, mean.view(shape)) for name, shape, mean, scale in parts}
     own = {parameter: name for name, parameter in net.named_parameters()}
-    found = [by_name[own[mean]] for mean in means]
-    return [precision for precision, _ in found], [centre for _, centre in found]
+    priors = [by_name[own[mean]] for mean in means]
+    return [precision for precision, _ in priors], [centre for _, centre in priors]
 
 
 @method("mfvi", MFVIParams)

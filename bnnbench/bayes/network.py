@@ -117,8 +117,8 @@ class WholeNet:
         work = len(x) * self.n_params
         if len(theta) >= FEW_DRAWS and 0 < work <= SMALL_WORK and _is_vectorised(self.module):
             at_once = vmap(lambda draw: call(self.module, self.named(draw), x), chunk_size=max(1, ENTRIES // work))
-            found: Tensor = at_once(theta)
-            return found
+            outputs: Tensor = at_once(theta)
+            return outputs
         return torch.stack([call(self.module, self.named(draw), x) for draw in theta])
 
     def _by_batch(self, draw: Tensor, x: Tensor) -> Tensor:

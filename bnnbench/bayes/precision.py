@@ -32,16 +32,16 @@ def evidence_optimum(mean: Tensor, eigenvalues: Tensor) -> float:
     effective number of parameters) and the second rises, so there is one root, and bisection cannot miss it. Where it
     lies beyond `BOUNDS`, the bound is returned with a `ResultWarning`.
     """
-    found = _evidence_root(mean, eigenvalues)
-    if found in BOUNDS:
-        side, way = ("lower", "falls") if found == BOUNDS[0] else ("upper", "rises")
+    optimum = _evidence_root(mean, eigenvalues)
+    if optimum in BOUNDS:
+        side, way = ("lower", "falls") if optimum == BOUNDS[0] else ("upper", "rises")
         warnings.warn(
-            f"prior precision: {found:g} is the {side} bound of the search, not an optimum: the marginal likelihood "
+            f"prior precision: {optimum:g} is the {side} bound of the search, not an optimum: the marginal likelihood "
             f"still rises where the precision {way} further",
             ResultWarning,
             stacklevel=2,
         )
-    return found
+    return optimum
 
 
 def _evidence_root(mean: Tensor, eigenvalues: Tensor) -> float:
@@ -72,16 +72,16 @@ def evidence_adam(mean: Tensor, eigenvalues: Tensor, steps: int = 100, rate: flo
         tau = log_precision.detach().exp()
         log_precision.grad = 0.5 * (tau * squares - (eigenvalues / (eigenvalues + tau)).sum())
         optimizer.step()
-    found, optimum = exp(log_precision.item()), _evidence_root(mean, eigenvalues)
-    if optimum in BOUNDS or abs(log(found / optimum)) > ARRIVED:
+    precision, optimum = exp(log_precision.item()), _evidence_root(mean, eigenvalues)
+    if optimum in BOUNDS or abs(log(precision / optimum)) > ARRIVED:
         beyond = "beyond " if optimum in BOUNDS else "at "
         warnings.warn(
-            f"prior precision: {steps} steps of Adam ended at {found:.3g}, and the optimum of the marginal likelihood "
-            f"is {beyond}{optimum:.3g}",
+            f"prior precision: {steps} steps of Adam ended at {precision:.3g}, and the optimum of the marginal "
+            f"likelihood is {beyond}{optimum:.3g}",
             ResultWarning,
             stacklevel=2,
         )
-    return found
+    return precision
 
 
 def by_validation(loss: Callable[[float], float], grid: Sequence[float]) -> float:

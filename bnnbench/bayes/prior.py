@@ -102,10 +102,10 @@ class IndependentNormal:
 
     def on(self, shapes: Shapes, like: Tensor) -> "Independent":
         """Both spread over the flat vector."""
-        found = Independent(_spread("mean", self.mean, shapes, like), _spread("scale", self.scale, shapes, like))
-        if not (found.scale > 0).all():
+        density = Independent(_spread("mean", self.mean, shapes, like), _spread("scale", self.scale, shapes, like))
+        if not (density.scale > 0).all():
             raise ValueError("prior: a scale is not positive")
-        return found
+        return density
 
 
 @dataclass(frozen=True)

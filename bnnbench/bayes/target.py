@@ -107,8 +107,8 @@ def mode(target: Target, start: Tensor, max_steps: int = 500, tolerance: float =
     if not isinstance(target.net, LinearNet):
         return _lbfgs(wide, lambda theta: theta, near, max_steps, tolerance).to(start.dtype)
     base = LaplaceNormal(near, kronecker(target.net, near, wide.x, target.likelihood), target.precision)
-    found = _lbfgs(wide, lambda u: base.push(scale * u), torch.zeros_like(near), max_steps, tolerance)
-    return found.to(start.dtype)
+    centre = _lbfgs(wide, lambda u: base.push(scale * u), torch.zeros_like(near), max_steps, tolerance)
+    return centre.to(start.dtype)
 
 
 def _wide(target: Target) -> Target:

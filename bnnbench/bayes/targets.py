@@ -14,11 +14,11 @@ def check_labels(y: Tensor, n_points: int, n_classes: int, name: str = "y") -> T
     check_shape(y, n_points, name)
     if y.is_floating_point() or y.is_complex():
         raise ValueError(f"{name}: class labels are integers, and {y.dtype} was found; give y.long()")
-    found = y.long()
-    low, high = (int(bound) for bound in found.aminmax())
+    labels = y.long()
+    low, high = (int(bound) for bound in labels.aminmax())
     if low < 0 or high >= n_classes:
         raise ValueError(f"{name}: labels from {low} to {high} where outputs are of classes 0 to {n_classes - 1}")
-    return found
+    return labels
 
 
 def check_reals(y: Tensor, n_points: int, name: str = "y", n_targets: int = 1) -> Tensor:

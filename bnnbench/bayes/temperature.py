@@ -51,16 +51,16 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
         return 1.0
     low, high = (-log(factor * spread) for factor in reversed(RANGE))
     if slope(high) <= 0:
-        found, why = exp(-high), "validation data are all right, and a lower temperature is better still"
+        best, why = exp(-high), "validation data are all right, and a lower temperature is better still"
     elif slope(low) >= 0:
-        found, why = (
+        best, why = (
             exp(-low),
             "the logits tell no validation labels, and a higher temperature is better still",
         )
     else:
         return exp(-brentq(slope, low, high, xtol=1e-12))
-    _warn(f"temperature: {found:.3g} is the bound of the search and not an optimum: {why}")
-    return found
+    _warn(f"temperature: {best:.3g} is the bound of the search and not an optimum: {why}")
+    return best
 
 
 def _warn(text: str) -> None:

@@ -82,8 +82,8 @@ def batch_loss(net: nn.Module, train: Train, rows: Tensor, generator: Generator 
     if train.augment is not None:
         x = train.augment(x, generator)
         if not isinstance(x, Tensor) or len(x) != len(rows):
-            found = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-            raise ValueError(f"augment: of a batch of {len(rows)} points it made {found}; it must keep the points")
+            given = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            raise ValueError(f"augment: of a batch of {len(rows)} points it made {given}; it must keep the points")
     loss = train.likelihood.nll(net(x), train.y[rows]).mean()
     if not loss.requires_grad:
         raise ValueError("model: its outputs have no gradient in any parameter that is not frozen, so it cannot learn")

@@ -443,16 +443,16 @@ def _verify(
     broken = False
     for name in names or data.present(registry.datasets().values(), config):
         try:
-            found = data.record(registry.dataset(name), config, progress=sys.stderr.isatty())
+            kept = data.record(registry.dataset(name), config, progress=sys.stderr.isatty())
         except UserError as error:
             if names is not None and len(names) == 1:
                 raise
             broken = True
             print(f"bnnbench: {error}", file=sys.stderr)
             continue
-        print(f"{name}: {found.provenance}, sha256 {found.checksum[:16]}…, {found.note}")
+        print(f"{name}: {kept.provenance}, sha256 {kept.checksum[:16]}…, {kept.note}")
         if record is not None:
-            data.write_record(record, found)
+            data.write_record(record, kept)
     if broken:
         sys.exit(1)
 

@@ -52,9 +52,9 @@ def datasets(config: Config) -> Table:
     for column in ("data set", "task", "from", "what", "folder"):
         table.add_column(column, overflow="fold")
     for name, dataset in sorted(registry.datasets().items()):
-        found = data.availability(dataset, config)
-        origin, what = found.provenance or "not here", found.note or found.unavailable
-        table.add_row(name, dataset.task, origin, what, str(found.folder or ""))
+        availability = data.availability(dataset, config)
+        origin, what = availability.provenance or "not here", availability.note or availability.unavailable
+        table.add_row(name, dataset.task, origin, what, str(availability.folder or ""))
     return table
 
 
@@ -62,8 +62,8 @@ def _data_table(plan: "Plan") -> Table:
     table = Table(title="Data", title_justify="left")
     for column in ("data set", "from", "what"):
         table.add_column(column, overflow="fold")
-    for name, found in sorted(plan.data.items()):
-        table.add_row(name, found.provenance or "not here", found.note or found.unavailable)
+    for name, availability in sorted(plan.data.items()):
+        table.add_row(name, availability.provenance or "not here", availability.note or availability.unavailable)
     return table
 
 

@@ -93,12 +93,12 @@ class IdxDataset(Dataset):
 
     def inspect(self, folder: Path) -> Source:
         """See `Dataset.inspect`."""
-        found = self._found(folder)
+        pairs = self._found(folder)
         files = [
-            (file, path) for split, paths in found.items() for file, path in zip(self.files[split], paths, strict=True)
+            (file, path) for split, paths in pairs.items() for file, path in zip(self.files[split], paths, strict=True)
         ]
         official = all(file.is_official(path) for file, path in files)
-        part = "" if len(found) == len(self.files) else "+".join(found)
+        part = "" if len(pairs) == len(self.files) else "+".join(pairs)
         note = self.title + (f", only the {part} split is there" if part else "")
         if not official:
             note += "; no checksum is published for these files, so their structure is checked"
@@ -109,19 +109,19 @@ class IdxDataset(Dataset):
         return Images({split: self._split(split, *paths) for split, paths in self._found(folder).items()}, self.classes)
 
     def _found(self, folder: Path) -> dict[str, tuple[Path, Path]]:
-        found: dict[str, tuple[Path, Path]] = {}
+        files: dict[str, tuple[Path, Path]] = {}
         missing: list[str] = []
         for split, (images, labels) in self.files.items():
             paths = (images.find(folder), labels.find(folder))
             if paths[0] is not None and paths[1] is not None:
-                found[split] = (paths[0], paths[1])
+                files[split] = (paths[0], paths[1])
             elif split not in self.optional or any(paths):  # half a split is a mistake, even an optional one
                 missing += [
                     f"{file.name}.gz" for file, path in zip((images, labels), paths, strict=True) if path is None
                 ]
-        if missing or not found:
+        if missing or not files:
             raise self.incomplete(folder, missing or ["all of its files"])
-        return found
+        return files
 
     def _split(self, split: str, images: Path, labels: Path) -> Split:
         import numpy as np

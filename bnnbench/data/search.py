@@ -31,7 +31,7 @@ def folders(root: Path, where: tuple[str, ...]) -> tuple[list[Path], list[DataEr
     A place is a folder, or a file whose folder is meant; its first part may be spelled in any usual way. The second
     list has an error for every such name that is no folder of data: a broken link, or a file in place of a folder.
     """
-    found: dict[Path, Path] = {}
+    places: dict[Path, Path] = {}
     errors: list[DataError] = []
     with looking_at(root):
         names = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
@@ -43,10 +43,10 @@ def folders(root: Path, where: tuple[str, ...]) -> tuple[list[Path], list[DataEr
             try:
                 with looking_at(path):
                     if (folder := _folder(path, is_file=bool(Path(place).suffix))) is not None:
-                        found.setdefault(folder.resolve(), folder)
+                        places.setdefault(folder.resolve(), folder)
             except DataError as error:
                 errors.append(error)
-    return list(found.values()), errors
+    return list(places.values()), errors
 
 
 def _folder(path: Path, is_file: bool) -> Path | None:

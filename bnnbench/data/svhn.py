@@ -39,11 +39,11 @@ class Svhn(Dataset):
 
     def inspect(self, folder: Path) -> Source:
         """See `Dataset.inspect`."""
-        found = self._found(folder)
-        official = all(self.files[split].md5 for split in found)
-        splits = "+".join(found)
-        part = splits if any(split in self.optional for split in found) else ""
-        return self.describe(folder, found.values(), official, f"{self.title} ({splits})", part)
+        files = self._found(folder)
+        official = all(self.files[split].md5 for split in files)
+        splits = "+".join(files)
+        part = splits if any(split in self.optional for split in files) else ""
+        return self.describe(folder, files.values(), official, f"{self.title} ({splits})", part)
 
     def read(self, folder: Path) -> Images:
         """See `Dataset.read`."""

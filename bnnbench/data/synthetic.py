@@ -65,13 +65,13 @@ def copula_correlation() -> NDArray[np.float64]:
     for (i, j), value in {(1, 10): 0.4, (3, 8): 0.9, (4, 5): -0.9, (2, 7): -0.9}.items():
         ranks[i - 1, j - 1] = ranks[j - 1, i - 1] = value
     np.fill_diagonal(ranks, 1.0)
-    found = 2 * np.sin(np.pi * ranks / 6)
+    correlation = 2 * np.sin(np.pi * ranks / 6)
     for _ in range(5):
-        values, vectors = np.linalg.eigh(found)
-        found = (vectors * values.clip(1e-8)) @ vectors.T
-        spread = np.sqrt(np.diag(found))
-        found = found / np.outer(spread, spread)
-    return found
+        values, vectors = np.linalg.eigh(correlation)
+        correlation = (vectors * values.clip(1e-8)) @ vectors.T
+        spread = np.sqrt(np.diag(correlation))
+        correlation = correlation / np.outer(spread, spread)
+    return correlation
 
 
 def sparse_linear(n: int, correlation: float, seed: int) -> Sample:

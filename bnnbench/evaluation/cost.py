@@ -30,12 +30,12 @@ def measured(compute: Callable[[], T], device: str) -> tuple[T, Cost]:
     """What `compute` returns, and its cost on a device ("cpu", "cuda")."""
     before = _start_of_peak(device)
     start, start_cpu = time.perf_counter(), time.process_time()
-    found = compute()
+    result = compute()
     if device == "cuda":
         torch.cuda.synchronize()
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - start_cpu
     peak = None if before is None else max(0.0, _peak(device) - before)
-    return found, Cost(seconds, cpu_seconds, peak)
+    return result, Cost(seconds, cpu_seconds, peak)
 
 
 def _start_of_peak(device: str) -> float | None:

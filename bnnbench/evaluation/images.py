@@ -57,10 +57,10 @@ def _images(x: Any, params: ImageNet, run: Run) -> Tensor:
 
 def others(params: ImagePosterior, run: Run) -> tuple[dict[str, Tensor], list[str]]:
     """Test images of data sets that the net was not trained on, made as large as its own, and why some are left out."""
-    found: dict[str, Tensor] = {}
+    others_by_name: dict[str, Tensor] = {}
     absent: list[str] = []
     if not params.others:
-        return found, absent
+        return others_by_name, absent
     own = run.data(params.dataset).splits["test"].x
     for name in params.others:
         try:
@@ -71,8 +71,8 @@ def others(params: ImagePosterior, run: Run) -> tuple[dict[str, Tensor], list[st
         if hasattr(split, "x") and np.array_equal(split.x, own):
             absent.append(f"{name} is left out: on this machine the net was trained on the same data set")
             continue
-        found[name] = _resized(split, params, own.shape[1:3], run)
-    return found, absent
+        others_by_name[name] = _resized(split, params, own.shape[1:3], run)
+    return others_by_name, absent
 
 
 def _resized(split: Any, params: ImagePosterior, shape: tuple[int, int], run: Run) -> Tensor:
@@ -96,8 +96,8 @@ def corrupted(x: Tensor, kind: str, severity: int, run: Run) -> Tensor:
     """Images [N, C, H, W] in [0, 1] corrupted, with the same noise for all methods of a seed."""
     pixels = (255 * x).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     rng = np.random.default_rng([run.seed, severity, *kind.encode()])
-    found = torch.from_numpy(corrupt(pixels, kind, severity, rng)).permute(0, 3, 1, 2)
-    return found.to(x) / 255
+    spoilt = torch.from_numpy(corrupt(pixels, kind, severity, rng)).permute(0, 3, 1, 2)
+    return spoilt.to(x) / 255
 
 
 def officially_corrupted(data: Any, rows: NDArray[np.int64], kind: str, severity: int, like: Tensor) -> Tensor:

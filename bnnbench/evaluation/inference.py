@@ -36,10 +36,10 @@ def fit(method: str, options: Mapping[str, Any], here: Problem, run: Run) -> tup
     posterior, took = cost.measured(
         lambda: chosen.fit(here.model, here.train, params, run.generator("method"), run), run.device
     )
-    found = {"fit_seconds": took.seconds, "fit_cpu_seconds": took.cpu_seconds}
+    times = {"fit_seconds": took.seconds, "fit_cpu_seconds": took.cpu_seconds}
     memory = {} if took.peak_megabytes is None else {"fit_memory": took.peak_megabytes}
     bits = cost.stored_bits((posterior, here.features)) / here.n_weights
-    return posterior, {**found, **memory, "bits_per_weight": bits}
+    return posterior, {**times, **memory, "bits_per_weight": bits}
 
 
 def predict(posterior: Posterior, x: Tensor, n_draws: int | None, run: Run) -> Predictive:
@@ -49,8 +49,8 @@ def predict(posterior: Posterior, x: Tensor, n_draws: int | None, run: Run) -> P
 
 def timed(predict: Callable[[Tensor], P], x: Tensor, run: Run) -> tuple[P, dict[str, float]]:
     """Predictions at x, and the milliseconds that an input takes."""
-    found, took = cost.measured(lambda: predict(x), run.device)
-    return found, {"predict_ms": 1000 * took.seconds / len(x)}
+    predicted, took = cost.measured(lambda: predict(x), run.device)
+    return predicted, {"predict_ms": 1000 * took.seconds / len(x)}
 
 
 def diagnosed(posterior: Posterior, x: Tensor) -> Outcome:
@@ -58,18 +58,18 @@ def diagnosed(posterior: Posterior, x: Tensor) -> Outcome:
 
     A number beyond its bound (`bayes.diagnostics.BOUNDS`) is a warning, which the report and the claims show.
     """
-    found: dict[str, float] = {}
+    numbers_of_fit: dict[str, float] = {}
     rhat = getattr(posterior, "rhat", None)
     if rhat is not None and rhat.isfinite().all():  # stuck chains have none, as the fit has said
-        found |= {"rhat": rhat.mean().item(), "rhat_max": rhat.max().item()}
+        numbers_of_fit |= {"rhat": rhat.mean().item(), "rhat_max": rhat.max().item()}
     precision = getattr(getattr(posterior, "distribution", None), "precision", None)
     if precision is not None:
-        found["prior_precision"] = float(precision)
+        numbers_of_fit["prior_precision"] = float(precision)
     if not hasattr(posterior, "diagnostics"):
-        return Outcome(found)
+        return Outcome(numbers_of_fit)
     numbers = posterior.diagnostics(x[:DIAGNOSED])
     finite = {name: value for name, value in numbers.items() if isfinite(value)}
-    return Outcome({**found, **finite}, {}, broken_bounds(numbers))
+    return Outcome({**numbers_of_fit, **finite}, {}, broken_bounds(numbers))
 
 
 def compared(sample: Sample, reference: Tensor, run: Run) -> Outcome:

@@ -54,17 +54,17 @@ def labelled_split(params: ActiveLearning, rows: Pool, run: Run) -> tuple[TableS
     return split, others.x_test
 
 
-def uncertainty(found: Predictive) -> Tensor:
+def uncertainty(predictive: Predictive) -> Tensor:
     """What is large where a label is worth asking [M].
 
     For a real target this is the variance of the prediction, as in Hernández-Lobato and Adams (2015). For classes it is
     the mutual information of label and draw: the entropy of the mean less the mean of entropies (Houlsby et al. 2011,
     equation 2).
     """
-    if isinstance(found, RealPredictive):
-        variance = found.moments[1].double().square()
+    if isinstance(predictive, RealPredictive):
+        variance = predictive.moments[1].double().square()
         return variance if variance.dim() == 1 else variance.sum(1)
-    draws = found.logits.double().softmax(-1)
+    draws = predictive.logits.double().softmax(-1)
     return _entropy(draws.mean(0)) - _entropy(draws).mean(0)
 
 

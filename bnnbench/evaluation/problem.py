@@ -118,10 +118,10 @@ def reference(here: Problem, options: Mapping[str, Any], run: Run) -> Reference:
     chosen = {"training": None, "scope": "all" if here.scope == "whole" else "last", **options}
 
     def compute(own: Run) -> Mapping[str, Any]:
-        found: Any = hmc.fit(here.model, here.train, chosen, own.generator("hmc"), own)
-        numbers = found.diagnostics(here.train.x[:1])
+        posterior: Any = hmc.fit(here.model, here.train, chosen, own.generator("hmc"), own)
+        numbers = posterior.diagnostics(here.train.x[:1])
         kept = {name: numbers[name] for name, *_ in CRITERIA if name in numbers}
-        return {"draws": found.chains.flatten(0, 1).cpu(), "diagnostics": kept}
+        return {"draws": posterior.chains.flatten(0, 1).cpu(), "diagnostics": kept}
 
     depends_on = {**here.origin.depends_on, **chosen}
     return Reference(**run.shared("hmc", depends_on, here.origin.datasets, compute))

@@ -10,20 +10,20 @@ from bnnbench.bayes.posterior import ClassPredictive, Predictive, RealPredictive
 from bnnbench.metrics import calibration, classification, mmd, ood, regression
 
 
-def scores(found: Predictive, targets: Tensor, generator: Generator | None = None) -> dict[str, float]:
+def scores(predictive: Predictive, targets: Tensor, generator: Generator | None = None) -> dict[str, float]:
     """All measures of a prediction at points with targets [N]: those of classes or those of real targets."""
-    if isinstance(found, ClassPredictive):
-        return class_scores(found, targets)
-    return real_scores(found, targets, generator)
+    if isinstance(predictive, ClassPredictive):
+        return class_scores(predictive, targets)
+    return real_scores(predictive, targets, generator)
 
 
-def class_scores(found: ClassPredictive, labels: Tensor) -> dict[str, float]:
+def class_scores(predictive: ClassPredictive, labels: Tensor) -> dict[str, float]:
     """`measures.CLASSES` at labels [N]."""
-    probs = found.probs.double()
+    probs = predictive.probs.double()
     return _finite(
         {
             "accuracy": classification.accuracy(probs, labels),
-            "nll": nll(found, labels),
+            "nll": nll(predictive, labels),
             "brier": classification.brier(probs, labels),
             "ece_published": 100 * calibration.ece(probs, labels, 100, as_published=True),
             "ece_100": 100 * calibration.ece(probs, labels, 100),
@@ -33,17 +33,17 @@ def class_scores(found: ClassPredictive, labels: Tensor) -> dict[str, float]:
     )
 
 
-def real_scores(found: RealPredictive, targets: Tensor, generator: Generator | None = None) -> dict[str, float]:
+def real_scores(predictive: RealPredictive, targets: Tensor, generator: Generator | None = None) -> dict[str, float]:
     """`measures.REALS` at targets [N].
 
     The mixture over draws is exact in mean and density. Its quantiles and CRPS come from draws of targets, one for each
     draw of the prediction and at least `TARGETS` a point, made with `generator`.
     """
-    draws = target_draws(found, generator)
+    draws = target_draws(predictive, generator)
     low, high = regression.central_interval(draws, 0.95)
     return {
-        "rmse": regression.rmse(found.moments[0], targets),
-        "nll": nll(found, targets),
+        "rmse": regression.rmse(predictive.moments[0], targets),
+        "nll": nll(predictive, targets),
         "crps": regression.crps(draws, targets, fair=True),
         "coverage_50": 100 * regression.coverage(*regression.central_interval(draws, 0.5), targets),
         "coverage_95": 100 * regression.coverage(low, high, targets),
@@ -54,16 +54,16 @@ def real_scores(found: RealPredictive, targets: Tensor, generator: Generator | N
 TARGETS = 1000  # draws of a target from which quantiles are taken: the 2.5 % quantile has 25 below it
 
 
-def target_draws(found: RealPredictive, generator: Generator | None) -> Tensor:
+def target_draws(predictive: RealPredictive, generator: Generator | None) -> Tensor:
     """Draws of targets [M, N] from the mixture, as many from each draw of the prediction, M >= `TARGETS`."""
-    rounds = -(-TARGETS // found.n_draws)
+    rounds = -(-TARGETS // predictive.n_draws)
     stream = Generator().manual_seed(0) if generator is None else generator
-    return torch.cat([found.sample(stream) for _ in range(rounds)])
+    return torch.cat([predictive.sample(stream) for _ in range(rounds)])
 
 
-def nll(found: Predictive, targets: Tensor) -> float:
+def nll(predictive: Predictive, targets: Tensor) -> float:
     """Mean negative log density of targets [N], from logarithms: a probability that rounds to 0 is no infinite loss."""
-    return -found.log_density(targets).double().mean().item()
+    return -predictive.log_density(targets).double().mean().item()
 
 
 def detection_scores(inside: ClassPredictive, outside: ClassPredictive, name: str) -> dict[str, float]:
@@ -92,6 +92,6 @@ def distance_scores(draws: Tensor, reference: Tensor) -> dict[str, float]:
     }
 
 
-def _finite(found: Mapping[str, float]) -> dict[str, float]:
+def _finite(numbers: Mapping[str, float]) -> dict[str, float]:
     """Without the published calibration error where every confidence lies in the bin that it leaves out."""
-    return {name: value for name, value in found.items() if isfinite(value)}
+    return {name: value for name, value in numbers.items() if isfinite(value)}

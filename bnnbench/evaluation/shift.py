@@ -37,8 +37,8 @@ def rotations(predict: Predict, data: Splits, params: ImagePosterior) -> Outcome
     for angle in params.angles:
         table["angle"].append(angle)
         table["nll"].append(scores.nll(predict(rotated(x, angle)), y))
-    found = zip(table["angle"], table["nll"], strict=True)
-    metrics = {f"nll_rotated_{angle}": nll for angle, nll in found if angle in ANGLES}
+    rows = zip(table["angle"], table["nll"], strict=True)
+    metrics = {f"nll_rotated_{angle}": nll for angle, nll in rows if angle in ANGLES}
     return Outcome(metrics, {"rotation": table} if params.angles else {})
 
 
@@ -80,7 +80,7 @@ def _official(images: Any, data: Splits, params: ImagePosterior) -> Iterator[tup
 
 def _means(table: dict[str, list[Any]]) -> dict[str, float]:
     """Over kinds, for each source and severity."""
-    found: dict[str, list[float]] = {}
+    collected: dict[str, list[float]] = {}
     for source, severity, nll in zip(table["source"], table["severity"], table["nll"], strict=True):
-        found.setdefault(f"nll_{source}_{severity}", []).append(nll)
-    return {name: sum(values) / len(values) for name, values in found.items()}
+        collected.setdefault(f"nll_{source}_{severity}", []).append(nll)
+    return {name: sum(values) / len(values) for name, values in collected.items()}

@@ -35,11 +35,11 @@ class TableSplit:
     mean: float
     scale: float
 
-    def in_unit(self, found: Predictive) -> Predictive:
+    def in_unit(self, predictive: Predictive) -> Predictive:
         """A prediction of standardised targets in the unit of the table."""
-        if not isinstance(found, RealPredictive):
-            return found
-        return replace(found, mean=self.mean + self.scale * found.mean, noise=self.scale * found.noise)
+        if not isinstance(predictive, RealPredictive):
+            return predictive
+        return replace(predictive, mean=self.mean + self.scale * predictive.mean, noise=self.scale * predictive.noise)
 
 
 def table_split(params: TablePosterior, run: Run) -> TableSplit:

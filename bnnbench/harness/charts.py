@@ -24,12 +24,12 @@ PUBLISHED: dict[str, Any] = {
 
 def printed(experiment: str, variant: str) -> dict[str, float]:
     """The published values that a variant is compared with, by metric; where a metric has several, the first."""
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     paper_name, _, name = experiment.partition("/")
     for row in paper.get(paper_name).published():
         if row.experiment == name and row.variant == variant and row.compared is not None:
-            found.setdefault(row.metric, row.compared)
-    return found
+            numbers.setdefault(row.metric, row.compared)
+    return numbers
 
 
 def measured(results: Results, experiment: str, variant: str, metric: str) -> dict[int, float]:

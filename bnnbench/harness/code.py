@@ -41,9 +41,7 @@ def _within(package: str) -> list[str]:
     path = _source(package)
     if path is None or path.name != "__init__.py":
         return []
-    below = [
-        found.relative_to(path.parent).with_suffix("").parts for found in path.parent.rglob("*.py") if found != path
-    ]
+    below = [file.relative_to(path.parent).with_suffix("").parts for file in path.parent.rglob("*.py") if file != path]
     return [".".join([package, *parts]).removesuffix(".__init__") for parts in sorted(below)]
 
 
@@ -87,16 +85,16 @@ def _imports(module: str) -> tuple[str, ...]:
     path = _source(module)
     assert path is not None
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    found: list[str] = []
+    names: list[str] = []
     for node in ast.walk(_tree(module)):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             parts = package.split(".")
             base = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
             origin = ".".join(part for part in (base, node.module or "") if part)
-            found += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
-    return tuple(found)
+            names += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
+    return tuple(names)
 
 
 @cache

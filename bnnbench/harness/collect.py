@@ -143,13 +143,13 @@ def arrow_table(path: Path, name: str) -> "pa.Table":
 
     try:  # on this thread alone: one of pyarrow's that still held the content when Python ends would abort the process
         # `pq.read_table` would import pandas, which takes half a CPU-second and is not needed here.
-        found = pq.ParquetFile(pa.BufferReader(read_regular(path)), pre_buffer=False).read(use_threads=False)
+        table = pq.ParquetFile(pa.BufferReader(read_regular(path)), pre_buffer=False).read(use_threads=False)
     except Exception as error:  # pyarrow fails in many ways on a damaged file
         raise UserError(f"{path}: damaged ({str(error).splitlines()[0]:.80}); delete it and run: snakemake") from error
-    if other := sorted(set(_schema(name)) - set(found.schema), key=lambda column: column.name):
+    if other := sorted(set(_schema(name)) - set(table.schema), key=lambda column: column.name):
         columns = ", ".join(column.name for column in other)
         raise UserError(f"{path}: lacks the columns {columns}, or holds others; delete it and run: snakemake")
-    return found
+    return table
 
 
 def write_table(path: Path, name: str, rows: list[dict[str, Any]]) -> None:
@@ -302,9 +302,9 @@ class Results:
         """The results of the configured seeds as they are now, without collected tables."""
         import pandas as pd
 
-        found = [rows_of(plan, experiment) for experiment in experiments]
+        parts = [rows_of(plan, experiment) for experiment in experiments]
         frames = {
-            name: pd.DataFrame([row for rows in found for row in rows[name]], columns=list(columns))
+            name: pd.DataFrame([row for rows in parts for row in rows[name]], columns=list(columns))
             for name, columns in TABLES.items()
         }
         return cls(plan.config.scale, frames["results"], frames["jobs"], frames["history"], plan.config.folder())
@@ -315,10 +315,10 @@ class Results:
 
     def values(self, experiment: str, variant: str, metric: str) -> dict[int, float]:
         """The metric of each seed that finished; raises `NotRun` with the reason where there is none."""
-        found = self._finished(experiment, variant, metric)
-        if not found:
+        by_seed = self._finished(experiment, variant, metric)
+        if not by_seed:
             raise NotRun(f"{experiment}/{variant}: {self._why_not(experiment, variant, metric)}")
-        return found
+        return by_seed
 
     def interval(self, experiment: str, variant: str, metric: str) -> Interval:
         """Mean over seeds with its Student-t interval."""
@@ -356,12 +356,12 @@ class Results:
         if stage is not None and self.added is not None and self.added.has_run(stage):
             more = [self.added._finished(quantity.experiment, *operand) for operand in quantity.operands]
             operands = [first | second for first, second in zip(operands, more, strict=True)]
-            found = _by_seed(quantity, operands, of, stage.seeds)
-            settled = stein_interval(found, len(stage.first), stage.deviation)
-            return replace(settled, lost=len(stage.seeds) - len(found), of=quantity)
-        found = _by_seed(quantity, operands, of)
+            by_seed = _by_seed(quantity, operands, of, stage.seeds)
+            settled = stein_interval(by_seed, len(stage.first), stage.deviation)
+            return replace(settled, lost=len(stage.seeds) - len(by_seed), of=quantity)
+        by_seed = _by_seed(quantity, operands, of)
         planned = min(self._planned(quantity.experiment, variant) for variant, _ in quantity.operands)
-        return replace(mean_interval(found), lost=planned - len(found), of=quantity)
+        return replace(mean_interval(by_seed), lost=planned - len(by_seed), of=quantity)
 
     def has_run(self, stage: FirstStage) -> bool:
         """Whether every seed that a first stage asked for was run, also where it diverged."""
@@ -397,8 +397,8 @@ class Results:
 
     def warnings(self, experiment: str, variant: str) -> list[str]:
         """What the jobs of a variant warn of."""
-        found = self.of(self.jobs, experiment, variant)["warnings"].dropna()
-        return [text for texts in found for text in json.loads(texts)]
+        cells = self.of(self.jobs, experiment, variant)["warnings"].dropna()
+        return [text for texts in cells for text in json.loads(texts)]
 
     def _planned(self, experiment: str, variant: str) -> int:
         return int(self.of(self.jobs, experiment, variant)["seeds"].sum())

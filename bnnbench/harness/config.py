@@ -161,11 +161,11 @@ def load_for_workflow(files: Iterable[Path], words: Iterable[str], where: str) -
 
 def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """`values` with `changes`; where both hold a mapping, its keys are merged in the same way."""
-    found = dict(values)
+    both = dict(values)
     for key, change in changes.items():
-        old = found.get(key)
-        found[key] = merged(old, change) if isinstance(old, Mapping) and isinstance(change, Mapping) else change
-    return found
+        old = both.get(key)
+        both[key] = merged(old, change) if isinstance(old, Mapping) and isinstance(change, Mapping) else change
+    return both
 
 
 def nested(key: str, value: Any) -> dict[str, Any]:
@@ -213,13 +213,13 @@ def parse(model: type[M], values: Mapping[str, Any], where: str, prefix: str = "
     try:
         if texts:
             return model.model_validate_strings(dict(values))
-        found = model.model_validate(dict(values))
-        for key, given, kind in _misread(dict(values), found):
+        parsed = model.model_validate(dict(values))
+        for key, given, kind in _misread(dict(values), parsed):
             raise UserError(f"{where}: {prefix}{key} is {given!r}, where {kind} belongs")
-        return found
+        return parsed
     except ValidationError as error:
         # An unknown key comes first: it often explains the missing one.
-        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         raise UserError(f"{where}: {_sentence(model, first, prefix)}") from None
 
 

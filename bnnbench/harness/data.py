@@ -89,9 +89,9 @@ def availability(dataset: Dataset, config: Config) -> Availability:
     return Availability(dataset.name, source.identity, source.provenance, note, folder=source.folder)
 
 
-def is_fetchable(dataset: Dataset, found: Availability) -> bool:
+def is_fetchable(dataset: Dataset, availability: Availability) -> bool:
     """Whether the official address would give what this machine lacks, or has a stand-in for."""
-    return dataset.downloadable and found.folder is None and found.identity != "broken"
+    return dataset.downloadable and availability.folder is None and availability.identity != "broken"
 
 
 def present(datasets: Iterable[Dataset], config: Config) -> list[str]:

@@ -33,7 +33,7 @@ def capture() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "gpus": _gpus(),
-        "packages": {name: found for name in _packages() if (found := _version(name))},
+        "packages": {name: version for name in _packages() if (version := _version(name))},
     }
     return {"id": _digest(content), **content}
 

@@ -25,8 +25,8 @@ class Offer:
 
 def lacking(plan: Plan) -> list[Dataset]:
     """The data sets that `plan` uses and this machine lacks, or has a stand-in for, and that have an address."""
-    found = [(registry.dataset(name), planned) for name, planned in plan.data.items()]
-    return [dataset for dataset, planned in found if data.is_fetchable(dataset, planned)]
+    planned_sets = [(registry.dataset(name), planned) for name, planned in plan.data.items()]
+    return [dataset for dataset, planned in planned_sets if data.is_fetchable(dataset, planned)]
 
 
 def offers(datasets: Sequence[Dataset]) -> list[Offer]:

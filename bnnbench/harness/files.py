@@ -108,10 +108,10 @@ def is_as_written(path: Path) -> bool:
     while True:
         try:
             known = _sealed(path)
-            found = _digest(path)
+            digest = _digest(path)
         except OSError:
             return False
-        if known in (None, found):
+        if known in (None, digest):
             return True
         if known == _sealed(path):  # otherwise the file was written anew meanwhile
             return False

@@ -61,11 +61,11 @@ def write(config: Config, stage: FirstStage) -> Path:
 def read(path: Path) -> FirstStage:
     """The first stage in a file; `UserError` where it is none."""
     try:
-        found = FirstStage.model_validate(read_json(path))
+        stage = FirstStage.model_validate(read_json(path))
     except (OSError, ValueError, ValidationError) as error:
         first = str(error).splitlines()[0]
         raise UserError(f"{path}: not a first stage ({first}); delete it and run: bnnbench settle") from error
-    return found
+    return stage
 
 
 def paths(config: Config) -> list[Path]:
@@ -92,11 +92,11 @@ def current(config: Config, keys: Mapping[str, Mapping[str, str]]) -> Iterator[F
 
 def added_seeds(stages: Iterable[FirstStage]) -> dict[str, list[int]]:
     """For each variant the seeds that first stages add to the configured ones, each once."""
-    found: dict[str, set[int]] = {}
+    added: dict[str, set[int]] = {}
     for stage in stages:
         for variant in stage.variants:
-            found.setdefault(variant, set()).update(stage.seeds[len(stage.first) :])
-    return {variant: sorted(seeds) for variant, seeds in found.items()}
+            added.setdefault(variant, set()).update(stage.seeds[len(stage.first) :])
+    return {variant: sorted(seeds) for variant, seeds in added.items()}
 
 
 def _path(config: Config, stage: FirstStage) -> Path:

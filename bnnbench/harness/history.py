@@ -35,10 +35,10 @@ def read(path: Path) -> History:
         return History(())
     except OSError as error:
         return History((), f"{path}: cannot be read: {error.strerror or error}")
-    found = [_parsed(line) for line in content.split(b"\n")[:-1]]  # what follows the last newline is torn
-    damaged = [k for k, row in enumerate(found, start=1) if row is None]
+    rows = [_parsed(line) for line in content.split(b"\n")[:-1]]  # what follows the last newline is torn
+    damaged = [k for k, row in enumerate(rows, start=1) if row is None]
     damage = f"{path}: {len(damaged)} damaged rows, the first in line {damaged[0]}" if damaged else ""
-    return History(tuple(row for row in found if row is not None), damage)
+    return History(tuple(row for row in rows if row is not None), damage)
 
 
 def curves(row: Row) -> Iterator[tuple[str, float]]:

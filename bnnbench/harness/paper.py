@@ -174,15 +174,15 @@ def names() -> list[str]:
 
 @cache
 def _declaration(paper: str, experiment: str, module: str, kind: type[Experiment[Any] | Study[Any]]) -> Experiment[Any]:
-    name, found = f"{paper}/{experiment}", registry.members(module, kind)
+    name, members = f"{paper}/{experiment}", registry.members(module, kind)
     if kind is Study:
-        studies = [one.named(name) for one in found if isinstance(one, Study)]
+        studies = [one.named(name) for one in members if isinstance(one, Study)]
         if len(studies) != 1:
             raise UserError(
                 f"{paper}/paper.yaml: {experiment}: {module} declares {len(studies)} studies; name one with one"
             )
         return studies[0]
-    for declared in found:
+    for declared in members:
         if isinstance(declared, Experiment) and declared.name == name:
             return declared
     raise UserError(f"{paper}/paper.yaml: module {module} declares no experiment {name}")

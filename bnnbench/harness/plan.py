@@ -116,10 +116,10 @@ def make(config: Config, where: str = "config") -> Plan:
 
 def _keys(jobs: Sequence[Job]) -> dict[str, dict[str, str]]:
     """For each `paper/experiment/variant` its jobs with their keys."""
-    found: dict[str, dict[str, str]] = {}
+    keys: dict[str, dict[str, str]] = {}
     for job in jobs:
-        found.setdefault(f"{job.paper}/{job.experiment}/{job.variant}", {})[job.id] = job.key
-    return found
+        keys.setdefault(f"{job.paper}/{job.experiment}/{job.variant}", {})[job.id] = job.key
+    return keys
 
 
 def _papers(config: Config, where: str) -> list[Paper]:

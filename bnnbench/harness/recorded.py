@@ -39,7 +39,7 @@ def record(plan: Plan, name: str) -> list[Path]:
     target = plan.config.results / "recorded" / name
     if target.exists():
         raise UserError(f"{target}: already there; choose another name or delete it")
-    results = [found for job in plan.jobs if (found := collect.read(plan, job)[0]) is not None]
+    results = [one for job in plan.jobs if (one := collect.read(plan, job)[0]) is not None]
     if not any(seed.metrics for result in results for seed in result.seeds):
         raise UserError(f"{plan.config.folder()}: nothing computed yet; run the workflow (snakemake) first")
     for experiment in collect.experiments(plan):

@@ -40,7 +40,7 @@ PAPERS, METHODS, DATASETS = "bnnbench.papers", "bnnbench.methods", "bnnbench.dat
 @cache
 def paper_folders() -> dict[str, tuple[str, Path]]:
     """Of each paper: its package and the folder that holds its `paper.yaml`, without importing the paper."""
-    found: dict[str, tuple[str, Path]] = {}
+    folders: dict[str, tuple[str, Path]] = {}
     for point in _points(PAPERS):
         try:
             spec = find_spec(point.value)
@@ -49,16 +49,16 @@ def paper_folders() -> dict[str, tuple[str, Path]]:
         folder = Path(spec.origin).parent if spec is not None and spec.origin else None
         if folder is None or not (folder / "paper.yaml").exists():
             raise UserError(f"entry point {PAPERS}:{point.name}: package {point.value} holds no paper.yaml")
-        if point.name in found and found[point.name][0] != point.value:
-            raise UserError(f"paper {point.name!r} is registered by {found[point.name][0]} and by {point.value}")
-        found[point.name] = (point.value, folder)
-    return found
+        if point.name in folders and folders[point.name][0] != point.value:
+            raise UserError(f"paper {point.name!r} is registered by {folders[point.name][0]} and by {point.value}")
+        folders[point.name] = (point.value, folder)
+    return folders
 
 
 @cache
 def datasets() -> dict[str, Dataset]:
     """Every registered data set, by name. An entry point names a data set or several."""
-    found: dict[str, Dataset] = {}
+    by_name: dict[str, Dataset] = {}
     for point in _points(DATASETS):
         loaded = _load(point)
         for dataset in loaded if isinstance(loaded, Iterable) else [loaded]:
@@ -66,10 +66,10 @@ def datasets() -> dict[str, Dataset]:
                 raise UserError(
                     f"entry point {DATASETS}:{point.name}: {point.value} holds no data set, but {dataset!r}"
                 )
-            if dataset.name in found and found[dataset.name] is not dataset:
+            if dataset.name in by_name and by_name[dataset.name] is not dataset:
                 raise UserError(f"data set {dataset.name!r} is registered twice (again by {point.value})")
-            found[dataset.name] = dataset
-    return found
+            by_name[dataset.name] = dataset
+    return by_name
 
 
 def dataset(name: str) -> Dataset:
@@ -91,12 +91,12 @@ class Method(Protocol):
 
 def methods() -> dict[str, EntryPoint]:
     """Entry points of inference methods, not yet imported."""
-    found: dict[str, EntryPoint] = {}
+    points: dict[str, EntryPoint] = {}
     for point in _points(METHODS):
-        if point.name in found and found[point.name].value != point.value:
-            raise UserError(f"method {point.name!r} is registered by {found[point.name].value} and by {point.value}")
-        found[point.name] = point
-    return found
+        if point.name in points and points[point.name].value != point.value:
+            raise UserError(f"method {point.name!r} is registered by {points[point.name].value} and by {point.value}")
+        points[point.name] = point
+    return points
 
 
 _usable: ContextVar[tuple[str, ...] | None] = ContextVar("usable", default=None)
@@ -122,8 +122,8 @@ def method(name: str) -> Method:
     loaded = _load(known[name])
     if not hasattr(loaded, "fit") or not hasattr(loaded, "params"):
         raise UserError(f"entry point {METHODS}:{name}: {known[name].value} holds no method, but {loaded!r}")
-    found: Method = loaded
-    return found
+    chosen: Method = loaded
+    return chosen
 
 
 def members(module_name: str, kind: type[T]) -> list[T]:
@@ -135,25 +135,25 @@ def members(module_name: str, kind: type[T]) -> list[T]:
         if find_spec(module_name) is None:
             return []
         module = import_module(module_name)
-        below = [found.name for found in walk_packages(getattr(module, "__path__", ()), f"{module_name}.")]
+        below = [part.name for part in walk_packages(getattr(module, "__path__", ()), f"{module_name}.")]
         modules = [module, *map(import_module, below)]
     except Exception as error:  # whatever a module of somebody else's does when it is imported
         raise UserError(f"module {module_name} cannot be imported: {_one_line(error)}") from error
-    found = [value for module in modules for value in vars(module).values() if isinstance(value, kind)]
-    return list({id(value): value for value in found}.values())  # one that is imported elsewhere is still one
+    objects = [value for module in modules for value in vars(module).values() if isinstance(value, kind)]
+    return list({id(value): value for value in objects}.values())  # one that is imported elsewhere is still one
 
 
 def declared(module_name: str, kind: type[N], experiments: Sequence[str]) -> list[N]:
     """The claims or figures of a paper, in the order of the first of the `experiments` that each of them needs."""
-    found = members(module_name, kind)
+    objects = members(module_name, kind)
     place = {name: k for k, name in enumerate(experiments)}
-    for member in found:
+    for member in objects:
         if not NAME.fullmatch(member.name):
             raise UserError(f"module {module_name}: name {member.name!r}: {NAME_RULE}")
-        if [other.name for other in found].count(member.name) > 1:
+        if [other.name for other in objects].count(member.name) > 1:
             raise UserError(f"module {module_name}: two are called {member.name!r}; give one of them another name")
     return sorted(
-        found, key=lambda member: min((place.get(name, len(place)) for name in member.experiments), default=0)
+        objects, key=lambda member: min((place.get(name, len(place)) for name in member.experiments), default=0)
     )
 
 

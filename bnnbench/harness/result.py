@@ -110,29 +110,31 @@ def digest(record: Record) -> str:
 def read(path: Path) -> Result:
     """Reads a record; a file that is not one, or is not as it was written, raises `UserError` with the way out."""
     try:
-        found = Result.model_validate(read_json(path))
-        if found.schema_version > 1 and found.digest != digest(found):
+        record = Result.model_validate(read_json(path))
+        if record.schema_version > 1 and record.digest != digest(record):
             raise ValueError("it was changed since it was written")
     except (OSError, ValueError, ValidationError) as error:
         first = str(error).splitlines()[0]
         raise UserError(
             f"{path}: not a result of this version ({first}); delete it to have it computed again"
         ) from error
-    return found
+    return record
 
 
 def read_of(job: "Job", path: Path) -> Result:
     """Reads the record of `job`; that of another job, key or seeds raises `UserError`, and so do lost tables."""
-    found = read(path)
+    record = read(path)
     for name in ("key", "paper", "experiment", "variant", "scale"):
-        if getattr(found, name) != getattr(job, name):
-            raise UserError(f"{path}: is of {name} {getattr(found, name)}, not {getattr(job, name)}; delete it")
-    seeds = [seed.seed for seed in found.seeds]
-    if found.job != job.id or (found.status != "skipped" and seeds != list(job.seeds)):
-        raise UserError(f"{path}: is of {found.job} with seeds {seeds}, not {job.id} with {list(job.seeds)}; delete it")
-    for table in (table for seed in found.seeds for table in seed.tables):
+        if getattr(record, name) != getattr(job, name):
+            raise UserError(f"{path}: is of {name} {getattr(record, name)}, not {getattr(job, name)}; delete it")
+    seeds = [seed.seed for seed in record.seeds]
+    if record.job != job.id or (record.status != "skipped" and seeds != list(job.seeds)):
+        raise UserError(
+            f"{path}: is of {record.job} with seeds {seeds}, not {job.id} with {list(job.seeds)}; delete it"
+        )
+    for table in (table for seed in record.seeds for table in seed.tables):
         if not is_as_written(path.parent / table):
             raise UserError(
                 f"{path}: its table {table} is missing or was changed; delete this record to have it computed again"
             )
-    return found
+    return record

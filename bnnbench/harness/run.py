@@ -129,15 +129,15 @@ class Run:
         folder = self._store.folder / f"{name}-{hashlib.blake2b(about.encode(), digest_size=8).hexdigest()}"
         with locked(folder / ".lock", self._progress.waiting if self._progress else None):
             kept = folder / "content.pt"
-            found = saved.read(kept)
-            if found is None or found.get("about") != about or not {"content", "warnings"} <= found.keys():
+            stored = saved.read(kept)
+            if stored is None or stored.get("about") != about or not {"content", "warnings"} <= stored.keys():
                 own = Run(self.seed, self.device, folder, self.data, self._progress, self._interval, store=self._store)
                 with self._apart(), result_warnings() as said:
-                    found = {"about": about, "content": dict(compute(own)), "warnings": said}
-                saved.write(kept, found)
+                    stored = {"about": about, "content": dict(compute(own)), "warnings": said}
+                saved.write(kept, stored)
                 own.discard_checkpoints()
-        warn_again(found["warnings"])
-        content: Mapping[str, Any] = found["content"]
+        warn_again(stored["warnings"])
+        content: Mapping[str, Any] = stored["content"]
         return content
 
     @contextmanager
@@ -186,21 +186,21 @@ class Run:
 
     def append(self, stage: str, step: int, values: Mapping[str, Any]) -> None:
         """Writes a row of the curves of a stage, whose name is a part of theirs."""
-        found: dict[str, float] = {}
+        curves: dict[str, float] = {}
         for name, value in values.items():
             check_name(name, "curve")
             if name in history.RESERVED:
                 raise ValueError(f"curve {name!r}: this name is the log's own; choose another one")
-            found[f"{stage}/{name}" if stage else name] = number(value, f"curve {name!r}")
-        for name, value in found.items():
+            curves[f"{stage}/{name}" if stage else name] = number(value, f"curve {name!r}")
+        for name, value in curves.items():
             if not isfinite(value):
                 raise Diverged(f"{name} is {value} at step {step}")
-        self._values = found
+        self._values = curves
         self._meter.joules()
         if self.team.rank == 0:
             self._check()
             about = {"seed": self.seed, "step": whole_step(step), "time": time.time()}
-            history.append(self._history, {**about, **({"stage": stage} if stage else {}), **found})
+            history.append(self._history, {**about, **({"stage": stage} if stage else {}), **curves})
 
     def save(self, path: Path, content: Callable[[], Mapping[str, Any]]) -> None:
         """Writes a checkpoint with all that the run itself needs to go on, if it is time."""

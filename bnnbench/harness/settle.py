@@ -34,8 +34,8 @@ def unsettled(plan: Plan, names: Sequence[str]) -> list[Unsettled]:
     """
     known = {f"{paper}/{claim.name}": (paper, claim) for paper in plan.papers() for claim in verdicts.claims(paper)}
     chosen = list(_chosen(names, list(known))) if names else list(known)
-    found = [_unsettled(plan, name, *known[name]) for name in chosen]
-    listed = [one for one in found if names or one.verdict == "inconclusive"]
+    claims = [_unsettled(plan, name, *known[name]) for name in chosen]
+    listed = [one for one in claims if names or one.verdict == "inconclusive"]
     return sorted(listed, key=lambda one: (one.obstacle != "", one.minutes))
 
 

@@ -88,8 +88,8 @@ def read(path: Path) -> Timings:
 
 
 def _named(group: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = group["extra_info"].get("candidates", {})
-    return found
+    candidates: dict[str, Any] = group["extra_info"].get("candidates", {})
+    return candidates
 
 
 def _listed(groups: list[dict[str, Any]], name: str, kind: Callable[..., T]) -> tuple[T, ...]:
@@ -147,13 +147,13 @@ def speed_ups(timings: Timings) -> list[tuple[SpeedUp, str]]:
 
 def rows(plan: Plan) -> list[dict[str, Any]]:
     """The timings as rows of the tidy table: paper `kernels`, a group an experiment, a candidate a variant."""
-    found = []
+    table = []
     for timing in read(path(plan)).rows:
         numbers = {"seconds": ("s", False), "gops": ("Gops/s", True), "ratio": ("x ours", None), "of_limit": ("", True)}
         for metric, (unit, higher) in numbers.items():
             if getattr(timing, metric) is None:
                 continue
-            found.append(
+            table.append(
                 {
                     "paper": "kernels",
                     "experiment": timing.group,
@@ -169,4 +169,4 @@ def rows(plan: Plan) -> list[dict[str, Any]]:
                     "provenance": "measured",
                 }
             )
-    return found
+    return table

@@ -84,17 +84,17 @@ def link(port: int, plan: Plan) -> str:
     client = tracking_store.connect()
     name = f"{plan.jobs[0].paper}/{plan.jobs[0].experiment}"
     with tracking_store.one_line():
-        found = client.get_experiment_by_name(name)
-    where = f"experiments/{found.experiment_id}/runs" if found else "experiments"
+        experiment_run = client.get_experiment_by_name(name)
+    where = f"experiments/{experiment_run.experiment_id}/runs" if experiment_run else "experiments"
     return f"http://127.0.0.1:{port}/#/{where}?workflowType=machine_learning&compareRunsMode=CHART"
 
 
 def _experiment(client: "MlflowClient", name: str) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        if found.lifecycle_stage == "deleted":
-            client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
+    known = client.get_experiment_by_name(name)
+    if known is not None:
+        if known.lifecycle_stage == "deleted":
+            client.restore_experiment(known.experiment_id)
+        return str(known.experiment_id)
     paper_name, _, experiment = name.partition("/")
     spec = paper.get(paper_name).spec
     note = f"{spec.experiments[experiment].title}\n\n{spec.title} ({spec.authors}; {spec.venue} {spec.year})"
@@ -103,20 +103,20 @@ def _experiment(client: "MlflowClient", name: str) -> str:
 
 
 def _runs(client: "MlflowClient", experiment_id: str, plan: Plan) -> dict[str, "Run"]:
-    found: dict[str, Run] = {}
+    runs: dict[str, Run] = {}
     token: str | None = None
     wanted = f"tags.`{SCALE}` = '{plan.config.scale}' and tags.`{RESULTS}` = '{_results_id(plan)}'"
     while True:
         page = client.search_runs([experiment_id], wanted, page_token=token)
         for run in page:
             job = run.data.tags[JOB]
-            if job in found:  # of two writers on different machines, whom the lock does not keep apart
+            if job in runs:  # of two writers on different machines, whom the lock does not keep apart
                 client.delete_run(run.info.run_id)
             else:
-                found[job] = run
+                runs[job] = run
         token = page.token
         if not token:
-            return found
+            return runs
 
 
 def _track_job(
@@ -252,8 +252,8 @@ def _finish(client: "MlflowClient", run_id: str, plan: Plan, job: Job, record: R
         "bnnbench.environment": record.environment,
         "bnnbench.warnings": "; ".join(record.warnings),
     }
-    if found := environment.noted(plan.config.folder(), record.environment):
-        commit, dirty = found.get("commit") or "unknown", found.get("dirty")
+    if noted := environment.noted(plan.config.folder(), record.environment):
+        commit, dirty = noted.get("commit") or "unknown", noted.get("dirty")
         tags |= {"mlflow.source.git.commit": commit, "bnnbench.dirty": str(dirty)}
     client.log_batch(run_id, tags=[RunTag(key, value[:TAG_LIMIT]) for key, value in tags.items()])
     for path in [plan.result(job), *_figures(plan, job)]:

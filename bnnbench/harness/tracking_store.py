@@ -77,9 +77,9 @@ def connect() -> "MlflowClient":
     from mlflow.tracking import MlflowClient
 
     with one_line():
-        found = MlflowClient(tracking_uri=uri())
-        found.search_experiments(max_results=1)
-    return found
+        client = MlflowClient(tracking_uri=uri())
+        client.search_experiments(max_results=1)
+    return client
 
 
 def _prepare() -> None:

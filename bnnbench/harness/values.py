@@ -13,10 +13,10 @@ LIMIT = 2**63
 def number(value: Any, name: str) -> float:
     """`value` as a float; anything but a single real number raises `TypeError` with `name`, and a masked one does."""
     single = getattr(value, "size", 1) in (1, ()) if not hasattr(value, "numel") else value.numel() == 1
-    found = value.item() if hasattr(value, "item") and single else value
-    if isinstance(found, bool | int | float) and not getattr(value, "mask", False):
+    plain = value.item() if hasattr(value, "item") and single else value
+    if isinstance(plain, bool | int | float) and not getattr(value, "mask", False):
         try:
-            return float(found)
+            return float(plain)
         except OverflowError:
             raise TypeError(f"{name} is a whole number beyond the floats; they end at 1.8e308") from None
     raise TypeError(f"{name} is {_shown(value)}; it must be a number")
@@ -24,8 +24,8 @@ def number(value: Any, name: str) -> float:
 
 def whole_step(value: Any) -> int:
     """`value` as the number of a step; what is not whole raises `ValueError`, what is no number `TypeError`."""
-    found = number(value, "step")
-    if not found.is_integer() or abs(found) >= LIMIT:
+    plain = number(value, "step")
+    if not plain.is_integer() or abs(plain) >= LIMIT:
         raise ValueError(f"step is {_shown(value)}; it must be a whole number of at most 63 bits")
     return int(value.item() if hasattr(value, "item") else value)
 
@@ -64,15 +64,15 @@ def column(values: Any, name: str) -> Sequence[Any]:
     if getattr(values, "ndim", 1) != 1:
         raise ValueError(f"column {name!r} has shape {tuple(values.shape)}; it must have one dimension")
     if hasattr(values, "dtype"):
-        found: Sequence[Any] = values
-        return found
+        cells: Sequence[Any] = values
+        return cells
     return [value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value for value in values]
 
 
 def columns(table: Mapping[str, Any], name: str) -> dict[str, Sequence[Any]]:
     """The columns of the table `name`, which must be of equal length."""
-    found = {key: column(values, f"{name}.{key}") for key, values in table.items()}
-    if len({len(values) for values in found.values()}) > 1:
-        lengths = ", ".join(f"{key} {len(values)}" for key, values in found.items())
+    lists = {key: column(values, f"{name}.{key}") for key, values in table.items()}
+    if len({len(values) for values in lists.values()}) > 1:
+        lengths = ", ".join(f"{key} {len(values)}" for key, values in lists.items())
         raise ValueError(f"table {name!r}: its columns differ in length ({lengths})")
-    return found
+    return lists

@@ -53,12 +53,12 @@ class Alternative:
 
     def missing(self, planned: Planned) -> list[tuple[Config, list[Path]]]:
         """What is not computed yet: results by the configuration that makes them."""
-        found = []
+        jobs = []
         for plan in (planned.plan, self.plan):
             paths = [plan.result(job) for job, of in self.jobs(planned) if of is plan]
             if wanted := [path for path in paths if not path.exists()]:
-                found.append((plan.config, wanted))
-        return found
+                jobs.append((plan.config, wanted))
+        return jobs
 
     def judge(self, planned: Planned) -> Evidence:
         """The verdict on the claim with this value."""
@@ -71,19 +71,19 @@ def as_planned(config: Config, where: str, name: str) -> Planned:
     known = {f"{paper_name}/{one.name}": one for paper_name in paper.names() for one in verdicts.claims(paper_name)}
     if name not in known:
         raise UserError(unknown("claim", name, list(known)))
-    found = known[name]
-    limited = config.model_copy(update={"papers": "all", "experiments": list(found.experiments)})
+    chosen = known[name]
+    limited = config.model_copy(update={"papers": "all", "experiments": list(chosen.experiments)})
     plan = _of_configured_seeds(make(limited, where))
-    evidence = claims.judge(found, Results.gathered(plan, found.experiments))
+    evidence = claims.judge(chosen, Results.gathered(plan, chosen.experiments))
     if evidence.verdict == "not run":
         raise UserError(f"{name} is not judged yet ({evidence.text}); run the workflow (snakemake) first")
-    return Planned(found, plan, evidence)
+    return Planned(chosen, plan, evidence)
 
 
 def choices(planned: Planned) -> list[Alternative]:
     """Every alternative that is about what the claim compares."""
-    found = [one for experiment in planned.claim.experiments for one in alternatives(planned.plan, experiment)]
-    return [one for one in found if any(of is one.plan for _, of in one.jobs(planned))]
+    every = [one for experiment in planned.claim.experiments for one in alternatives(planned.plan, experiment)]
+    return [one for one in every if any(of is one.plan for _, of in one.jobs(planned))]
 
 
 def alternatives(plan: Plan, experiment: str) -> Iterator[Alternative]:

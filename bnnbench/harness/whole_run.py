@@ -39,8 +39,8 @@ class WholeRun:
 
     def read(self, line: str) -> None:
         """Takes the counts of steps from a line of Snakemake's log."""
-        if found := STEPS.match(line):
-            self.steps = int(found[1] or 0), int(found[2] or found[3])
+        if match := STEPS.match(line):
+            self.steps = int(match[1] or 0), int(match[2] or match[3])
 
     def look(self, now: float) -> Look:
         """What is done at `now`. The speed is that of the plan's estimates at first, and more and more the one seen."""

@@ -74,14 +74,14 @@ OWN = (
 @cache
 def known() -> dict[str, Backend]:
     """All backends by name: this package's and those of the entry point group `bnnbench.kernels`."""
-    found = {backend.name: backend for backend in OWN}
+    by_name = {backend.name: backend for backend in OWN}
     for point in entry_points(group=GROUP):
         try:
             backend = point.load()
         except Exception as error:  # a broken entry point must not make the others unavailable
             backend = Backend(point.name, point.value, _broken(f"{type(error).__name__}: {error}"))
-        found.setdefault(backend.name, backend)
-    return found
+        by_name.setdefault(backend.name, backend)
+    return by_name
 
 
 def _broken(reason: str) -> Callable[[], Availability]:
@@ -92,13 +92,13 @@ def backend(name: str) -> Backend:
     """The backend called `name`, ready to compute; raises `ValueError` or `RuntimeError` that says what is wrong."""
     if not isinstance(name, str) or name not in known():
         raise ValueError(f"backend: no backend {name!r}; there are {', '.join(known())}")
-    found = known()[name]
+    chosen = known()[name]
     if name not in _ready:
-        state = found.probe()
+        state = chosen.probe()
         if not state.available:
             raise RuntimeError(f"backend {name!r} cannot compute here: {state.detail}")
         _ready.add(name)
-    return found
+    return chosen
 
 
 def choose(name: str | None, device: str) -> Backend:
@@ -129,5 +129,5 @@ def use_backend(name: str) -> Iterator[None]:
 
 def backends() -> list[tuple[str, bool, str]]:
     """Name, availability and detail of every backend."""
-    states = [(name, found.probe()) for name, found in known().items()]
+    states = [(name, one.probe()) for name, one in known().items()]
     return [(name, state.available, state.detail) for name, state in states]

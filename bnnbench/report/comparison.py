@@ -135,7 +135,7 @@ def _judge(change: Change, is_told: bool) -> Judgement:
 
 def tables(comparison: Comparison) -> "list[Table]":
     """The comparison for the terminal: numbers first, then everything else that is not the same."""
-    found = [_changes_table(comparison)]
+    parts = [_changes_table(comparison)]
     for title, switches in (
         ("Status", comparison.statuses),
         ("Parameters", comparison.params),
@@ -144,17 +144,17 @@ def tables(comparison: Comparison) -> "list[Table]":
     ):
         if switches:
             rows = [(one.variant, one.what, one.first, one.second) for one in switches]
-            found.append(_listing(title, ("Variant", "What", "A", "B"), rows))
+            parts.append(_listing(title, ("Variant", "What", "A", "B"), rows))
     only = [(name, "A") for name in comparison.only_first] + [(name, "B") for name in comparison.only_second]
-    return [*found, _listing("In one folder only", ("Variant", "In"), only)] if only else found
+    return [*parts, _listing("In one folder only", ("Variant", "In"), only)] if only else parts
 
 
 def _variants(folder: Path) -> dict[str, _Variant]:
-    found: dict[str, _Variant] = {}
+    variants: dict[str, _Variant] = {}
     for record in _current(folder):
         name = f"{record.scale}/{record.paper}/{record.experiment}/{record.variant}"
-        _add(found.setdefault(name, _Variant()), record)
-    return dict(sorted(found.items()))
+        _add(variants.setdefault(name, _Variant()), record)
+    return dict(sorted(variants.items()))
 
 
 def _current(folder: Path) -> list[Result]:
@@ -172,12 +172,12 @@ def _current(folder: Path) -> list[Result]:
 
 
 def _collected_keys(folder: Path) -> dict[tuple[str, str], str]:
-    found: dict[tuple[str, str], str] = {}
+    keys: dict[tuple[str, str], str] = {}
     for path in _below(folder, "collected/*/*/jobs.parquet"):
         with suppress(UserError):  # a damaged list: the latest records are taken
             for row in collect.arrow_table(path, "jobs").select(["scale", "job", "key"]).to_pylist():
-                found[row["scale"], row["job"]] = row["key"]
-    return found
+                keys[row["scale"], row["job"]] = row["key"]
+    return keys
 
 
 def _below(folder: Path, pattern: str) -> list[Path]:
@@ -194,10 +194,10 @@ def _results(folder: Path) -> list[Result]:
         raise UserError(f"{folder}: no such folder; name a results folder, such as results/laptop")
     if recorded.is_recording(folder):
         return recorded.read(folder)
-    found = _below(folder, "*/*/*/*/result.json")
-    if not found:
+    paths = _below(folder, "*/*/*/*/result.json")
+    if not paths:
         raise UserError(f"{folder}: holds no results; name a results folder, such as results/laptop")
-    return [result.read(path) for path in found]
+    return [result.read(path) for path in paths]
 
 
 def _add(variant: _Variant, record: Result) -> None:
@@ -247,10 +247,10 @@ def _difference(first: dict[int, float], second: dict[int, float]) -> tuple[Inte
 
 def _only(these: Mapping[str, _Variant], those: Mapping[str, _Variant]) -> tuple[str, ...]:
     """Variants without a counterpart, and metrics without one of variants that have one."""
-    found = [name for name in these if name not in those]
+    names = [name for name in these if name not in those]
     for name in these.keys() & those.keys():
-        found += [f"{name}: {metric}" for metric in these[name].values if metric not in those[name].values]
-    return tuple(sorted(found))
+        names += [f"{name}: {metric}" for metric in these[name].values if metric not in those[name].values]
+    return tuple(sorted(names))
 
 
 def _switches(

@@ -116,8 +116,8 @@ def _figures(plan: Plan, publication: Paper) -> tuple[Drawing, ...]:
 
 
 def _problems(states: Iterable[JobState]) -> tuple[Remark, ...]:
-    found = _grouped((state.status, state.reason, state.job) for state in states if state.status != "ok")
-    return tuple(sorted(found, key=lambda remark: -STATUSES.index(remark.kind)))
+    remarks = _grouped((state.status, state.reason, state.job) for state in states if state.status != "ok")
+    return tuple(sorted(remarks, key=lambda remark: -STATUSES.index(remark.kind)))
 
 
 def _grouped(said: Iterable[tuple[str, str, str]]) -> tuple[Remark, ...]:

@@ -61,12 +61,12 @@ def write_paper(plan: Plan, content: Content, name: str, folder: Path) -> None:
 
 def _plots(study: Study, folder: Path) -> dict[str, list[tuple[str, str]]]:
     """Of each group of metrics its series, as a title and a picture each."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    plots: dict[str, list[tuple[str, str]]] = {}
     for number, one in enumerate(series.of(study)):
         path = folder / f"{study.name}-{number}.svg"
         series.draw(study, one, path)
-        found.setdefault(one.group, []).append((one.title, _data_uri(path)))
-    return found
+        plots.setdefault(one.group, []).append((one.title, _data_uri(path)))
+    return plots
 
 
 def _write(path: Path, text: str) -> None:
@@ -82,7 +82,7 @@ def _templates() -> "Environment":
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     # Autoescape always: names, reasons and captions come from results and may hold anything.
-    found = Environment(
+    environment = Environment(
         loader=PackageLoader("bnnbench.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -90,11 +90,11 @@ def _templates() -> "Environment":
         lstrip_blocks=True,
     )
     for shown in (numbers.mean, numbers.difference, numbers.spread, numbers.plain, numbers.duration, numbers.memory):
-        found.filters[shown.__name__] = shown
-    found.filters |= {"energy": numbers.energy, "moment": _moment, "words": _words, "value": _value}
-    found.globals |= {"picture": _picture, "axis": _axis, "strip": _strip, "claim_kinds": CLAIM_KINDS}
-    found.globals |= {"decided": _decided, "not_run": _not_run}
-    return found
+        environment.filters[shown.__name__] = shown
+    environment.filters |= {"energy": numbers.energy, "moment": _moment, "words": _words, "value": _value}
+    environment.globals |= {"picture": _picture, "axis": _axis, "strip": _strip, "claim_kinds": CLAIM_KINDS}
+    environment.globals |= {"decided": _decided, "not_run": _not_run}
+    return environment
 
 
 def _run_line(content: Content) -> str:
@@ -133,11 +133,11 @@ def _decided(rows: Sequence[Judged]) -> list[Judged]:
 
 def _not_run(rows: Iterable[Judged]) -> dict[str, list[Judged]]:
     """The claims that were not run, by their reason, the commonest first."""
-    found: dict[str, list[Judged]] = {}
+    by_reason: dict[str, list[Judged]] = {}
     for paper, claim in rows:
         if claim.verdict == "not run":
-            found.setdefault(claim.reason, []).append((paper, claim))
-    return dict(sorted(found.items(), key=lambda entry: -len(entry[1])))
+            by_reason.setdefault(claim.reason, []).append((paper, claim))
+    return dict(sorted(by_reason.items(), key=lambda entry: -len(entry[1])))
 
 
 def _words(name: str) -> str:

@@ -127,11 +127,11 @@ class Study:
     @property
     def groups(self) -> dict[str, tuple[int, ...]]:
         """The places of those columns that hold a number of ours, by the name of their group."""
-        found: dict[str, tuple[int, ...]] = {}
+        columns_of_group: dict[str, tuple[int, ...]] = {}
         for place, column in enumerate(self.columns):
             if column.has_ours:
-                found[column.group] = (*found.get(column.group, ()), place)
-        return found
+                columns_of_group[column.group] = (*columns_of_group.get(column.group, ()), place)
+        return columns_of_group
 
     def rows_with(self, places: Iterable[int]) -> tuple[Row, ...]:
         """The variants that have a number of ours in one of these columns."""

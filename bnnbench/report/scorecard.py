@@ -48,30 +48,30 @@ def _run(content: Content) -> "list[Text]":
 
 def _claims(content: Content) -> "list[Text]":
     """A line a paper, under a heading for each kind of claim that any paper has."""
-    found = []
+    lines = []
     for kind, title in KINDS.items():
         rows = [(paper.name, paper.verdicts[kind]) for paper in content.papers if kind in paper.verdicts]
         if rows:
             heads = "".join(f"{verdict:>{VERDICT_COLUMNS}}" for verdict in VERDICTS)
-            found.append(plain(f"{title:<{NAME_COLUMNS}}{heads}", "bold"))
+            lines.append(plain(f"{title:<{NAME_COLUMNS}}{heads}", "bold"))
         for name, counted in rows:
             line = plain(f"  {name:<{NAME_COLUMNS - 2}.{NAME_COLUMNS - 2}}")
             for verdict in VERDICTS:
                 number = f"{counted.get(verdict) or '-':>{VERDICT_COLUMNS}}"
                 line += plain(number, STYLES[verdict] if verdict in counted else "dim")
-            found.append(line)
-    return found or [plain("No claim has been judged yet.")]
+            lines.append(line)
+    return lines or [plain("No claim has been judged yet.")]
 
 
 def _left_out(content: Content, options: str) -> "list[Text]":
     """What this run does not tell, each with the one command that would bring it in."""
-    found = [
+    lines = [
         *_other_scales(content),
         *_data(content, options),
         *_open(content, options),
         *_not_computed(content, options),
     ]
-    return [plain("Left out", "bold"), *found] if found else []
+    return [plain("Left out", "bold"), *lines] if lines else []
 
 
 def _other_scales(content: Content) -> "Iterator[Text]":
@@ -121,16 +121,16 @@ def _not_computed(content: Content, options: str) -> "Iterator[Text]":
 
 def _problems(content: Content) -> "list[Text]":
     remarks = _remarks(content, "failed", "diverged")
-    found = [
+    lines = [
         plain(f"  {remark.kind}: ", STYLES[remark.kind]) + plain(f"{_jobs(remark)}: {remark.text}")
         for remark in remarks[:REMARKS]
     ]
     if len(remarks) > REMARKS:
-        found.append(plain(f"  and {numbers.count(len(remarks) - REMARKS, 'more problem')}, in the report"))
+        lines.append(plain(f"  and {numbers.count(len(remarks) - REMARKS, 'more problem')}, in the report"))
     warnings = sum(len(remark.jobs) for paper in content.papers for remark in paper.warnings)
     if warnings:
-        found.append(plain(f"  {numbers.count(warnings, 'warning')} of jobs, in the report"))
-    return [plain("Problems", "bold"), *found] if found else []
+        lines.append(plain(f"  {numbers.count(warnings, 'warning')} of jobs, in the report"))
+    return [plain("Problems", "bold"), *lines] if lines else []
 
 
 def _jobs(remark: Remark) -> str:
@@ -138,8 +138,8 @@ def _jobs(remark: Remark) -> str:
 
 
 def _remarks(content: Content, *kinds: str) -> list[Remark]:
-    found = [remark for paper in content.papers for remark in paper.problems if remark.kind in kinds]
-    return sorted(found, key=lambda remark: kinds.index(remark.kind))
+    remarks = [remark for paper in content.papers for remark in paper.problems if remark.kind in kinds]
+    return sorted(remarks, key=lambda remark: kinds.index(remark.kind))
 
 
 def _all_claims(content: Content) -> Iterable[ClaimRecord]:

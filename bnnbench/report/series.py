@@ -39,7 +39,7 @@ class Series:
 
 def of(study: Study) -> list[Series]:
     """The series of those groups of a study that consist of nothing else."""
-    found = []
+    series = []
     for group, places in study.groups.items():
         parts = list(_split(study, group, places)) if group else []
         if (
@@ -47,8 +47,8 @@ def of(study: Study) -> list[Series]:
             and all(len(part.places) >= FEWEST for part in parts)
             and sum(len(part.places) for part in parts) == len(places)
         ):
-            found += parts
-    return found
+            series += parts
+    return series
 
 
 def _split(study: Study, group: str, places: Iterable[int]) -> Iterable[Series]:

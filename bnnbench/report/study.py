@@ -116,11 +116,11 @@ def _number(row: Mapping[Hashable, Any], name: str) -> float:
 
 def _values(results: Results, jobs: Sequence[Job]) -> Values:
     keys = {job.id: job.key for job in jobs}
-    found: Values = {}
+    values_by_cell: Values = {}
     for row in results.metrics.to_dict("records"):
         if keys.get(row["job"]) == row["key"]:
-            found.setdefault((row["variant"], row["metric"]), {})[int(row["seed"])] = float(row["value"])
-    return found
+            values_by_cell.setdefault((row["variant"], row["metric"]), {})[int(row["seed"])] = float(row["value"])
+    return values_by_cell
 
 
 def _columns(
@@ -174,15 +174,15 @@ def _comparand(
         return Comparand(row, None, "ours is of stand-in data")
     if (named := _registered(row.dataset)) and named not in datasets:
         return Comparand(row, None, f"another data set: ours is {', '.join(datasets) or 'none'}")
-    found = difference(ours, row.compared) if ours else None
-    return Comparand(row, found, "", _flag(found, row.std, column.higher_is_better) if found else "")
+    gap = difference(ours, row.compared) if ours else None
+    return Comparand(row, gap, "", _flag(gap, row.std, column.higher_is_better) if gap else "")
 
 
-def _flag(found: Interval, std: float | None, higher_is_better: bool | None) -> str:
+def _flag(gap: Interval, std: float | None, higher_is_better: bool | None) -> str:
     """Whether ours is too good or falls short: beyond the published value by more than the spread of both."""
-    if higher_is_better is None or found.n == 1 or abs(found.mean) <= found.half_width + (std or 0.0):
+    if higher_is_better is None or gap.n == 1 or abs(gap.mean) <= gap.half_width + (std or 0.0):
         return ""
-    return "better than published" if (found.mean > 0) == higher_is_better else "worse than published"
+    return "better than published" if (gap.mean > 0) == higher_is_better else "worse than published"
 
 
 def _registered(printed: str) -> str:

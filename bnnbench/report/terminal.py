@@ -27,7 +27,7 @@ def table(title: str, *columns: str, right: tuple[str, ...] = (), caption: str =
     from rich import box
     from rich.table import Table
 
-    found = Table(
+    grid = Table(
         title=plain(title),
         title_justify="left",
         title_style="bold",
@@ -37,8 +37,8 @@ def table(title: str, *columns: str, right: tuple[str, ...] = (), caption: str =
         padding=(0, 1, 0, 0),
     )
     for name in columns:
-        found.add_column(name, overflow="fold", justify="right" if name in right else "left")
-    return found
+        grid.add_column(name, overflow="fold", justify="right" if name in right else "left")
+    return grid
 
 
 def plain(text: str, style: str = "") -> "Text":

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 def tables(content: Content) -> "list[Table | Text]":
     """The overview, then of each paper its claims, its experiments and what is not there; the data last."""
-    found: list[Table | Text] = [_overview(content)]
+    parts: list[Table | Text] = [_overview(content)]
     for paper in content.papers:
-        found += [_claims(paper, kind) for kind in paper.claims]
-        found += [_study(content, paper, study) for study in paper.studies if study.is_computed]
-        found += [_without_number(paper, study) for study in paper.studies if not study.is_computed]
-        found += [_remarks(paper)] if paper.problems or paper.warnings else []
-    return [*found, _data(content)]
+        parts += [_claims(paper, kind) for kind in paper.claims]
+        parts += [_study(content, paper, study) for study in paper.studies if study.is_computed]
+        parts += [_without_number(paper, study) for study in paper.studies if not study.is_computed]
+        parts += [_remarks(paper)] if paper.problems or paper.warnings else []
+    return [*parts, _data(content)]
 
 
 def _overview(content: Content) -> "Table":

@@ -26,9 +26,9 @@ def _bars(timings: Sequence[Timing], limit_gops: float) -> "Canvas":
     canvas = Canvas(figsize=(7.2, 0.62 * len(groups) + 1.6))
     axes = canvas.subplots()
     for index, name in enumerate(names):
-        found = {timing.group: timing.gops for timing in timings if timing.candidate == name}
-        rows = [row for row, group in enumerate(groups) if group in found]
-        speeds = [found[groups[row]] for row in rows]
+        by_group = {timing.group: timing.gops for timing in timings if timing.candidate == name}
+        rows = [row for row, group in enumerate(groups) if group in by_group]
+        speeds = [by_group[groups[row]] for row in rows]
         marker, color = "osD^vP*X"[index % 8], PALETTE[index % len(PALETTE)]
         axes.plot(speeds, rows, linestyle="none", markersize=7, marker=marker, color=color, label=name)
     axes.axvline(limit_gops, color="#000000", linestyle="--", linewidth=1, label="limit of this processor")

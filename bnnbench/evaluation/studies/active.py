@@ -28,19 +28,19 @@ def active(params: ActiveLearning, run: Run) -> Outcome:
     from bnnbench.evaluation.studies.tables import origin
 
     rows, cpu_seconds = pool(params, run), 0.0
-    found: list[dict[str, float]] = []
+    rounds: list[dict[str, float]] = []
     for k in range(params.rounds + 1):
         data, others = labelled_split(params, rows, run)
         here = problem("all", origin(params, data), run)
         posterior, cost = inference.fit(params.method, params.filled(), here, run)
         cpu_seconds += cost["fit_cpu_seconds"]
         test = data.in_unit(inference.predict(posterior, data.x_test, params.n_draws, run))
-        found.append(scores.scores(test, data.y_test, run.generator("targets")))
+        rounds.append(scores.scores(test, data.y_test, run.generator("targets")))
         if k < params.rounds:
             guess = inference.predict(posterior, others, params.n_draws, run)
             worth = uncertainty(guess) if params.acquire == "uncertain" else None
             rows = rows.asked(acquired(worth, len(others), params.batch, run.generator("acquire")))
-    first = {f"{name}_first": found[0][name] for name in ("rmse", "nll", "accuracy") if name in found[0]}
-    table: dict[str, list[Any]] = {name: [one[name] for one in found] for name in found[-1]}
-    labels = [params.n_initial + params.batch * k for k in range(len(found))]
-    return Outcome({**found[-1], **first, "fit_cpu_seconds": cpu_seconds}, {"rounds": {"labels": labels, **table}})
+    first = {f"{name}_first": rounds[0][name] for name in ("rmse", "nll", "accuracy") if name in rounds[0]}
+    table: dict[str, list[Any]] = {name: [one[name] for one in rounds] for name in rounds[-1]}
+    labels = [params.n_initial + params.batch * k for k in range(len(rounds))]
+    return Outcome({**rounds[-1], **first, "fit_cpu_seconds": cpu_seconds}, {"rounds": {"labels": labels, **table}})

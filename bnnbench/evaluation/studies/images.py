@@ -35,11 +35,11 @@ def images(params: ImagePosterior, run: Run) -> Outcome:
 
     data, here = posed(params, run)
     posterior, cost = inference.fit(params.method, params.filled(), here, run)
-    found = [Outcome(cost), measured(posterior, here, data, params, run)]
+    outcomes = [Outcome(cost), measured(posterior, here, data, params, run)]
     if params.scope != "all" and hasattr(posterior, "sample"):  # otherwise the method draws other weights, or none
         drawn: Any = posterior
-        found.append(inference.compared(drawn.sample, reference(here, sampler(params), run).draws, run))
-    return inference.merged(*found)
+        outcomes.append(inference.compared(drawn.sample, reference(here, sampler(params), run).draws, run))
+    return inference.merged(*outcomes)
 
 
 def posed(params: ImagePosterior, run: Run) -> "tuple[Splits, Problem]":
@@ -97,9 +97,11 @@ def origin(params: ImagePosterior, data: "Splits") -> "Origin":
     return Origin(new, train, params.training(), params.shared(), (params.dataset,))
 
 
-def _classes(found: Any, method: str) -> "ClassPredictive":
+def _classes(predictive: Any, method: str) -> "ClassPredictive":
     from bnnbench.bayes.posterior import ClassPredictive
 
-    if not isinstance(found, ClassPredictive):
-        raise UserError(f"method {method!r} predicts {type(found).__name__}; images are classified, so take another")
-    return found
+    if not isinstance(predictive, ClassPredictive):
+        raise UserError(
+            f"method {method!r} predicts {type(predictive).__name__}; images are classified, so take another"
+        )
+    return predictive

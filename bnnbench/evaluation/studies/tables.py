@@ -38,15 +38,15 @@ def tables(params: TablePosterior, run: Run) -> Outcome:
         return data.in_unit(inference.predict(posterior, here.inputs(x), params.n_draws, run))
 
     test, latency = inference.timed(predict, data.x_test, run)
-    found = [
+    outcomes = [
         Outcome({**scores.scores(test, data.y_test, run.generator("targets")), **cost, **latency}),
         inference.diagnosed(posterior, here.inputs(data.x_test)),
     ]
     if params.reference and params.scope != "all" and hasattr(posterior, "sample"):
         options = {"precision": params.precision, "sampling": params.sampling()}
         drawn: Any = posterior
-        found.append(inference.compared(drawn.sample, reference(here, options, run).draws, run))
-    return inference.merged(*found)
+        outcomes.append(inference.compared(drawn.sample, reference(here, options, run).draws, run))
+    return inference.merged(*outcomes)
 
 
 def origin(params: TablePosterior, data: "TableSplit") -> "Origin":

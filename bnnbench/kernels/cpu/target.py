@@ -39,25 +39,25 @@ def target() -> Target:
 
     Raises `UserError` where `$BNNBENCH_CPU_TILE` names no tile that the kernels can have.
     """
-    found = default()
+    detected = default()
     if TILE in os.environ:
         shape = re.fullmatch(r"(\d+)x(\d+)", os.environ[TILE], re.ASCII)
-        named = _with_tile(found, int(shape[1]), int(shape[2])) if shape else None
+        named = _with_tile(detected, int(shape[1]), int(shape[2])) if shape else None
         if named is None:
-            shapes = ", ".join(f"rows x {width // found.lanes}" for width in WIDTHS if width >= found.lanes)
+            shapes = ", ".join(f"rows x {width // detected.lanes}" for width in WIDTHS if width >= detected.lanes)
             raise UserError(f"{TILE} is {os.environ[TILE]!r}; it must be {shapes}, with 1 to 6 rows")
         return named
-    measured = tuned(found.name)
-    rows, vectors = measured.get("rows", found.rows), measured.get("vectors", found.vectors)
-    chosen = _with_tile(found, rows, vectors)
+    measured = tuned(detected.name)
+    rows, vectors = measured.get("rows", detected.rows), measured.get("vectors", detected.vectors)
+    chosen = _with_tile(detected, rows, vectors)
     if chosen is None:
-        warn(f"{tuning_file()}: {found.name} has no tile of {rows} x {vectors} vectors; the built-in one is taken")
-    return chosen or found
+        warn(f"{tuning_file()}: {detected.name} has no tile of {rows} x {vectors} vectors; the built-in one is taken")
+    return chosen or detected
 
 
-def _with_tile(found: Target, rows: int, vectors: int) -> Target | None:
+def _with_tile(base: Target, rows: int, vectors: int) -> Target | None:
     """The target with another tile; `None` where the kernels cannot have it."""
-    changed = replace(found, rows=rows, vectors=vectors)
+    changed = replace(base, rows=rows, vectors=vectors)
     return changed if 1 <= rows <= 6 and changed.width in WIDTHS else None
 
 
@@ -89,6 +89,6 @@ def _features() -> frozenset[str]:
 
 def describe() -> str:
     """One line for people: the path and its vectors."""
-    found = target()
-    origin = "" if found == default() else ", measured here"
-    return f"{found.name}, {found.lanes} lanes of 64 bits, tiles of {found.rows} x {found.width}{origin}"
+    chosen = target()
+    origin = "" if chosen == default() else ", measured here"
+    return f"{chosen.name}, {chosen.lanes} lanes of 64 bits, tiles of {chosen.rows} x {chosen.width}{origin}"

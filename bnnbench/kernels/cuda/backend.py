@@ -57,9 +57,9 @@ def layout(rows: Any) -> Rows:
 
     n, words = len(rows), rows.shape[1] * rows.shape[2]
     flat = cupy.ascontiguousarray(cupy.asarray(rows).reshape(n, words))
-    found = Rows(flat, launch.count_ones(flat, launch.dense(n, words // ALIGN), 1))
+    rows_of_bits = Rows(flat, launch.count_ones(flat, launch.dense(n, words // ALIGN), 1))
     _settle()
-    return found
+    return rows_of_bits
 
 
 def rows(weights: PackedWeights) -> Any:
@@ -77,9 +77,9 @@ def table(columns: Any, flip: Any, factor: int, classes: Any) -> Table:
     def there(array: Any, dtype: Any) -> Any:
         return None if array is None else cupy.ascontiguousarray(cupy.asarray(array, dtype))
 
-    found = Table(there(columns, np.int32), there(flip, np.bool_), factor, there(classes, np.int32))
+    on_device = Table(there(columns, np.int32), there(flip, np.bool_), factor, there(classes, np.int32))
     _settle()
-    return found
+    return on_device
 
 
 def dense(words: Any, weights: PackedWeights, table: Table, *, dtype: str = "int32", path: str | None = None) -> Any:

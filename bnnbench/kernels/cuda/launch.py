@@ -178,8 +178,8 @@ def _module(device: int, name: str, variant: str, arch: str) -> Any:
 def _function(device: int, name: str, variant: str, arch: str, entry: str) -> Any:
     from cupy.cuda import driver
 
-    found = _module(device, name, variant, arch).get_function(entry)
+    function = _module(device, name, variant, arch).get_function(entry)
     size = _shared_bytes(name, KERNELS[name].arches[arch])
     if size > 48 * 1024:
-        driver.funcSetAttribute(found.ptr, driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, size)
-    return found
+        driver.funcSetAttribute(function.ptr, driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, size)
+    return function

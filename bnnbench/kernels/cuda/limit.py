@@ -31,12 +31,12 @@ def rates(random: bool = True, repeats: int = 5) -> dict[str, float]:
     "mma AND", "mma XOR" and "wgmma AND", on random bits or on zeros.
     """
     arch, _ = here()
-    found = {}
+    by_name = {}
     for name in BLOCKS:
         if arch in KERNELS[name].arches:
             for variant in KERNELS[name].variants:
-                found[f"{name.removeprefix('limit_')} {variant}"] = _rate(name, variant, random, repeats)
-    return found
+                by_name[f"{name.removeprefix('limit_')} {variant}"] = _rate(name, variant, random, repeats)
+    return by_name
 
 
 def _rate(name: str, variant: str, random: bool, repeats: int) -> float:

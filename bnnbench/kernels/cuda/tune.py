@@ -31,22 +31,22 @@ def tune(report: Callable[[str], None]) -> dict[str, int]:
 
 def last_of_first_run(wins: dict[int, bool]) -> int:
     """The largest size up to which all are won; 0 where the first is lost."""
-    found = 0
+    last = 0
     for size in sorted(wins):
         if not wins[size]:
             break
-        found = size
-    return found
+        last = size
+    return last
 
 
 def first_of_last_run(wins: dict[int, bool]) -> int:
     """The smallest size from which on all are won; beyond any where the last is lost."""
-    found = 2**31 - 1
+    first = 2**31 - 1
     for size in sorted(wins, reverse=True):
         if not wins[size]:
             break
-        found = size
-    return found
+        first = size
+    return first
 
 
 def _faster(rows: int, columns: int, path: str, other: str, report: Callable[[str], None]) -> bool:

@@ -155,23 +155,23 @@ def _errors(results: Results, experiment: str, variants: dict[str, str], publish
 
     canvas = Canvas(figsize=(7.2, 0.55 * len(variants) + 1.3))
     axes = canvas.subplots()
-    found = {
+    errors = {
         variant: results.values(experiment, variant, "test_error")
         for variant in variants
         if _has(results, experiment, variant)
     }
-    if not found:
+    if not errors:
         results.values(experiment, "bnn", "test_error")  # raises NotRun with the reason
     printed = {variant: value for variant, metric, value in _published(experiment) if metric == "test_error"}
-    for row, variant in enumerate(found):
-        values = list(found[variant].values())
+    for row, variant in enumerate(errors):
+        values = list(errors[variant].values())
         interval = mean_interval(values)
         if interval.n > 1:
             axes.barh(row, interval.mean, xerr=interval.half_width, color=PALETTE[0], alpha=0.35, capsize=4, height=0.6)
         axes.plot(values, [row] * len(values), "o", color=PALETTE[0], markersize=4)
         if published and variant in printed:
             axes.plot(printed[variant], row, "D", color=PALETTE[1], markersize=7)
-    axes.set_yticks(range(len(found)), [variants[variant] for variant in found])
+    axes.set_yticks(range(len(errors)), [variants[variant] for variant in errors])
     axes.invert_yaxis()
     axes.set(xlabel="test error (%)", xlim=(0, None))
     axes.grid(axis="y", visible=False)

@@ -66,9 +66,9 @@ def dependence(params: Dependence, run: Run) -> Outcome:
         for r, covariance, error in zip(curve["r"], curve["covariance"], curve["standard_error"], strict=True)
         if abs(covariance) > DECIDED * error
     ]
-    found = {"decided": float(len(signs)), "smallest_r": min(curve["r"]), "largest_r": max(curve["r"])}
+    metrics = {"decided": float(len(signs)), "smallest_r": min(curve["r"]), "largest_r": max(curve["r"])}
     agreement = {"agreement": 100 * float(np.mean(signs))} if signs else {}
-    return Outcome({**found, **agreement}, {"curve": curve, "regularised": slab})
+    return Outcome({**metrics, **agreement}, {"curve": curve, "regularised": slab})
 
 
 def ratio(family: Family, tail: float) -> float:

@@ -79,8 +79,8 @@ def _features(params: DoubleDescent, inputs: int, seed: int) -> Any:
     if params.prior is None:
         return None
     with jax.enable_x64(True):
-        found = draws(params.prior, (inputs, inputs), params.n_train, 1, seed)["weight"]
-        return params.boost * np.asarray(found)[0]
+        weights = draws(params.prior, (inputs, inputs), params.n_train, 1, seed)["weight"]
+        return params.boost * np.asarray(weights)[0]
 
 
 def _activated(x: "NDArray[np.float64]", weights: Any) -> "NDArray[np.float64]":

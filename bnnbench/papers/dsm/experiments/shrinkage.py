@@ -85,8 +85,8 @@ def _errors(params: Shrinkage, z: float, draws: "NDArray[np.float64]") -> tuple[
     mass = cumulative_trapezoid(weight, logit, initial=0.0)
     mean = np.trapezoid(weight * kappa, logit)
     at = np.quantile(draws, np.linspace(0.01, 0.99, 99))
-    found = np.interp(np.log(at) - np.log1p(-np.minimum(at, 1 - 1e-15)), logit, mass)
-    return abs(mass[-1] - 1), np.abs(found - np.linspace(0.01, 0.99, 99)).max(), abs(mean - draws.mean())
+    at_quantiles = np.interp(np.log(at) - np.log1p(-np.minimum(at, 1 - 1e-15)), logit, mass)
+    return abs(mass[-1] - 1), np.abs(at_quantiles - np.linspace(0.01, 0.99, 99)).max(), abs(mean - draws.mean())
 
 
 def _show(columns: dict[str, list[Any]], params: Shrinkage, z: float, inputs: int) -> None:

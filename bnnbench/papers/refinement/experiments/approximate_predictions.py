@@ -43,11 +43,11 @@ def linearisation(params: Linearisation, run: Run) -> Outcome:
     net = _net((1, params.width, 1), run)
     posterior = _laplace(net, Train(x, y, Gaussian(params.noise)), params.epochs, run)
     places = torch.linspace(-5, 13, 181)[:, None]
-    found = {}
+    numbers = {}
     for link in ("weights", "linearised"):
         predicted = posterior.with_link(link).predict(places, params.draws, run.generator(link))
-        found[link] = predicted.moments
-    (mean, deviation), (flat_mean, flat_deviation) = found["weights"], found["linearised"]
+        numbers[link] = predicted.moments
+    (mean, deviation), (flat_mean, flat_deviation) = numbers["weights"], numbers["linearised"]
     table = {
         "x": places[:, 0].tolist(),
         "mean": mean.tolist(),

@@ -52,7 +52,7 @@ def last_layer(params: LastLayerPosterior, run: Run) -> Outcome:
     bare = without_bias(whole)
     here = bare if params.method in WITHOUT_BIAS else whole
     posterior, cost = inference.fit(params.method, params.filled(), here, run)
-    found = [Outcome(cost), images.measured(posterior, here, data, params, run)]
+    outcomes = [Outcome(cost), images.measured(posterior, here, data, params, run)]
     if hasattr(posterior, "sample"):
 
         def sample(n_draws: int, generator: "Generator | None") -> "Tensor":
@@ -60,8 +60,8 @@ def last_layer(params: LastLayerPosterior, run: Run) -> Outcome:
             return _with_bias(weights, params, data, generator) if here is bare else weights
 
         expected = reference(bare, images.sampler(params), run).draws
-        found.append(inference.compared(sample, _with_bias(expected, params, data, run.generator("bias")), run))
-    return inference.merged(*found)
+        outcomes.append(inference.compared(sample, _with_bias(expected, params, data, run.generator("bias")), run))
+    return inference.merged(*outcomes)
 
 
 def reference_case(params: LastLayerPosterior, run: Run) -> "ReferenceCase":

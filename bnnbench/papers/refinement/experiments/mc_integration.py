@@ -43,14 +43,14 @@ def mc_integration(params: Integration, run: Run) -> Outcome:
     table: dict[str, list[float]] = {"mean": [], "deviation": [], "100": [], "10000": [], "probit": []}
     for mean in means:
         exact = _trapezoid(mean, deviations, params.nodes)
-        found = {
+        metrics = {
             "100": _monte_carlo(mean, deviations, 100, generator),
             "10000": _monte_carlo(mean, deviations, 10_000, generator),
             "probit": _probit(mean, deviations),
         }
         table["mean"] += [mean.item()] * params.cells
         table["deviation"] += deviations.tolist()
-        for name, value in found.items():
+        for name, value in metrics.items():
             table[name] += (value - exact).abs().tolist()
     errors = {f"largest_error_{name}": max(table[name]) for name in ("100", "10000", "probit")}
     draws = torch.sigmoid(5 + 10 * torch.randn(SAMPLES[-1], generator=generator, dtype=torch.float64))

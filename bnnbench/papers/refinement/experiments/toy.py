@@ -41,11 +41,11 @@ def toy(params: Toy, run: Run) -> Outcome:
     x, y = _data(params, run.generator("data"))
     target = _target(x, y, params.precision)
     exact = _exact_draws(target, params.draws, run.generator("exact"))
-    found = _draws(params, target, run)
-    if not torch.isfinite(found).all():
+    draws = _draws(params, target, run)
+    if not torch.isfinite(draws).all():
         raise Diverged("draws are not finite")
-    tables = {"draws": {"x": found[:, 0].tolist(), "y": found[:, 1].tolist()}, "density": _density(target)}
-    return Outcome(scores.distance_scores(found, exact), tables)
+    tables = {"draws": {"x": draws[:, 0].tolist(), "y": draws[:, 1].tolist()}, "density": _density(target)}
+    return Outcome(scores.distance_scores(draws, exact), tables)
 
 
 def _data(params: Toy, generator: "torch.Generator") -> "tuple[Tensor, Tensor]":

@@ -221,9 +221,9 @@ def _lengths(results: Results, experiment: str) -> "Canvas":
             lengths = [n for n in LENGTHS if measured(results, experiment, f"{base}-{n}", metric)]
             if not lengths:
                 continue
-            found = [results.interval(experiment, f"{base}-{n}", metric) for n in lengths]
-            spread = [interval.half_width if interval.n > 1 else 0.0 for interval in found]
-            means = [interval.mean for interval in found]
+            intervals = [results.interval(experiment, f"{base}-{n}", metric) for n in lengths]
+            spread = [interval.half_width if interval.n > 1 else 0.0 for interval in intervals]
+            means = [interval.mean for interval in intervals]
             axes.errorbar(lengths, means, yerr=spread, marker="o", color=color, capsize=3, label=name)
             known = {n: printed(experiment, f"{base}-{n}").get(metric) for n in LENGTHS}
             marks = {n: value for n, value in known.items() if value is not None}
