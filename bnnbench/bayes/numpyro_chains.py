@@ -23,6 +23,8 @@ from bnnbench.bayes.noise import seed
 if TYPE_CHECKING:
     import jax
 
+RADIUS = 2.0  # of uniform starts, in unconstrained coordinates, as Stan has it
+ATTEMPTS = 100  # at a start of finite density
 WEIGHTS = "theta"  # the site of a NumPyro model that holds the net's parameters [P]
 Density = Callable[["jax.Array"], "jax.Array"]
 Model = Callable[[], Any]
@@ -112,7 +114,11 @@ def _initialised(model: Model, keys: "jax.Array", kind: str) -> tuple[Any, Any, 
         known[:] = functions
         return start
 
-    start = jax.jit(initialise)(keys)
+    if kind == "uniform":  # traced for functions and shapes alone: to compile it takes longer than the kernel
+        shapes = jax.eval_shape(initialise, keys)
+        start = _uniform(shapes, keys, known[0])
+    else:
+        start = jax.jit(initialise)(keys)
     if not all(to_torch(part).isfinite().all() for part in jax.tree.leaves((start.potential_energy, start.z_grad))):
         raise ValueError(
             f"chains: no start with a finite log posterior was found from {kind!r}; try another start, look at the "
@@ -120,6 +126,29 @@ def _initialised(model: Model, keys: "jax.Array", kind: str) -> tuple[Any, Any, 
         )
     potential, sites, trace = known
     return start, potential, sites, trace
+
+
+def _uniform(shapes: Any, keys: "jax.Array", potential: Callable[[Any], "jax.Array"]) -> Any:
+    """Starts of the given shapes, uniform on (-2, 2): each chain's first one of finite potential and gradient."""
+    import jax
+    import jax.numpy as jnp
+    from jax.flatten_util import ravel_pytree
+
+    zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), shapes.z)
+    flat, unflattened = ravel_pytree(zero)
+    evaluate = jax.jit(jax.vmap(jax.value_and_grad(lambda values: potential(unflattened(values)))))
+    values, finite = jnp.zeros((len(keys), len(flat)), flat.dtype), jnp.zeros((len(keys), 1), bool)
+    for attempt in range(ATTEMPTS):
+        new = [
+            jax.random.uniform(jax.random.fold_in(key, attempt), flat.shape, flat.dtype, -RADIUS, RADIUS)
+            for key in keys
+        ]
+        values = jnp.where(finite, values, jnp.stack(new))
+        energy, gradient = evaluate(values)
+        finite = (jnp.isfinite(energy) & jnp.isfinite(gradient).all(1))[:, None]
+        if finite.all():
+            break
+    return type(shapes)(jax.vmap(unflattened)(values), energy, jax.vmap(unflattened)(gradient))
 
 
 class _Law(NamedTuple):

@@ -95,7 +95,7 @@ def accompany(plan: Plan, job: Job) -> None:
 
 
 def _compute_along(plan: Plan, job: Job, folder: Path, team: Team) -> None:
-    _prepare(job)
+    _prepare(plan, job)
     declared = paper.get(job.paper).declaration(job.experiment)
     seeds: tuple[int, ...] = team.share(())
     for seed in seeds:
@@ -164,7 +164,7 @@ def _compute(
             stack.enter_context(device.gpu(progress.waiting if progress else None))
         _forget_attempt(folder)  # in a team the first failure counts, so an earlier one must not be there
         write_json(folder / RUNNING, {"started": time.time()})
-        _prepare(job)
+        _prepare(plan, job)
         captured = environment.note(plan.config.folder())  # now: the code may change while the job runs
         declared = paper.get(job.paper).declaration(job.experiment)
         used: dict[str, DataRecord] = {}
@@ -210,12 +210,18 @@ def _from(seeds: tuple[int, ...], start: int) -> tuple[int, ...]:
     return seeds[start:] + seeds[:start]
 
 
-def _prepare(job: Job) -> None:
-    """Threads and determinism: the same seed gives the same bits at the same number of threads."""
+def _prepare(plan: Plan, job: Job) -> None:
+    """Threads and determinism: the same seed gives the same bits at the same number of threads.
+
+    What JAX compiles is kept for the next seed, job and run. Data are then arguments of a program and no part of it
+    (simplified constants), so that all data sets of one shape share it.
+    """
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BNNBENCH_THREADS"):
         os.environ[name] = str(job.resources.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     os.environ["TORCHINDUCTOR_DETERMINISTIC"] = "1"
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(plan.config.cache_dir() / "jax"))
+    os.environ.setdefault("JAX_USE_SIMPLIFIED_JAXPR_CONSTANTS", "1")
     import torch
 
     torch.set_num_threads(job.resources.threads)

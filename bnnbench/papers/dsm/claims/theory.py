@@ -49,7 +49,7 @@ def densities_of_shrinkage(results: Results) -> Evidence:
 def tails_decide_competition(results: Results) -> Evidence:
     """Signs that draws decide, in six families of which some lie on both sides of the border."""
     parts = [
-        at_least(f"signs that agree, {name}", results.interval(DEPENDENCE, name, "agreement"), 99.0, "%")
+        at_least(f"signs that agree, {name}", results.interval(DEPENDENCE, name, "agreement"), 95.0, "%")
         for name in FAMILIES
     ]
     light = at_most("r of lognormal, light tail", results.interval(DEPENDENCE, "lognormal", "smallest_r"), 0.9)
