@@ -70,6 +70,7 @@ def test_other_tiles_give_the_same_numbers(tmp_path: Path, rows: int, width: int
     assert process.returncode == 0, errors
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_do_not_trip_over_the_cache(tmp_path: Path) -> None:
     for damage in (0, 0, 100):  # an empty cache, a warm one, a damaged one
         for path in tmp_path.rglob("*.nbc") if damage else ():

@@ -509,6 +509,7 @@ def test_reproduce_has_the_status_of_snakemake_and_shows_errors_of_one_line(chec
     assert "did you mean 'toy'" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
 def test_a_reproduction_that_is_stopped_goes_on_and_gives_the_same_numbers(
     checkout: Path, command: Command, reproduced: Path, number: signal.Signals
