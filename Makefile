@@ -7,7 +7,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY ?= true
 PARALLEL := -n logical --dist worksteal
 
-.PHONY: help setup reproduce smoke test test-without-data check coverage lint benchmark ui clean
+.PHONY: help setup reproduce smoke test test-slow test-without-data check coverage lint benchmark ui clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 28
@@ -28,6 +28,9 @@ smoke: setup ## the same in minutes, on tiny settings and without a download
 
 test: lint ## lint, type-check and run the tests, a process a core
 	pytest $(PARALLEL) --durations=12
+
+test-slow: setup ## the tests that `make test` leaves out because they take long; CI runs them too
+	pytest $(PARALLEL) -m "slow and not gpu"
 
 test-without-data: setup ## the tests that depend on data, as on a machine that has none
 	XDG_CACHE_HOME=$$(mktemp -d) env -u BNNBENCH_DATA pytest $(PARALLEL) -m "data and not slow and not gpu"

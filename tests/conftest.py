@@ -14,9 +14,13 @@ import pytest
 from bnnbench.harness import code, paper, registry
 
 ROOT = Path(__file__).parents[1]
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 # Tests run side by side, a process a core: more threads would only get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Numba's OpenMP layer, once it is asked how many threads it has, gives torch as many as there are cores.
+os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")
 
 # JAX compiles the same samplers again and again, in every process: what one has compiled serves the others.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
@@ -179,19 +183,24 @@ def forget_registered() -> None:
     remembered: list[Any] = [*found, paper.get, paper._declaration, paper._published]
     for function in (*remembered, code.code_hash, code._source, code._tree, code._imports, code._normalised):
         function.cache_clear()
-    for name in [name for name in sys.modules if name.partition(".")[0] == "toy_paper"]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("toy_paper", "jitter_method")]:
         del sys.modules[name]
+
+
+def install_toy(folder: Path) -> Path:
+    """Puts an installed package with a paper called `toy`, of which nothing in bnnbench knows, below `folder`."""
+    site = folder / "site"
+    for name, text in TOY_FILES.items():
+        path = site / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text).lstrip("\n"))
+    return site
 
 
 @pytest.fixture
 def toy_folder(tmp_path: Path) -> Path:
-    """A folder that holds an installed package with a paper called `toy`: nothing in bnnbench knows it."""
-    folder = tmp_path / "site"
-    for name, text in TOY_FILES.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(textwrap.dedent(text).lstrip("\n"))
-    return folder
+    """The folder of the toy paper's package."""
+    return install_toy(tmp_path)
 
 
 @pytest.fixture
@@ -204,14 +213,19 @@ def toy(toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def command(toy_folder: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def command(toy_folder: Path) -> Command:
     """Runs a command of the environment in a folder of its own, with the toy paper installed."""
+    return command_in(toy_folder.parent)
+
+
+def command_in(folder: Path) -> Command:
+    """What runs a command in `folder`, where the toy paper is installed."""
 
     def run(*words: str, timeout: float = 240, **options: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             words,
-            cwd=tmp_path,
-            env=environment(toy_folder, tmp_path),
+            cwd=folder,
+            env=environment(folder / "site", folder),
             capture_output=True,
             text=True,
             timeout=timeout,

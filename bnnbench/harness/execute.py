@@ -225,8 +225,8 @@ def _prepare(plan: Plan, job: Job) -> None:
     import torch
 
     torch.set_num_threads(job.resources.threads)
-    # `use_deterministic_algorithms(True)` does the same and imports the compiler of torch for it, for 2 CPU-seconds;
-    # the compiler reads the variable above where an experiment uses it.
+    # `use_deterministic_algorithms(True)` does the same, but imports torch's compiler to tell it, for 2 CPU-seconds.
+    # Where an experiment compiles, the compiler reads the variable above.
     torch.set_deterministic_debug_mode("error")
     if job.device == "cuda" and not torch.cuda.is_available():
         raise UserError(

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import environment
+from conftest import Command, environment
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
+from bnnbench.harness import config as configuration
+from bnnbench.harness import execute, plan
 
 
 @pytest.fixture
@@ -24,15 +25,30 @@ def smoke(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.fixture
+def compute(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Computes jobs as `bnnbench run` does, in this process."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(config: str, *jobs: str) -> None:
+        made = plan.make(configuration.load(config), config)
+        for name in jobs:
+            execute.execute(made, made.job(name))
+
+    return run
+
+
 def test_planning_and_listing_load_nothing_heavy(tmp_path: Path) -> None:
     script = (
-        "import sys; from typer.testing import CliRunner; from bnnbench.cli.commands import app; "
-        "done = CliRunner().invoke(app, sys.argv[1:]); print(done.output); "
-        "print(sorted({'torch', 'pandas', 'mlflow', 'scipy', 'sklearn', 'matplotlib', 'numpy'} & set(sys.modules)))"
+        "import sys; from typer.testing import CliRunner; from bnnbench.cli.commands import app\n"
+        "for words in sys.argv[1:]:\n"
+        "    assert CliRunner().invoke(app, words.split()).exit_code == 0, words\n"
+        "heavy = {'torch', 'pandas', 'mlflow', 'scipy', 'sklearn', 'matplotlib', 'numpy'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
     )
-    for words in (["list"], ["list", "datasets"], ["plan", "--scale", "paper"], ["data", "list"]):
-        done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
-        assert done.stdout.splitlines()[-1] == "[]", words
+    commands = ["list", "list datasets", "plan --scale paper", "data list"]
+    done = subprocess.run([sys.executable, "-c", script, *commands], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_list_names_papers_data_sets_and_methods(command: Command) -> None:
@@ -80,22 +96,24 @@ def test_a_mistake_is_one_line_on_stderr(command: Command, words: list[str], mes
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_compare_tells_what_changed_beyond_its_interval(command: Command, smoke: str, tmp_path: Path) -> None:
+def test_compare_tells_what_changed_beyond_its_interval(
+    command: Command, compute: Callable[..., None], smoke: str, tmp_path: Path
+) -> None:
     other = tmp_path / "other.yaml"
     other.write_text("{scale: smoke, papers: [toy], results: other, params: {toy/walk: {shift: 7.0}}}")
-    for name in ("plain", "shifted"):
-        for config in (smoke, str(other)):
-            assert command("bnnbench", "run", f"toy/walk/{name}", "--config", config).returncode == 0
+    for config in (smoke, str(other)):
+        compute(config, "toy/walk/plain", "toy/walk/shifted")
     text = command("bnnbench", "compare", "results/smoke", "other/smoke").stdout
     assert "+7" in text
     assert "shift" in text
     assert "better" in text
 
 
-def test_a_current_result_is_kept_in_recorded(command: Command, smoke: str, tmp_path: Path) -> None:
+def test_a_current_result_is_kept_in_recorded(
+    command: Command, compute: Callable[..., None], smoke: str, tmp_path: Path
+) -> None:
     assert "nothing computed yet" in command("bnnbench", "record", "first", "--config", smoke).stderr
-    for job in ("toy/walk/plain", "toy/walk/shifted", "toy/still/default"):
-        command("bnnbench", "run", job, "--config", smoke)
+    compute(smoke, "toy/walk/plain", "toy/walk/shifted", "toy/still/default")
     assert command("bnnbench", "record", "first", "--config", smoke).returncode == 0
     kept = {path.name for path in (tmp_path / "results/recorded/first").iterdir()}
     assert {"numbers.csv", "jobs.jsonl", "claims.json"} < kept
@@ -116,9 +134,9 @@ def answers(port: int) -> bool:
 
 
 def test_ui_serves_mlflow_and_follows_new_results(
-    command: Command, smoke: str, tmp_path: Path, toy_folder: Path
+    command: Command, compute: Callable[..., None], smoke: str, tmp_path: Path, toy_folder: Path
 ) -> None:
-    command("bnnbench", "run", "toy/still/default", "--config", smoke)
+    compute(smoke, "toy/still/default")
     port = free_port()
     words = ["bnnbench", "ui", "--config", smoke, "--port", str(port), "--every", "0.5"]
     server = subprocess.Popen(
@@ -138,7 +156,7 @@ def test_ui_serves_mlflow_and_follows_new_results(
             except OSError:
                 assert time.monotonic() < deadline
                 time.sleep(0.5)
-        command("bnnbench", "run", "toy/walk/plain", "--config", smoke)
+        compute(smoke, "toy/walk/plain")
         assert "1 runs created" in server.stdout.readline()
         taken = command("bnnbench", "ui", "--config", smoke, "--port", str(port))
         assert f"port {port} is in use" in taken.stderr
@@ -191,9 +209,9 @@ def test_a_log_has_a_line_of_the_whole_run_at_most_every_30_seconds(
 
 
 def test_the_scorecard_and_the_tables_are_printed_and_fetching_needs_nothing_where_nothing_lacks(
-    command: Command, smoke: str
+    command: Command, compute: Callable[..., None], smoke: str
 ) -> None:
-    command("bnnbench", "run", "toy/walk/plain", "--config", smoke)
+    compute(smoke, "toy/walk/plain")
     card = command("bnnbench", "report", "--text", "--config", smoke)
     assert "2 jobs not computed yet: make reproduce CONFIG=" in card.stdout
     assert "The report: results/smoke/report/index.html" in card.stdout

@@ -140,7 +140,7 @@ def wait_for_rows(folder: Path, n: int) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("moment", [7, 27, 43])  # not the first step of a seed, whose checkpoint may not be there yet
+@pytest.mark.parametrize("moment", [7, 43])  # not the first step of a seed, whose checkpoint may not be there yet
 def test_a_killed_job_goes_on_and_gives_the_same_numbers(tmp_path: Path, toy: Path, moment: int) -> None:
     undisturbed, whole = computed(tmp_path / "undisturbed", params={"toy/walk": {"pause": 0.03}})
     process, folder = started(tmp_path, toy, 0.03)

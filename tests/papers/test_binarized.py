@@ -1,5 +1,6 @@
 """The splits and the training loop of the binarized paper."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy_bnn import NumpyBNN, hinge
 from bnnbench.binary.layers import BinaryActivation, BinaryLinear
 from bnnbench.binary.optimize import binary_layers
 from bnnbench.data.content import Images, Split
+from bnnbench.harness import history
 from bnnbench.harness.run import Run
 from bnnbench.harness.seeds import derive
 from bnnbench.papers.binarized.experiments.mnist_mlp import mnist_mlp
@@ -87,8 +89,6 @@ def test_training_restored_from_any_epoch_gives_the_same_bits(tmp_path: Path) ->
 def test_the_test_error_is_that_of_the_best_validation_epoch(tmp_path: Path) -> None:
     data = images(250)
     outcome = mnist_mlp(PARAMS, run(tmp_path, data))
-    from bnnbench.harness import history
-
     rows = history.read(tmp_path / "history.jsonl").rows
     errors = [row["validation_error"] for row in rows]
     assert len(errors) == 6
@@ -153,8 +153,6 @@ def test_the_whole_training_is_the_papers(tmp_path: Path) -> None:
     reference = NumpyBNN(weights)
     order = torch.Generator().manual_seed(derive(7, "batches"))
     best, chosen = 101.0, {}
-    from bnnbench.harness import history
-
     rows = history.read(tmp_path / "history.jsonl").rows
     for epoch in range(epochs):
         indices = torch.randperm(n_train, generator=order).numpy()
@@ -175,6 +173,23 @@ def test_the_whole_training_is_the_papers(tmp_path: Path) -> None:
     assert found.metrics["best_epoch"] == chosen["best_epoch"]
     saturated = np.concatenate([np.abs(weight).ravel() > 0.99 for weight in reference.weights]).mean()
     assert found.metrics["saturated"] == pytest.approx(100 * saturated)
+
+
+Curve = list[tuple[float, float]]
+
+
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Curve, Mapping[str, float]]:
+    return trained(tmp_path_factory.mktemp("unchanged"), {})
+
+
+def trained(folder: Path, change: dict[str, object]) -> tuple[Curve, Mapping[str, float]]:
+    """Losses by epoch, and metrics, of the same training with one parameter changed."""
+    torch.manual_seed(0)
+    values = {**PARAMS.model_dump(), "learning_rate": 0.03}  # large enough for latent weights to reach the clip
+    outcome = mnist_mlp(MLP.model_validate({**values, **change}), run(folder, images(250)))
+    rows = history.read(folder / "history.jsonl").rows
+    return [(row["train_loss"], row["validation_loss"]) for row in rows], outcome.metrics
 
 
 @pytest.mark.parametrize(
@@ -210,23 +225,12 @@ def test_the_whole_training_is_the_papers(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_every_parameter_has_an_effect(tmp_path: Path, change: dict[str, object]) -> None:
-    data = images(250)
-    torch.manual_seed(0)
-    values = {**PARAMS.model_dump(), "learning_rate": 0.03}  # large enough for latent weights to reach the clip
-    base = mnist_mlp(MLP.model_validate(values), run(tmp_path / "base", data))
-    torch.manual_seed(0)
-    other = mnist_mlp(MLP.model_validate({**values, **change}), run(tmp_path / "other", data))
-
-    def curve(name: str) -> list[tuple[float, float]]:
-        from bnnbench.harness import history
-
-        return [
-            (row["train_loss"], row["validation_loss"]) for row in history.read(tmp_path / name / "history.jsonl").rows
-        ]
-
-    assert curve("base") != curve("other")
-    assert base.metrics != other.metrics
+def test_every_parameter_has_an_effect(
+    unchanged: tuple[Curve, Mapping[str, float]], tmp_path: Path, change: dict[str, object]
+) -> None:
+    curve, metrics = trained(tmp_path, change)
+    assert curve != unchanged[0]
+    assert metrics != unchanged[1]
 
 
 def test_inputs_and_labels_belong_together(tmp_path: Path) -> None:

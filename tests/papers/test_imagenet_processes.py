@@ -17,7 +17,7 @@ from PIL import Image
 from bnnbench.data import DATASETS
 from bnnbench.harness import config, data, history, paper, plan, registry
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.slow]  # a start of torchrun takes some 12 CPU-seconds
 
 JOB = "binarized/imagenet/alexnet-bnn"
 TORCHRUN = [str(Path(sys.executable).parent / "torchrun"), "--standalone", "--nproc-per-node", "2", "-m", "bnnbench"]

@@ -1,15 +1,11 @@
 """A method of another package, registered through its entry point, beside those of the paper on every data set."""
 
-import json
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from bnnbench.harness import config, plan
+from bnnbench.harness import config, execute, plan
 
 pytestmark = pytest.mark.data
 
@@ -50,33 +46,22 @@ ADDED: dict[str, dict[str, dict[str, Any]]] = {
     "refinement/cifar10": {"jitter": JITTER, "jitter-all": {**JITTER, "scope": "all", "n_draws": 4}},
     "refinement/all-layer": {"jitter": JITTER},
 }
-CASES = [(experiment, variant) for experiment, added in ADDED.items() for variant in added]
 
 
-@pytest.mark.parametrize(("experiment", "variant"), CASES)
-def test_a_method_of_another_package_runs_on_every_data_set(
-    tmp_path: Path,
-    toy_folder: Path,
-    command: Callable[..., subprocess.CompletedProcess[str]],
-    experiment: str,
-    variant: str,
-) -> None:
-    (toy_folder / "jitter_method.py").write_text(METHOD)
-    points = toy_folder / "toy_paper-0.1.dist-info" / "entry_points.txt"
+@pytest.mark.parametrize("experiment", ADDED)
+def test_a_method_of_another_package_runs_on_every_data_set(tmp_path: Path, toy: Path, experiment: str) -> None:
+    (toy / "jitter_method.py").write_text(METHOD)
+    points = toy / "toy_paper-0.1.dist-info" / "entry_points.txt"
     points.write_text(points.read_text() + "[bnnbench.methods]\njitter = jitter_method:jitter\n")
-    chosen = {"papers": ["refinement"], "scale": "smoke", "results": str(tmp_path / "results")}
-    data = plan.make(config.validate({**chosen, "experiments": [experiment]}, "file"), "file").data
-    if any(place.unavailable for name, place in data.items() if name in ("fashion-mnist", "cifar10")):
+    chosen = {"papers": ["refinement"], "scale": "smoke", "results": str(tmp_path / "results"), "add_variants": ADDED}
+    made = plan.make(config.validate({**chosen, "experiments": [experiment]}, "file"), "file")
+    if any(place.unavailable for name, place in made.data.items() if name in ("fashion-mnist", "cifar10")):
         pytest.skip(f"the data of {experiment} are not on this machine")
-    path = tmp_path / "mine.yaml"
-    path.write_text(yaml.safe_dump({**chosen, "add_variants": ADDED}))
-    done = command("bnnbench", "run", f"{experiment}/{variant}", "--config", str(path))
-    assert done.returncode == 0, done.stderr
-    (kept,) = (tmp_path / "results" / "smoke" / experiment / variant).glob("*/result.json")
-    record = json.loads(kept.read_text())
-    (seed,) = record["seeds"]
-    assert record["status"] == "ok"
-    assert {"accuracy", "nll", "ece_15", "brier"} <= seed["metrics"].keys()
-    if variant == "jitter":  # of the same weights as HMC's, whose spread it was given
-        assert seed["metrics"]["weight_std"] == pytest.approx(0.001**0.5, rel=0.1)
-        assert "mmd" in seed["metrics"]
+    for variant in ADDED[experiment]:
+        record = execute.execute(made, made.job(f"{experiment}/{variant}"))
+        (seed,) = record.seeds
+        assert record.status == "ok"
+        assert {"accuracy", "nll", "ece_15", "brier"} <= seed.metrics.keys()
+        if variant == "jitter":  # of the same weights as HMC's, whose spread it was given
+            assert seed.metrics["weight_std"] == pytest.approx(0.001**0.5, rel=0.1)
+            assert "mmd" in seed.metrics
