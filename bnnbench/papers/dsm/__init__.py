@@ -1,0 +1,1 @@
+"""Arnstad, Ronneberg, Storvik 2026: "Dirichlet Scale Mixture Priors for Bayesian Neural Networks"."""

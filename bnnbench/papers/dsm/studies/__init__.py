@@ -1,0 +1,1 @@
+"""How the experiments of the paper compute: several differ in their parameters alone, and share a study."""
