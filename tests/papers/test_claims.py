@@ -283,6 +283,17 @@ DSM = {
     "fewer-coefficients-with-correlated-inputs": Case(
         [cells("linear", "m_eff", ",correlation=0.9", dhs=8.8), cells("linear", "m_eff", ",correlation=0.9", rhs=9.9)]
     ),
+    "shrinkage-has-closed-forms": Case(
+        [numbers("theory", density_error_dhs=0.02)],
+        [numbers("theory", density_error_horseshoe=0.001, density_error_dhs=0.001, density_error_dst=0.001)],
+    ),
+    "inputs-compete-or-not-by-the-tail": Case(
+        [numbers("theory", share_correlation=0.0), numbers("theory", signs_as_predicted=50.0)],
+        [numbers("theory", share_correlation=-0.111, signs_as_predicted=100.0)],
+    ),
+    "dirichlet-bounds-the-prior-size": Case(
+        [numbers("theory", m_eff_sd_beta=0.6)], [numbers("theory", m_eff_sd_beta=0.796, m_eff_sd_dirichlet=0.682)]
+    ),
     "no-gain-from-cooling": Case([cells("cold", "nll", "", **{"dst,temperature=0.1": 1.2})], COLD),
 }
 CASES = {
