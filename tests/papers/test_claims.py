@@ -269,6 +269,10 @@ DSM = {
         [numbers("versions", "c", rmse_draws=0.4), numbers("versions", "a", rmse_draws=1.1)],
         [numbers("versions", "c", rmse_draws=1.1), numbers("versions", "a", rmse_draws=0.36)],
     ),
+    "unused-parameters-exhaust-trajectories": Case(
+        [instead(**{"with": "without"}), numbers("dummies", "without", saturated=1.0)],
+        [of("dummies", "saturated", **{"with": 1.0, "without": 0.02})],
+    ),
     "small-abalone": Case([cells("abalone", "rmse", ",n=334", dhs_local=2.918)]),
     "large-abalone": Case([cells("abalone", "rmse", ",n=3341", gauss_unit=2.2)]),
     "student-mixture-resists-attacks": Case([numbers("cancer", "dst-local", **{"safe_0.25_5": 63.0})]),

@@ -1,7 +1,8 @@
 """The paper's nets: tanh perceptrons under a scale mixture, their chains, and the parts of their draws."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from bnnbench.bayes.chains import ChainPosterior
 from bnnbench.bayes.likelihood import Gaussian, LearnedNoise, Likelihood
 from bnnbench.bayes.method import Train
 from bnnbench.bayes.network import WholeNet, evaluate
+from bnnbench.bayes.prior import NumpyroPrior, Shapes
 from bnnbench.bayes.priors.scale_mixture import scale_mixture
 from bnnbench.evaluation.networks import perceptron
 from bnnbench.harness import registry
@@ -71,6 +73,8 @@ def fit(params: Fit, x: Tensor, y: Tensor, likelihood: Likelihood, n_outputs: in
     sizes = (x.shape[1], *[params.width] * params.depth, n_outputs)
     real = n_outputs == 1
     prior = scale_mixture(params.prior, params.width, len(x), isinstance(likelihood, LearnedNoise))
+    if params.unused:
+        prior = _with_unused(prior, params.unused)
     options = {**params.options(), "integrate_output": real and params.integrate_output}
     start, start_cpu = time.perf_counter(), time.process_time()
     chosen: Any = registry.method("nuts")
@@ -78,6 +82,19 @@ def fit(params: Fit, x: Tensor, y: Tensor, likelihood: Likelihood, n_outputs: in
     posterior = chosen.fit(net, Train(x, y, likelihood, prior=prior), options, run.generator("method"), run)
     cost = {"fit_seconds": time.perf_counter() - start, "fit_cpu_seconds": time.process_time() - start_cpu}
     return Fitted(posterior, cost)
+
+
+def _with_unused(prior: NumpyroPrior, n: int) -> NumpyroPrior:
+    """The prior with `n` more parameters that have a flat density and no effect, so that it is improper."""
+
+    def function(shapes: Shapes) -> Mapping[str, Any]:
+        import numpyro
+        import numpyro.distributions as dist
+
+        numpyro.sample("unused", dist.ImproperUniform(dist.constraints.real_vector, (), (n,)))
+        return prior.function(shapes)
+
+    return replace(prior, function=function, name=f"{prior.name}, {n} unused")
 
 
 def likelihood_of(params: Regression) -> Likelihood:

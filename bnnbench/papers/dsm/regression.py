@@ -59,6 +59,7 @@ def measured(params: Regression, data: Data, run: Run) -> Outcome:
     predicted = RealPredictive(data.mean + data.scale * outputs, spread)
     found = scores.real_scores(predicted, data.y_test, run.generator("targets"))
     found |= {**_as_authors(predicted.mean, data, fitted), "noise": noise.mean().item(), **fitted.cost}
+    found["steps"] = fitted.posterior.sampled.n_steps.double().mean().item()
     chains = outputs[:, : inference.DIAGNOSED].unflatten(0, fitted.posterior.chains.shape[:2])
     found["ess_per_cpu_second"] = bulk_size(chains).nanmedian().item() / fitted.cost["fit_cpu_seconds"]
     return inference.merged(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from bnnbench.bayes.priors.mixture import ScaleMixture
 from bnnbench.harness.experiment import Metric, Params
@@ -24,7 +24,13 @@ class Fit(Params):
     draws: PositiveInt = 1000
     target_acceptance: PositiveFloat = Field(0.8, lt=1)
     max_tree_depth: PositiveInt = 10
-    chain_method: Literal["vectorized", "sequential"] = "vectorized"
+    chain_method: Literal["vectorized", "sequential"] = Field(
+        "sequential",
+        description="one chain after the other is faster here: a batch waits for the longest tree of a chain",
+    )
+    unused: NonNegativeInt = Field(
+        0, description="parameters without effect and with a flat prior, of which the authors' programs declare 256"
+    )
     integrate_output: bool = Field(True, description="regression: the last layer is integrated out; the same posterior")
 
     def options(self) -> dict[str, Any]:
@@ -45,6 +51,12 @@ class Regression(Fit):
     noise: PositiveFloat | None = Field(None, description="known, in standardised units; null: learned, InvGamma(3, 2)")
     temperature: PositiveFloat = Field(1.0, description="the likelihood to the power 1 / T, with a known noise alone")
     diagnosed: NonNegativeInt = Field(200, description="draws for the effective number of parameters")
+
+    @model_validator(mode="after")
+    def _a_temperature_needs_a_known_noise(self) -> "Regression":
+        if self.temperature != 1.0 and self.noise is None:
+            raise ValueError("temperature: a learned noise collapses below 1; set noise, too")
+        return self
 
 
 class Friedman(Regression):
@@ -78,6 +90,7 @@ OWN = (
         "m_eff", "", None, "effective number of first-layer weights by linearisation, with the prior's own precision"
     ),
     Metric("m_eff_authors", "", None, "the same with the precision of the authors' code: without fixed factors"),
+    Metric("steps", "", False, "mean gradient steps of a trajectory"),
     Metric("selection", "", True, "area under the precision-recall curve of the active inputs"),
 )
 

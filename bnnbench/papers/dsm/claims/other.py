@@ -4,7 +4,7 @@ from bnnbench.harness.claim import Evidence, Resolution, all_of, at_least, at_mo
 from bnnbench.harness.collect import Results
 
 VERSIONS, ABALONE, CANCER, STANDARD = "dsm/versions", "dsm/abalone", "dsm/cancer", "dsm/cancer-standardised"
-LINEAR, COLD = "dsm/linear", "dsm/cold"
+LINEAR, COLD, DUMMIES = "dsm/linear", "dsm/cold", "dsm/dummies"
 FULL = ("laptop", "paper")
 
 
@@ -23,6 +23,23 @@ def version_c_learns_nothing(results: Results) -> Evidence:
     return all_of(
         at_least("C", results.interval(VERSIONS, "c", "rmse_draws"), 0.9),
         at_most("A", results.interval(VERSIONS, "a", "rmse_draws"), 0.6),
+    )
+
+
+@claim(
+    "unused-parameters-exhaust-trajectories",
+    "Parameters without effect and with a flat prior make nearly all trajectories run to their limit.",
+    source="not in the paper, whose programs declare 256 of them; the bound of 90 % is ours",
+    experiments=[DUMMIES],
+    scales=FULL,
+    origin="ours",
+    resolution=Resolution(0.05, "", "half of the distance of the bound from 1"),
+)
+def unused_parameters_exhaust_trajectories(results: Results) -> Evidence:
+    """Shares of trajectories at the limit of 1,023 gradient steps, with and without them."""
+    return all_of(
+        at_least("with", results.interval(DUMMIES, "with", "saturated"), 0.9),
+        at_most("without", results.interval(DUMMIES, "without", "saturated"), 0.5),
     )
 
 

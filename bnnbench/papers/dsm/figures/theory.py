@@ -39,7 +39,7 @@ def kappa_densities(results: Results) -> "Canvas":
 @figure(
     "dependence",
     "Competition or co-activation, and the prior effective number of weights",
-    "Left: covariance of two weights' variances that share a scale X, by Monte Carlo, against Var X / (E X)^2; the "
+    "Left: correlation of two weights' variances that share a scale X, by Monte Carlo, against Var X / (E X)^2; the "
     "predicted change of sign is at 1 / (p alpha), dashed. Right: the effective number of weights of a unit of ten "
     "inputs.",
     source="the authors' figures of the covariance's sign and of the prior m_eff",
@@ -53,10 +53,10 @@ def dependence(results: Results) -> "Canvas":
     canvas = Canvas(figsize=(7.2, 3.0))
     left, right = canvas.subplots(1, 2)
     for (law, part), color, mark in zip(table.groupby("law"), PALETTE, "osD", strict=False):
-        left.plot(part["r"], part["covariance"], mark, color=color, label=law, markersize=4)
+        left.plot(part["r"], part["correlation"], mark, color=color, label=law, markersize=4)
     left.axvline(table["bound"].iloc[0], color="#000000", linestyle="--", linewidth=0.8)
     left.axhline(0, color="#000000", linewidth=0.8)
-    left.set(xlabel="Var X / (E X)²", ylabel="covariance", yscale="symlog")
+    left.set(xlabel="Var X / (E X)²", ylabel="correlation")
     left.legend()
     for kind, color in (("dirichlet", PALETTE[0]), ("beta", PALETTE[1])):
         right.hist(sizes[kind], bins=40, histtype="step", density=True, color=color, label=kind)

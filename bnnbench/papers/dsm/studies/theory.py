@@ -61,7 +61,9 @@ def theory(params: Theory, run: Run) -> Outcome:
     for kind, size in sizes.items():
         found |= {f"m_eff_mean_{kind}": float(size.mean()), f"m_eff_sd_{kind}": float(size.std())}
     dependence = _dependence(params, shares, rng)
-    agree = [(c > 0) == (r > b) for c, r, b in zip(*(dependence[k] for k in ("covariance", "r", "bound")), strict=True)]
+    agree = [
+        (c > 0) == (r > b) for c, r, b in zip(*(dependence[k] for k in ("correlation", "r", "bound")), strict=True)
+    ]
     found["signs_as_predicted"] = 100 * float(np.mean(agree))
     kept = {kind: size[:4000].tolist() for kind, size in sizes.items()}
     return Outcome(found, {"density": _densities(), "dependence": dependence, "m_eff": kept})
@@ -93,9 +95,9 @@ def _effective(local: "Reals", shares: "Reals") -> "Reals":
 
 
 def _dependence(params: Theory, shares: "Reals", rng: "np.random.Generator") -> dict[str, list[Any]]:
-    """Covariance of X phi_1 and X phi_2 for laws of X, beside r(X) = Var X / (E X)^2 and its bound 1 / (p alpha).
+    """Correlation of X phi_1 and X phi_2 for laws of X, beside r(X) = Var X / (E X)^2 and its bound 1 / (p alpha).
 
-    Var and E are closed forms, so that heavy tails need no draws; laws near the bound, whose covariance is near 0, are
+    Var and E are closed forms, so that heavy tails need no draws; laws near the bound, whose correlation is near 0, are
     left out.
     """
     import numpy as np
@@ -114,7 +116,7 @@ def _dependence(params: Theory, shares: "Reals", rng: "np.random.Generator") -> 
             "tail": tail,
             "r": r,
             "bound": bound,
-            "covariance": float(np.cov(x * shares[:, 0], x * shares[:, 1])[0, 1]),
+            "correlation": float(np.corrcoef(x * shares[:, 0], x * shares[:, 1])[0, 1]),
         }
         for (law, tail), (r, x) in laws.items()
     ]
