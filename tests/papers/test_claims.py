@@ -222,7 +222,102 @@ REFINEMENT = {
     ),
     "toy-refinement-is-closer": Case([instead(refine="la")], [of("toy", "mmd", la=0.040, refine=0.002)]),
 }  # fmt: skip
+
+
+def cells(experiment: str, metric: str, suffix: str = "", **values: float) -> Change:
+    """As `of`, where `suffix` is what the grid adds to the names of variants."""
+    return lambda before: {
+        **before,
+        **{(experiment, variant.replace("_", "-") + suffix, metric): value for variant, value in values.items()},
+    }
+
+
+CORRELATED, N100 = "friedman-correlated", ",n=100"
+PRUNED = "rmse_pruned_draw_80"
+COLD = [cells("cold", "nll", "", **{"dst,temperature=1.0": 1.7, "dst,temperature=0.1": 2.9})]
+DSM = {
+    "dirichlet-beats-the-horseshoe": Case([cells(CORRELATED, "rmse_stored", N100, dhs_local=0.476)]),
+    "dirichlet-beats-the-gaussian": Case([cells(CORRELATED, "rmse_stored", N100, dhs_local=0.639)]),
+    "the-tail-does-not-matter": Case([cells(CORRELATED, "rmse_stored", N100, dst_local=0.476)]),
+    "part-of-the-gap-is-the-baseline": Case(
+        [cells(CORRELATED, "rmse_stored", N100, gauss_unit=0.639)],
+        [cells(CORRELATED, "rmse_stored", N100, gauss_unit=0.55)],
+    ),
+    "competition-is-not-the-cause": Case(
+        [cells(CORRELATED, "rmse_stored", N100, bhs=0.476)], [cells(CORRELATED, "rmse_stored", N100, bhs=0.44)]
+    ),
+    "fewer-effective-parameters": Case([cells(CORRELATED, "m_eff_authors", N100, dhs_local=31)]),
+    "the-gaussian-uses-the-fewest": Case(
+        [cells(CORRELATED, "m_eff", N100, gauss=18)], [cells(CORRELATED, "m_eff", N100, dhs_local=18, gauss=7)]
+    ),
+    "pruning-is-tolerated": Case(
+        [cells(CORRELATED, PRUNED, N100, dhs_local=1.83), cells(CORRELATED, PRUNED, N100, dhs_local=4.4)],
+        [cells(CORRELATED, PRUNED, N100, dhs_local=1.57, rhs=1.83, gauss=4.4)],
+    ),
+    "one-mask-fails-by-the-order-of-units": Case(
+        [cells(CORRELATED, "rmse_pruned_mask_80", N100, dhs_local=2.0)],
+        [
+            cells(CORRELATED, "rmse_pruned_mask_80", N100, dhs_local=7.3),
+            cells(CORRELATED, "rmse_pruned_matched_80", N100, dhs_local=2.0),
+        ],
+    ),
+    "inputs-are-selected": Case(
+        [cells("friedman", "selection", N100, dhs_local=0.7), cells("friedman", "selection", N100, gauss=1.0)],
+        [cells("friedman", "selection", N100, dhs_local=1.0, gauss=0.9)],
+    ),
+    "version-c-learns-nothing": Case(
+        [numbers("versions", "c", rmse_draws=0.4), numbers("versions", "a", rmse_draws=1.1)],
+        [numbers("versions", "c", rmse_draws=1.1), numbers("versions", "a", rmse_draws=0.36)],
+    ),
+    "unused-parameters-exhaust-trajectories": Case(
+        [instead(**{"with": "without"}), numbers("dummies", "without", saturated=1.0)],
+        [of("dummies", "saturated", **{"with": 1.0, "without": 0.02})],
+    ),
+    "small-abalone": Case([cells("abalone", "rmse", ",n=334", dhs_local=2.918)]),
+    "large-abalone": Case([cells("abalone", "rmse", ",n=3341", gauss_unit=2.2)]),
+    "student-mixture-resists-attacks": Case([numbers("cancer", "dst-local", **{"safe_0.25_5": 63.0})]),
+    "robustness-is-the-global-scale": Case(
+        [numbers("cancer", "dst", **{"safe_0.25_5": 96.0})],
+        [numbers("cancer", "dst", **{"safe_0.25_5": 70.0}), numbers("cancer", "dst-authors", **{"safe_0.25_5": 96.0})],
+    ),
+    "robust-with-standardised-inputs": Case(
+        [of("cancer-standardised", "flipped_0.25", dst=6.0)],
+        [of("cancer-standardised", "flipped_0.25", dst=3.0, gauss_unit=6.0)],
+    ),
+    "fewer-coefficients-with-correlated-inputs": Case(
+        [cells("linear", "m_eff", ",correlation=0.9", dhs=8.8), cells("linear", "m_eff", ",correlation=0.9", rhs=9.9)]
+    ),
+}
+SHRINKAGE, DEPENDENCE, EFFECTIVE, DESCENT = "shrinkage", "dependence", "effective-parameters", "double-descent"
+DSM_THEORY = {
+    "densities-of-shrinkage": Case(
+        [numbers(SHRINKAGE, "dhs", cdf_error=0.05), numbers(SHRINKAGE, "dst", mass_error=0.1)],
+        [
+            numbers(SHRINKAGE, variant, mass_error=1e-6, cdf_error=1e-3, mean_error=5e-4)
+            for variant in ("horseshoe", "dhs", "dst")
+        ],
+    ),
+    "tails-decide-competition": Case(
+        [numbers(DEPENDENCE, "half-t", agreement=60.0), numbers(DEPENDENCE, "lognormal", largest_r=0.8)],
+        [
+            of(DEPENDENCE, "agreement", half_normal=100, lognormal=100, gamma=100, inverse_gamma=100, beta_prime=100,
+               half_t=100),
+            numbers(DEPENDENCE, "lognormal", smallest_r=0.09, largest_r=2.35),
+        ],
+    ),
+    "shares-concentrate-the-effective-parameters": Case(
+        [instead(dirichlet="beta")],
+        [
+            numbers(EFFECTIVE, "dirichlet", m_eff=1.169, m_eff_std=0.682, m_eff_small=7.6, m_eff_large=1.1),
+            numbers(EFFECTIVE, "beta", m_eff=1.167, m_eff_std=0.796, m_eff_small=12.8, m_eff_large=2.4),
+        ],
+    ),
+    "features-of-priors-show-double-descent": Case(
+        [numbers(DESCENT, "dhs", peak=1.0)], [of(DESCENT, "peak", inputs=12, gauss=11, rhs=8, dhs=11, dst=5)]
+    ),
+}  # fmt: skip
 CASES = {
+    **{("dsm", name): case for name, case in {**DSM, **DSM_THEORY}.items()},
     **{("binarized", name): case for name, case in BINARIZED.items()},
     **{("refinement", name): case for name, case in REFINEMENT.items()},
 }

@@ -30,7 +30,9 @@ def test_published_numbers_are_well_formed_and_of_known_experiments(name: str) -
     assert len(set(keys)) == len(keys), "a number stands twice"
     for row in rows:
         if row.variant:
-            assert row.variant in publication.spec.experiments[row.experiment].variants
+            variant, *cell = row.variant.split(",")
+            assert variant in publication.spec.experiments[row.experiment].variants
+            assert [part.partition("=")[0] for part in cell] == list(publication.spec.experiments[row.experiment].grid)
             declared = publication.declaration(row.experiment).metrics
             units = {metric.name: metric.unit for metric in declared}
             assert units[row.metric] == row.unit
