@@ -287,6 +287,7 @@ DSM = {
     "fewer-coefficients-with-correlated-inputs": Case(
         [cells("linear", "m_eff", ",correlation=0.9", dhs=8.8), cells("linear", "m_eff", ",correlation=0.9", rhs=9.9)]
     ),
+    "no-gain-from-cooling": Case([cells("cold", "nll", "", **{"dst,temperature=0.1": 1.2})], COLD),
 }
 SHRINKAGE, DEPENDENCE, EFFECTIVE, DESCENT = "shrinkage", "dependence", "effective-parameters", "double-descent"
 DSM_THEORY = {
