@@ -107,7 +107,9 @@ def test_experiments_are_planned_without_torch(name: str) -> None:
     """An experiment's module imports torch and the like inside its function: planning takes milliseconds."""
     heavy = {"torch", "numpy", "pandas", "scipy", "sklearn", "matplotlib", "jax", "mlflow"}
     publication = paper.get(name)
-    modules = [spec.module for spec in publication.spec.experiments.values()] + ["claims", "figures"]
+    own = f"{publication.package}."
+    computed_by = {publication.module(experiment) for experiment in publication.spec.experiments}
+    modules = [module.removeprefix(own) for module in computed_by if module.startswith(own)] + ["claims", "figures"]
     places = [publication.folder.joinpath(*module.split(".")) for module in modules]
     for path in [
         file for place in places for file in (place.glob("*.py") if place.is_dir() else [place.with_suffix(".py")])
