@@ -4,7 +4,7 @@ With Phi = tanh(X W^T + b) [N, H], its slopes D = 1 - Phi^2 and the output weigh
 and b, v and the output's bias are integrated out: Sigma_y = s^2 Phi Phi^T + J_b J_b^T + 1 1^T + sigma^2 I. With S =
 J_W^T Sigma_y^-1 J_W and prior standard deviations d of the weights, the eigenvalues of G = diag(d) S diag(d) are mu,
 and rho = mu / (1 + mu) is the share of a direction that the data determine: m_eff = sum rho = tr((P + S)^-1 S) with P =
-diag(d)^-2 (Arnstad, Ronneberg, Storvik 2026).
+diag(d)^-2 (Arnstad, Rønneberg, Storvik 2026).
 """
 
 import torch

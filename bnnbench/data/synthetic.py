@@ -1,7 +1,7 @@
 """Regression data that are made and not read: Friedman's first function, and a sparse linear model with AR(1) inputs.
 
 They are functions of a seed and need no file; the streams are NumPy's `RandomState`, as in the released code of
-Arnstad, Ronneberg, Storvik 2026, so that a seed gives the very data of theirs.
+Arnstad, Rønneberg, Storvik 2026, so that a seed gives the very data of theirs.
 """
 
 from __future__ import annotations

@@ -25,6 +25,11 @@ class Cost(NamedTuple):
     peak_megabytes: float | None
     """The most that was held at a time, beyond what was held before."""
 
+    def of_fit(self) -> dict[str, float]:
+        """The measures of a fit's time and memory (`measures.COST`)."""
+        times = {"fit_seconds": self.seconds, "fit_cpu_seconds": self.cpu_seconds}
+        return times if self.peak_megabytes is None else {**times, "fit_memory": self.peak_megabytes}
+
 
 def measured(compute: Callable[[], T], device: str) -> tuple[T, Cost]:
     """What `compute` returns, and its cost on a device ("cpu", "cuda")."""

@@ -36,10 +36,8 @@ def fit(method: str, options: Mapping[str, Any], here: Problem, run: Run) -> tup
     posterior, took = cost.measured(
         lambda: chosen.fit(here.model, here.train, params, run.generator("method"), run), run.device
     )
-    times = {"fit_seconds": took.seconds, "fit_cpu_seconds": took.cpu_seconds}
-    memory = {} if took.peak_megabytes is None else {"fit_memory": took.peak_megabytes}
     bits = cost.stored_bits((posterior, here.features)) / here.n_weights
-    return posterior, {**times, **memory, "bits_per_weight": bits}
+    return posterior, {**took.of_fit(), "bits_per_weight": bits}
 
 
 def predict(posterior: Posterior, x: Tensor, n_draws: int | None, run: Run) -> Predictive:

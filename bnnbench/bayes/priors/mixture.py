@@ -12,7 +12,7 @@ class ScaleMixture(BaseModel):
     = c_j^2 lambda^2 / (c_j^2 + tau^2 lambda^2) with c_j^2 ~ InvGamma, and phi_j the shares of the inputs in the
     variance of unit j. All weights and biases that are not shrunk are N(0, 1).
 
-    Arnstad, Ronneberg, Storvik 2026, "Dirichlet Scale Mixture Priors for Bayesian Neural Networks"; the horseshoe and
+    Arnstad, Rønneberg, Storvik 2026, "Dirichlet Scale Mixture Priors for Bayesian Neural Networks"; the horseshoe and
     its slab are of Piironen, Vehtari 2017.
     """
 

@@ -2,7 +2,7 @@
 
 The shrinkage factor kappa = 1 / (1 + z^2 lambda^2 phi) is 1 where a weight is shrunk to 0 and 0 where it is left alone;
 z collects the known scales. Its densities under half-Cauchy and half-t lambda and phi ~ Beta(alpha, beta), the marginal
-of a symmetric Dirichlet with beta = (p - 1) alpha, are integrals of Euler's type (Arnstad, Ronneberg, Storvik 2026).
+of a symmetric Dirichlet with beta = (p - 1) alpha, are integrals of Euler's type (Arnstad, Rønneberg, Storvik 2026).
 """
 
 from typing import Any

@@ -1,6 +1,5 @@
 """The paper's nets: tanh perceptrons under a scale mixture, their chains, and the parts of their draws."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +13,7 @@ from bnnbench.bayes.method import Train
 from bnnbench.bayes.network import WholeNet, evaluate
 from bnnbench.bayes.prior import NumpyroPrior, Shapes
 from bnnbench.bayes.priors.scale_mixture import scale_mixture
+from bnnbench.evaluation import cost
 from bnnbench.evaluation.networks import perceptron
 from bnnbench.harness import registry
 from bnnbench.harness.run import Run
@@ -76,12 +76,10 @@ def fit(params: Fit, x: Tensor, y: Tensor, likelihood: Likelihood, n_outputs: in
     if params.unused:
         prior = _with_unused(prior, params.unused)
     options = {**params.options(), "integrate_output": real and params.integrate_output}
-    start, start_cpu = time.perf_counter(), time.process_time()
     chosen: Any = registry.method("nuts")
-    net = perceptron(sizes, nn.Tanh).double()
-    posterior = chosen.fit(net, Train(x, y, likelihood, prior=prior), options, run.generator("method"), run)
-    cost = {"fit_seconds": time.perf_counter() - start, "fit_cpu_seconds": time.process_time() - start_cpu}
-    return Fitted(posterior, cost)
+    net, train = perceptron(sizes, nn.Tanh).double(), Train(x, y, likelihood, prior=prior)
+    posterior, took = cost.measured(lambda: chosen.fit(net, train, options, run.generator("method"), run), run.device)
+    return Fitted(posterior, took.of_fit())
 
 
 def _with_unused(prior: NumpyroPrior, n: int) -> NumpyroPrior:

@@ -94,8 +94,8 @@ def friedman_pruning(results: Results) -> "Canvas":
         results.values(CORRELATED, DRAWN[0], "rmse")  # raises NotRun with the reason
     for axes in panels[1]:
         axes.set(xlabel="weights pruned (%)")
-    handles, labels = panels[1][0].get_legend_handles_labels()
-    canvas.legend(handles, labels, loc="outside lower center", ncols=3)
+    curves = {str(line.get_label()): line for axes in panels[:, 0] for line in axes.lines}
+    canvas.legend([*curves.values()], [*curves], loc="outside lower center", ncols=3)
     return canvas
 
 
