@@ -55,7 +55,8 @@ def rows(results: Results, experiment: str, variants: Mapping[str, str], metrics
 
     paper_name, _, name = experiment.partition("/")
     own = paper.get(paper_name).spec.experiments[name].variants
-    added = [one for one in results.of(results.jobs, experiment)["variant"].unique() if one not in own]
+    ran = results.of(results.jobs, experiment)["variant"].unique()
+    added = [one for one in ran if one.partition(",")[0] not in own]  # the names of a grid's cells go on after a comma
     variants = {**variants, **{one: one for one in added}}
     shown = {variant: label for variant, label in variants.items() if measured(results, experiment, variant, "nll")}
     if not shown:

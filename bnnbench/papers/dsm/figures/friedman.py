@@ -79,22 +79,22 @@ def friedman_pruning(results: Results) -> "Canvas":
     """A row a design, a column a scheme."""
     from matplotlib.figure import Figure as Canvas
 
-    canvas = Canvas(figsize=(7.2, 4.6))
+    canvas = Canvas(figsize=(7.2, 4.8))
     panels = canvas.subplots(2, 3, sharex=True, sharey="row")
-    schemes = {"draw": "in each draw", "mask": "one mask", "matched": "one mask, units matched"}
-    drawn = 0
+    schemes = {"draw": "mask of each draw", "mask": "one mask", "matched": "one mask,\nunits matched"}
     for line, (experiment, name) in zip(
         panels, ((INDEPENDENT, "independent"), (CORRELATED, "correlated")), strict=True
     ):
         for axes, (scheme, title) in zip(line, schemes.items(), strict=True):
-            drawn += _pruning(axes, results, experiment, scheme)
-            axes.set(title=f"{name}, {title}")
-        line[0].set(ylabel="RMSE (unit of y)")
-    if not drawn:
+            if not _pruning(axes, results, experiment, scheme):
+                axes.text(0.5, 0.5, "not run", ha="center", va="center", transform=axes.transAxes, fontsize="small")
+            axes.set_title(title if name == "independent" else "", fontsize="medium")
+        line[0].set(ylabel=f"{name} inputs\nRMSE (unit of y)")
+    curves = {str(line.get_label()): line for axes in panels[:, 0] for line in axes.lines}
+    if not curves:
         results.values(CORRELATED, DRAWN[0], "rmse")  # raises NotRun with the reason
     for axes in panels[1]:
         axes.set(xlabel="weights pruned (%)")
-    curves = {str(line.get_label()): line for axes in panels[:, 0] for line in axes.lines}
     canvas.legend([*curves.values()], [*curves], loc="outside lower center", ncols=3)
     return canvas
 
