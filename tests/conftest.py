@@ -181,7 +181,7 @@ def forget_registered() -> None:
     """Empties what the process remembers of papers, data sets and code."""
     found: list[Any] = [registry._points, registry.paper_folders, registry.datasets]
     remembered: list[Any] = [*found, paper.get, paper._declaration, paper._published]
-    for function in (*remembered, code.code_hash, code._source, code._tree, code._imports, code._normalised):
+    for function in (*remembered, code.code_hash, code._source, code._parsed):
         function.cache_clear()
     for name in [name for name in sys.modules if name.partition(".")[0] in ("toy_paper", "jitter_method")]:
         del sys.modules[name]

@@ -6,7 +6,6 @@ count, nor does the version. The machinery (`bnnbench.harness`) is left out exce
 derivation of seeds and the version of the protocol below. Another minor version of Python may parse to another hash.
 """
 
-import ast
 import hashlib
 from collections.abc import Sequence
 from functools import cache
@@ -14,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bnnbench.errors import UserError
+from bnnbench.harness.parsed import Parsed, parse, remember
 
 PROTOCOL = "1"  # raise it when the machinery changes in a way that changes numbers
 MACHINERY = "bnnbench.harness"
@@ -32,7 +32,8 @@ def code_hash(module: str, optional: bool = False) -> str:
     roots = {module.partition(".")[0], "bnnbench"}
     digest = hashlib.blake2b(PROTOCOL.encode(), digest_size=16)
     for name in sorted(_closure([module, *_within(module)], frozenset(roots)) | {f"{MACHINERY}.seeds"}):
-        digest.update(f"\0{name}\0{_normalised(name)}".encode())
+        digest.update(f"\0{name}\0{_parsed(name).digest}".encode())
+    remember()
     return digest.hexdigest()
 
 
@@ -54,7 +55,7 @@ def _closure(modules: Sequence[str], roots: frozenset[str]) -> set[str]:
             continue
         seen.add(name)
         parents = [name.rpartition(".")[0]] if "." in name else []
-        imports = _imports(name) if _source(name) is not None else ()
+        imports = _parsed(name).imports if _source(name) is not None else ()
         waiting += [found for found in (*imports, *parents) if found.partition(".")[0] in roots]
     return {name for name in seen if _source(name) is not None}
 
@@ -74,47 +75,10 @@ def _source(module: str) -> Path | None:
 
 
 @cache
-def _tree(module: str) -> ast.Module:
+def _parsed(module: str) -> Parsed:
     path = _source(module)
     assert path is not None
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@cache
-def _imports(module: str) -> tuple[str, ...]:
-    path = _source(module)
-    assert path is not None
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    names: list[str] = []
-    for node in ast.walk(_tree(module)):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            parts = package.split(".")
-            base = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
-            origin = ".".join(part for part in (base, node.module or "") if part)
-            names += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
-    return tuple(names)
-
-
-@cache
-def _normalised(module: str) -> str:
-    tree = _tree(module)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [part for part in body if not _is_docstring(part) and not _is_version(part)]  # type: ignore[attr-defined]
-    return ast.dump(tree)
-
-
-def _is_docstring(node: ast.AST) -> bool:
-    value = node.value if isinstance(node, ast.Expr) else None
-    return isinstance(value, ast.Constant) and isinstance(value.value, str)
-
-
-def _is_version(node: ast.AST) -> bool:
-    targets = node.targets if isinstance(node, ast.Assign) else []
-    return any(isinstance(target, ast.Name) and target.id == "__version__" for target in targets)
+    return parse(module, path)
 
 
 def folder_hash(package: str) -> str:

@@ -107,7 +107,7 @@ class Config(Section):
 
     def cache_dir(self) -> Path:
         """Where downloads are kept: as configured, else $XDG_CACHE_HOME or ~/.cache; in /tmp without a home."""
-        return self.data.cache or _user_cache() / "bnnbench"
+        return self.data.cache or user_cache() / "bnnbench"
 
     def may_download(self) -> bool:
         """Whether data sets may be fetched from their official addresses."""
@@ -118,7 +118,8 @@ class Config(Section):
         return self.scale != "paper" if self.data.bundled is None else self.data.bundled
 
 
-def _user_cache() -> Path:
+def user_cache() -> Path:
+    """$XDG_CACHE_HOME or ~/.cache; a folder in /tmp where there is no home."""
     if named := os.environ.get("XDG_CACHE_HOME"):
         return Path(named)
     try:

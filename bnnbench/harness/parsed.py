@@ -1,0 +1,107 @@
+"""What a module imports, and a digest of what it computes: parsed once and remembered by its content.
+
+Parsing the package takes some 2 CPU-seconds, and every step of a workflow makes the plan, which needs the code of all
+experiments. So what was read from a source is kept in the user's cache under a digest of its bytes: nothing there can
+be stale, and deleting it costs time alone.
+"""
+
+import ast
+import hashlib
+import json
+import sys
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from bnnbench.errors import UserError
+from bnnbench.harness.config import user_cache
+from bnnbench.harness.files import write_atomic
+
+VERSION = f"1 {sys.version_info.major}.{sys.version_info.minor}"
+"""Another version of the parser, ours or Python's, may read another digest from the same bytes."""
+MOST = 5000
+"""Sources that are remembered, before the file begins anew."""
+
+
+class Parsed(NamedTuple):
+    """What is known of a source."""
+
+    imports: tuple[str, ...]
+    """Full names of what it imports, each with the names that it takes from there."""
+    digest: str
+    """Of its syntax tree without comments, docstrings, layout and `__version__`."""
+
+
+_fresh: dict[str, Parsed] = {}
+
+
+def parse(module: str, path: Path) -> Parsed:
+    """What the source at `path` holds, of the module with this full name."""
+    content = path.read_bytes()
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    key = hashlib.blake2b(f"{VERSION}\0{package}\0".encode() + content, digest_size=16).hexdigest()
+    known = _remembered(_place()).get(key) or _fresh.get(key)
+    if known is None:
+        tree = ast.parse(content, str(path))
+        known = _fresh[key] = Parsed(_imports(tree, package), _digest(tree))
+    return known
+
+
+def remember() -> None:
+    """Keeps what was parsed anew for later processes; where the cache cannot be written, they parse it again."""
+    if not _fresh:
+        return
+    place = _place()
+    _remembered.cache_clear()  # other processes may have written meanwhile
+    there = _remembered(place)
+    together = {**(there if len(there) < MOST else {}), **_fresh}
+    with suppress(UserError):
+        write_atomic(place, json.dumps(together))
+    _remembered.cache_clear()
+    _fresh.clear()
+
+
+def _place() -> Path:
+    return user_cache() / "bnnbench" / "parsed.json"
+
+
+@cache
+def _remembered(place: Path) -> dict[str, Parsed]:
+    """What the file holds; nothing where it is absent or damaged."""
+    try:
+        held = json.loads(place.read_bytes())
+        return {key: Parsed(tuple(map(str, imports)), str(digest)) for key, (imports, digest) in held.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _imports(tree: ast.Module, package: str) -> tuple[str, ...]:
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")
+            base = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
+            origin = ".".join(part for part in (base, node.module or "") if part)
+            names += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
+    return tuple(names)
+
+
+def _digest(tree: ast.Module) -> str:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [part for part in body if not _is_docstring(part) and not _is_version(part)]  # type: ignore[attr-defined]
+    return hashlib.blake2b(ast.dump(tree).encode(), digest_size=16).hexdigest()
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    value = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
+
+
+def _is_version(node: ast.AST) -> bool:
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return any(isinstance(target, ast.Name) and target.id == "__version__" for target in targets)
