@@ -11,7 +11,6 @@ from math import log10
 from typing import NamedTuple
 
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 LEAST = 4  # draws of a chain: halves have a variance
@@ -91,6 +90,8 @@ def _rhat(halves: Tensor) -> Tensor:
 
 def normal_scores(draws: Tensor) -> Tensor:
     """Standard normal quantiles at (rank - 3/8) / (S + 1/4), ranks among all S draws of [K, n, ...]; ties share one."""
+    from scipy.stats import rankdata  # a CPU-second, which fits without chains need not spend
+
     flat = draws.flatten(0, 1)
     ranks = torch.from_numpy(rankdata(flat.cpu().numpy(), axis=0)).to(flat)
     scores: Tensor = torch.special.ndtri((ranks - 0.375) / (len(flat) + 0.25))
