@@ -58,9 +58,13 @@ def rows(results: Results, experiment: str, variants: Mapping[str, str], metrics
     ran = results.of(results.jobs, experiment)["variant"].unique()
     added = [one for one in ran if one.partition(",")[0] not in own]  # the names of a grid's cells go on after a comma
     variants = {**variants, **{one: one for one in added}}
-    shown = {variant: label for variant, label in variants.items() if measured(results, experiment, variant, "nll")}
+    shown = {
+        variant: label
+        for variant, label in variants.items()
+        if any(measured(results, experiment, variant, metric) for metric in metrics)
+    }
     if not shown:
-        results.values(experiment, next(iter(variants)), "nll")  # raises NotRun with the reason
+        results.values(experiment, next(iter(variants)), next(iter(metrics)))  # raises NotRun with the reason
     canvas = Canvas(figsize=(7.2, 0.42 * len(shown) + 1.2))
     columns = canvas.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axes, (metric, label) in zip(columns, metrics.items(), strict=True):

@@ -25,6 +25,10 @@ class Params(BaseModel):
         """Names of data sets that are used where they can be had; for others `Run.data` raises `DataUnavailable`."""
         return ()
 
+    def packages(self) -> tuple[str, ...]:
+        """Names of the packages that these parameters need and that a fresh installation lacks."""
+        return ()
+
     def methods(self) -> Mapping[str, Mapping[str, Any]]:
         """Names of the registered methods that these parameters use, and the options of each."""
         return {}

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +204,9 @@ def _jobs(
                 resources=scale.resources,
                 key=_key(experiment, params, group, codes, used, place, scale.resources.threads),
                 device=place,
-                skip="; ".join(filter(None, [*(data[dataset].unavailable for dataset in needed), lacking])),
+                skip="; ".join(
+                    filter(None, [*(data[dataset].unavailable for dataset in needed), *_absent(params), lacking])
+                ),
                 basis=_hash([code, place, scale.resources.threads]),
                 identities=tuple((dataset, _hash(identity)) for dataset, identity in used.items()),
                 is_added=more is not None,
@@ -285,6 +288,13 @@ def _seeds(scale: ScaleSpec, cell: str, config: Config) -> Sequence[int]:
     names = (cell, cell.partition(",")[0])
     own = (seeds for pattern, seeds in scale.variant_seeds.items() if any(fnmatchcase(one, pattern) for one in names))
     return next(own, scale.seeds)
+
+
+def _absent(params: Params) -> Iterator[str]:
+    """What to install, for each package that the parameters need and this environment lacks."""
+    for name in params.packages():
+        if find_spec(name) is None:
+            yield f"needs the package {name}; run: python -m pip install {name}"
 
 
 def _data_code(dataset: str) -> str:

@@ -154,6 +154,7 @@ def test_a_net_is_a_module(model: Any) -> None:
         registry.method("map").fit(model, Train(X, LABELS))
 
 
+@pytest.mark.filterwarnings("ignore:.*quantiz:UserWarning")  # torch itself means to drop such tensors
 @pytest.mark.parametrize(
     "other",
     [

@@ -366,3 +366,16 @@ def test_published_numbers_are_read_as_spreadsheets_save_them(toy: Path) -> None
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n\r\n").replace(b",", b", "))
     forget_registered()
     assert paper.get("toy").published() == before
+
+
+def test_a_job_whose_package_is_absent_is_skipped_and_keeps_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    def planned(is_there: bool) -> dict[str, plan.Job]:
+        monkeypatch.setattr(plan, "find_spec", lambda name: object() if is_there else None)
+        arena = make(papers=["dsm"], experiments=["dsm/samplers"], scale="paper", seeds=[1])
+        return {job.variant: job for job in arena.jobs}
+
+    there, absent = planned(True), planned(False)
+    assert not any(job.skip for job in there.values())
+    assert absent["nutpie"].skip == "needs the package nutpie; run: python -m pip install nutpie"
+    assert not absent["numpyro"].skip
+    assert {name: job.key for name, job in there.items()} == {name: job.key for name, job in absent.items()}

@@ -273,6 +273,13 @@ DSM = {
         [instead(**{"with": "without"}), numbers("dummies", "without", saturated=1.0)],
         [of("dummies", "saturated", **{"with": 1.0, "without": 0.02})],
     ),
+    "integrated-output-pays": Case(
+        [instead(integrated="numpyro"), numbers("samplers", "integrated", bias_mean=0.5)],
+        [
+            of("samplers", "ess_per_cpu_second", integrated=4.0, numpyro=1.0),
+            of("samplers", "bias_mean", integrated=0.03, numpyro=0.03),
+        ],
+    ),
     "small-abalone": Case([cells("abalone", "rmse", ",n=334", dhs_local=2.918)]),
     "large-abalone": Case([cells("abalone", "rmse", ",n=3341", gauss_unit=2.2)]),
     "student-mixture-resists-attacks": Case([numbers("cancer", "dst-local", **{"safe_0.25_5": 63.0})]),

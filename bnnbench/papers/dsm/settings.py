@@ -121,6 +121,28 @@ class Cancer(Fit):
         return ("breast-cancer",)
 
 
+class Arena(Fit):
+    """One posterior for all samplers: Friedman's function with correlated inputs; a seed is a data set."""
+
+    sampler: Literal["numpyro", "ours", "integrated", "nutpie", "nutpie-low-rank", "mclmc"] = Field(
+        "integrated",
+        description="NumPyro's as its users call it; the method `nuts`, of all layers or with the last one integrated "
+        "out; nutpie with a diagonal or a low-rank mass matrix; BlackJAX's microcanonical Langevin",
+    )
+    n: PositiveInt = Field(100, description="points")
+    n_test: PositiveInt = Field(100, description="new points at which outputs are compared")
+    reference_draws: PositiveInt = Field(5000, description="kept of each of the long chains, after as long a warm-up")
+
+    def reference(self) -> "Arena":
+        """The long chains that the samplers are compared with."""
+        long = {"warmup": self.reference_draws, "draws": self.reference_draws, "sampler": "integrated"}
+        return self.model_copy(update={**long, "integrate_output": True})
+
+    def packages(self) -> tuple[str, ...]:
+        """Those of the other libraries."""
+        return {"mclmc": ("blackjax",), "nutpie": ("nutpie",), "nutpie-low-rank": ("nutpie",)}.get(self.sampler, ())
+
+
 class Linear(Params):
     """A sparse linear model; a seed is a data set."""
 
