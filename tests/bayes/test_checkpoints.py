@@ -112,7 +112,9 @@ def test_a_checkpoint_of_another_fit_is_left_alone(kind: str) -> None:
     assert computed == epochs
 
 
-@pytest.mark.parametrize(("name", "params"), [("map", MAP), ("swag", {**MAP, "snapshots": 2}), ("mfvi", MAP)])
+@pytest.mark.parametrize(
+    ("name", "params"), [("map", MAP), ("swag", {**MAP, "snapshots": 2}), ("mfvi", MAP), ("livi", MAP)]
+)
 def test_the_fit_that_wrote_a_checkpoint_goes_on_from_it(name: str, params: dict[str, Any]) -> None:
     saved = killed(name, params)
     whole, epochs = fit(name, net(), train(), params, None)

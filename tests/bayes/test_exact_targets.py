@@ -57,6 +57,9 @@ def table(n_points: int) -> dict[str, Row]:
         "ensemble": Row({"training": fit, "members": 3}, 0.02, "point"),
         "mfvi": Row({"training": {**fit, "epochs": 1500, "schedule": "cosine", "weight_decay": 0.0},
                      "precision": PRECISION, "kl_weight": 1.0}, 0.2, "given others", 0.15),
+        "livi": Row({"training": {**fit, "epochs": 2500, "learning_rate": 0.02, "schedule": "cosine",
+                                  "weight_decay": 0.0}, "generator": {"kind": "dense", "noise": 3, "hidden": []},
+                     "precision": PRECISION, "sigma": 0.003, "samples": 8}, 0.1, "exact", 0.1),
         "swag": Row({"training": fit, "snapshots": 20}, 0.5, "other"),
         "csghmc": Row(
             {**noisy, "learning_rate": 0.05, "friction": 0.3, "weight_decay": fit["weight_decay"]}, 0.3, "exact", 0.3

@@ -29,6 +29,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "temperature": {"training": BRIEF},
     "ensemble": {"training": BRIEF, "members": 2},
     "mfvi": {"training": BRIEF},
+    "livi": {"training": BRIEF, "generator": {"kind": "dense", "noise": 6, "hidden": [8]}},
     "swag": {"training": BRIEF, "snapshots": 3},
     "csghmc": {"cycles": 2, "epochs_per_cycle": 3, "draws_per_cycle": 2, "learning_rate": 0.01},
     "laplace": {"training": BRIEF},

@@ -1,0 +1,1 @@
+"""Implicit distributions of weights: generators, and the entropy of what they generate."""

@@ -1,0 +1,115 @@
+"""The entropy of weights theta = g(z) + sigma e under a linearised generator (Uppal et al. 2023).
+
+With z ~ N(0, I_d), e ~ N(0, I_P) and g replaced by its first-order expansion at the drawn z, theta is normal with
+covariance J J^T + sigma^2 I, whose log determinant is (P - d) log sigma^2 + log det(J^T J + sigma^2 I). The entropy is
+half of it, up to a constant. Where J is too large to be stored, every singular value s_i of J is replaced by the
+smallest one, s_1: a lower bound of the log determinant, and an equality where all of them are equal.
+
+The smallest singular value comes from a truncated iteration, whose estimate is a Rayleigh quotient and therefore not
+below s_1. So few iterations give *more* than the bound, and nothing says that the result is below the entropy.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from bnnbench.bayes.implicit.generators import Linearised
+from bnnbench.bayes.noise import normal
+
+JITTER = 1e-5  # of the released code, in place of sigma^2
+TINY = 1e-30  # a direction of this length is none
+
+
+def log_det(jacobian: Tensor, sigma: float) -> Tensor:
+    """1/2 log det(J^T J + sigma^2 I_d) [S] of J^T [S, d, P]: the paper's first bound, L'."""
+    gram = jacobian @ jacobian.mT
+    return _half_log_det(gram, sigma**2)
+
+
+def log_det_released(jacobian: Tensor) -> Tensor:
+    """1/2 log det(J J^T + 1e-5 I_P) [S]: the released code's form, without sigma."""
+    gram = jacobian.mT @ jacobian
+    return _half_log_det(gram, JITTER)
+
+
+def smallest_value_bound(smallest: Tensor, n_noise: int, sigma: float) -> Tensor:
+    """d / 2 log(s_1^2 + sigma^2) [S]: the paper's second bound, L''."""
+    return 0.5 * n_noise * (smallest.square() + sigma**2).log()
+
+
+def smallest_value_bound_released(smallest: Tensor, n_noise: int, sigma: float) -> Tensor:
+    """d log(s_1 + sigma^2) [S]: the released code's form, which is the same where s_1 is well above sigma."""
+    return n_noise * (smallest + sigma**2).log()
+
+
+def _half_log_det(gram: Tensor, diagonal: float) -> Tensor:
+    """1/2 log det(gram + diagonal I), by a Cholesky factor."""
+    shifted = gram + diagonal * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    factor: Tensor = torch.linalg.cholesky(shifted)
+    return factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
+
+class Directions(NamedTuple):
+    """Where the iteration stands: right singular vectors v [S, d], of unit length, and its last steps p [S, d]."""
+
+    v: Tensor
+    p: Tensor
+
+
+def random_directions(n_draws: int, n_noise: int, generator: Generator | None, like: Tensor) -> Directions:
+    """Random unit vectors, from which the iteration starts."""
+    v, p = (normal((n_draws, n_noise), generator, like) for _ in range(2))
+    return Directions(v / v.norm(dim=1, keepdim=True), p / p.norm(dim=1, keepdim=True))
+
+
+@torch.no_grad()
+def towards_smallest(at: Linearised, start: Directions, iterations: int) -> Directions:
+    """Directions in which J is smaller: steps of a locally optimal conjugate gradient method (Knyazev 2001).
+
+    Each step takes the best direction within the span of v, of the residual J^T J v - |J v|^2 v and of the last step.
+    J v of the next v is a combination of what is known, so that a step costs two products with J and one with J^T.
+    """
+    v, p = start
+    image = at.push(v)
+    for _ in range(iterations):
+        residual = at.pull(image) - image.square().sum(1, keepdim=True) * v
+        basis = _orthonormal(v, _unit(residual), _unit(p))
+        others = at.push(basis[1:])
+        images = torch.cat([image[None], others])
+        gram = torch.einsum("isp,jsp->sij", images, images)
+        absent = (basis.square().sum(2) == 0).T * (1 + gram.diagonal(dim1=1, dim2=2).sum(1, keepdim=True))
+        best = torch.linalg.eigh(gram + torch.diag_embed(absent)).eigenvectors[..., 0].T[..., None]
+        v, p = (best * basis).sum(0), (best[1:] * basis[1:]).sum(0)
+        image = (best * images).sum(0)
+    return Directions(_unit(v), p)
+
+
+def _unit(direction: Tensor) -> Tensor:
+    unit: Tensor = direction / direction.norm(dim=1, keepdim=True).clamp_min(TINY)
+    return unit
+
+
+def _orthonormal(v: Tensor, *others: Tensor) -> Tensor:
+    """v and the other directions [S, d], made orthonormal one after the other, twice against rounding: [k, S, d].
+
+    A direction of length 0 stays one.
+    """
+    basis = [v]
+    for direction in others:
+        for _ in range(2):
+            for known in basis:
+                direction = direction - (direction * known).sum(1, keepdim=True) * known
+            length = direction.norm(dim=1, keepdim=True)
+            direction = torch.where(length > TINY, direction / length.clamp_min(TINY), torch.zeros_like(direction))
+        basis.append(direction)
+    return torch.stack(basis)
+
+
+def smallest_singular_value(at: Linearised, directions: Directions) -> Tensor:
+    """|J v| [S] with its gradient in the generator's parameters, v held fixed.
+
+    Where v has converged this is s_1 and its gradient that of s_1, since a singular value is stationary in its vector.
+    """
+    length: Tensor = at.push(directions.v.detach()).norm(dim=1)
+    return length
