@@ -23,7 +23,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 reproduce: setup ## fetch data, run the workflow and say what was decided (CONFIG=config/config.yaml: laptop scale; FETCH=no)
 	@bnnbench reproduce --config $(CONFIG) $(if $(filter no,$(FETCH)),--no-fetch)
 
-smoke: setup ## the same in minutes, on tiny settings and without a download
+smoke: setup ## the same in some 10 minutes, on tiny settings and without a download
 	@bnnbench reproduce --config config/smoke.yaml --no-fetch
 
 test: lint ## lint, type-check and run the tests, a process a core

@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 from abc import abstractmethod
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -211,24 +212,26 @@ def _lines(path: Path) -> list[str]:
 def _folders(root: Path) -> list[str]:
     """The names of the sub-folders, in order; a broken link is an error."""
     names = []
-    for entry in os.scandir(root):
-        if is_debris(entry.name):
-            continue
-        if entry.is_dir():
-            names.append(entry.name)
-        elif entry.is_symlink() and not entry.is_file():
-            raise DataError(f"{entry.path}: a broken link; repair or remove it")
+    with os.scandir(root) as entries:
+        for entry in entries:
+            if is_debris(entry.name):
+                continue
+            if entry.is_dir():
+                names.append(entry.name)
+            elif entry.is_symlink() and not entry.is_file():
+                raise DataError(f"{entry.path}: a broken link; repair or remove it")
     return sorted(map(_readable, names))
 
 
 def _images(root: Path) -> list[Path]:
     """The images in a class's folder, in name order; a class without any is an error."""
     names = []
-    for entry in os.scandir(root) if root.is_dir() else ():
-        if entry.name.lower().endswith(SUFFIXES) and not is_debris(entry.name):
-            if not entry.is_file():
-                raise DataError(f"{entry.path}: not a file, or a broken link; repair or remove it")
-            names.append(_readable(entry.name))
+    with os.scandir(root) if root.is_dir() else nullcontext(()) as entries:
+        for entry in entries:
+            if entry.name.lower().endswith(SUFFIXES) and not is_debris(entry.name):
+                if not entry.is_file():
+                    raise DataError(f"{entry.path}: not a file, or a broken link; repair or remove it")
+                names.append(_readable(entry.name))
     if not names:
         raise DataError(f"{root}: the folder has no images")
     return [root / name for name in sorted(names)]
