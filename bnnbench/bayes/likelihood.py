@@ -175,7 +175,7 @@ class Heteroscedastic:
         return RealPredictive(mean, log_noise.exp())
 
     def log_prob_jax(self, outputs: "jax.Array", y: "jax.Array") -> "jax.Array":
-        """Of all points, without its constant."""
+        """Log-likelihood of all points, without its constant."""
         import jax.numpy as jnp
 
         mean, log_noise = jnp.split(outputs, 2, axis=-1)

@@ -2,7 +2,7 @@
 
 With Phi [N, D] the last layer's inputs and a 1 for its bias, w ~ N(0, s^2 I) and noise sigma, targets are y ~ N(0,
 sigma^2 I + s^2 Phi Phi^T), so a sampler need not explore w: w is drawn afterwards from N(m, V) with V = (I / s^2 +
-Phi^T Phi / sigma^2)^-1 and m = V Phi^T y / sigma^2. The largest matrices to factorise are D x D (Rasmussen, Williams
+Phi^T Phi / sigma^2)^-1 and m = V Phi^T y / sigma^2. The largest matrices to invert are D x D (Rasmussen, Williams
 2006, section 2.1.1).
 """
 

@@ -16,7 +16,7 @@ from bnnbench.errors import DataUnavailable
 from bnnbench.evaluation.image_params import ImageNet, ImagePosterior
 from bnnbench.harness.run import Run
 
-SPLIT_SEED = 42  # of validation and test images, the same for all seeds
+SPLIT_SEED = 42  # of the division into validation and test images, the same for all seeds
 PAD = 4
 
 

@@ -106,7 +106,7 @@ class Reference:
 CRITERIA = (
     ("draws", "least", 10_000),
     ("rhat_parameters", "most", 1.01),
-    ("ess_bulk_parameters", "least", 9_000),  # of 10,000: the draws are as good as independent
+    ("ess_bulk_parameters", "least", 9_000),  # of 10,000, so that the draws are nearly independent
     ("ess_tail_parameters", "least", 9_000),
     ("divergences", "most", 0),
     ("ebfmi", "least", 0.2),

@@ -165,7 +165,7 @@ def _one_line(error: Exception) -> str:
 
 @cache
 def _points(group: str) -> tuple[EntryPoint, ...]:
-    """The entry points of a group by name; cached, as a query takes 10 ms and a plan makes one for each job."""
+    """The entry points of a group, sorted by name; cached, as a query takes 10 ms and a plan makes one per job."""
     return tuple(sorted(entry_points(group=group), key=lambda point: (point.name, point.value)))
 
 

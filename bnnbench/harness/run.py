@@ -121,7 +121,7 @@ class Run:
         """
         check_part(name, "shared result")
         known = dict(self._store.identities)
-        if known and (unknown := sorted(set(datasets) - known.keys())):  # where none is declared, none can be read
+        if known and (unknown := sorted(set(datasets) - known.keys())):  # without declared data sets, none can be read
             raise ValueError(f"shared result {name!r}: data sets {unknown} are not among the declared {sorted(known)}")
         data = [identity for dataset, identity in known.items() if dataset in datasets]
         parts = [name, dict(inputs), data, self._store.basis, self.seed, self.device]

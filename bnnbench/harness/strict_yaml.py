@@ -50,7 +50,7 @@ class _Loader(_Base):  # type: ignore[misc]
             return super().construct_object(node, deep)
         except (yaml.YAMLError, RecursionError):
             raise
-        except Exception as error:  # tags such as `!!int` and `!!timestamp` on other texts
+        except Exception as error:  # raised by tags such as `!!int` and `!!timestamp` on other texts
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise _problem(f"{str(node.value)[:60]!r}: {reason}", node) from error
 

@@ -25,7 +25,7 @@ def spread(value: float | None, std: float | None) -> str:
 
 
 def plain(value: float, sign: str = "", digits: int = 6) -> str:
-    """A number with `digits` significant digits; large numbers are rounded to integers, and exponents are avoided."""
+    """A number with `digits` significant digits; larger numbers below 1e12 are rounded to integers instead."""
     if 10**digits - 0.5 <= abs(value) < 1e12:
         return _minus(f"{value:{sign}.0f}")
     mantissa, _, exponent = f"{value:{sign}.{digits}g}".partition("e")
