@@ -16,22 +16,22 @@ from bnnbench.errors import ResultWarning
 
 ENERGY = 1000.0  # nats of error in energy from which a trajectory counts as divergent, as in Stan and NumPyro
 RHAT = 1.1  # largest R-hat that passes as converged
-SHARE = 0.75  # of the acceptance asked for, below which a sampler has missed it
+SHARE = 0.75  # share of the target acceptance below which the acceptance is reported as too low
 
 
 class Chains(NamedTuple):
     """What a sampler did after its warm-up."""
 
     draws: Tensor
-    """Of theta [K, n, P]: n of each of K chains."""
+    """Draws of theta [K, n, P]: n from each of K chains."""
     acceptance: float
     """Mean acceptance probability."""
     divergences: int
-    """Trajectories whose energy error exceeded `ENERGY` or was no number."""
+    """Number of trajectories whose energy error exceeded `ENERGY` or was not a number."""
     saturated: int
-    """Trajectories that met the limit of gradient steps."""
+    """Number of trajectories that reached the limit of gradient steps."""
     energy: Tensor
-    """Of every draw [K, n]: potential and kinetic energy, in nats."""
+    """Sum of potential and kinetic energy at every draw [K, n], in nats."""
     n_steps: Tensor
     """Gradient steps of every trajectory [K, n]."""
     sites: Mapping[str, Tensor] = {}
@@ -40,9 +40,9 @@ class Chains(NamedTuple):
 
 @dataclass(frozen=True)
 class ChainPosterior(NetPosterior):
-    """Draws [K, n, P] of K chains, which predict together, and what the sampler tells of them.
+    """Draws [K, n, P] of K chains, which are pooled for predictions, with the sampler's record of them.
 
-    `target` is the acceptance probability that was asked for.
+    `target` is the acceptance probability that the sampler aimed at.
     """
 
     distribution: Stored
@@ -51,7 +51,7 @@ class ChainPosterior(NetPosterior):
 
     @classmethod
     def of(cls, net: Net, likelihood: Likelihood, sampled: Chains, target: float) -> "ChainPosterior":
-        """The posterior of a sampler's draws; a `ResultWarning` for each reason not to trust them."""
+        """The posterior of a sampler's draws; emits a `ResultWarning` for each reason not to trust them."""
         posterior = cls(
             net, likelihood=likelihood, distribution=Stored(sampled.draws.flatten(0, 1)), sampled=sampled, target=target
         )
@@ -82,9 +82,9 @@ class ChainPosterior(NetPosterior):
     def diagnostics(self, x: Tensor) -> dict[str, float]:
         """Numbers by name that say whether to trust the draws; `diagnostics.broken_bounds` reads them.
 
-        The worst rank-normalised R-hat and bulk and tail effective sizes of the outputs at x [N, ...], of the
-        parameters and of the sites; shares of trajectories that diverged or met the limit of gradient steps; the
-        acceptance; the lowest E-BFMI of a chain. Memory: K n N C outputs.
+        They are the worst rank-normalised R-hat and the worst bulk and tail effective sizes of the outputs at x
+        [N, ...], of the parameters and of the sites; the shares of trajectories that diverged or reached the limit of
+        gradient steps; the acceptance; and the lowest E-BFMI of a chain. Memory: K n N C outputs.
         """
         shape = self.chains.shape[:2]
         outputs = evaluate(self.net, self.chains.flatten(0, 1), x).unflatten(0, shape)
@@ -105,7 +105,7 @@ class ChainPosterior(NetPosterior):
         }
 
     def doubts(self) -> Iterator[str]:
-        """Reasons not to trust the draws, a line each; none where all is well."""
+        """Reasons not to trust the draws, one line each; there are none where all is well."""
         n_chains, n_draws, n_params = self.chains.shape
         total, divergences, saturated = n_chains * n_draws, self.sampled.divergences, self.sampled.saturated
         if divergences:
@@ -133,11 +133,14 @@ def check_start(value: Tensor, gradient: Tensor) -> None:
 
 
 def _constant(chains: Tensor) -> int:
-    """How many chains [K, n, P] repeat one draw."""
+    """How many of the chains [K, n, P] hold the same draw throughout."""
     return int((chains == chains[:, :1]).flatten(1).all(dim=1).sum())
 
 
 def _disagreeing(chains: Tensor) -> tuple[int, float]:
-    """How many parameters of chains [K, n, P] have an R-hat above `RHAT` or none, and the largest: none is infinite."""
+    """How many parameters of chains [K, n, P] have an R-hat above `RHAT` or undefined, and the largest R-hat.
+
+    An undefined R-hat counts as infinite.
+    """
     rhat = torch.cat([split_rhat(part) for part in chains.split(COLUMNS, dim=2)]).nan_to_num(torch.inf, torch.inf)
     return int((rhat > RHAT).sum()), rhat.max().item()

@@ -1,6 +1,6 @@
-"""Which prior a fit has: that of the data (`Train.prior`), or the isotropic normal that the method's options name.
+"""Which prior a fit has: the one given with the data (`Train.prior`), or the isotropic normal of the method's options.
 
-An option that sets a prior of its own beside one of the data is an error, wherever it stands.
+It is an error to set such an option where a prior is given with the data.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from bnnbench.bayes.prior import Density, Independent, IsotropicNormal, NumpyroP
 
 
 def any_prior(train: Train, params: BaseModel) -> Prior | NumpyroPrior:
-    """The prior of the data, or the isotropic normal of the option `precision`; `ValueError` where both are given."""
+    """The prior given with the data, or else the isotropic normal of the option `precision`; `ValueError` for both."""
     if train.prior is None:
         return IsotropicNormal(params.precision)  # type: ignore[attr-defined]
     _check_alone(params, "precision")
@@ -30,7 +30,7 @@ def chosen_prior(train: Train, params: BaseModel, name: str) -> Prior:
 
 
 def torch_prior(prior: Prior | NumpyroPrior, name: str) -> Prior:
-    """The prior, where it has a density in torch; `ValueError` where only NumPyro knows it."""
+    """The prior, where it has a density in torch; `ValueError` where only NumPyro can sample it."""
     if isinstance(prior, NumpyroPrior):
         raise ValueError(f"prior: {name} needs a density, and a NumpyroPrior is sampled by 'nuts' alone")
     return prior
@@ -45,7 +45,7 @@ def chosen_precision(train: Train, params: BaseModel, name: str) -> float:
 
 
 def weight_decay(train: Train, params: BaseModel) -> float:
-    """The option `weight_decay`, or 0 where the data have a prior; `ValueError` where both are given."""
+    """The option `weight_decay`, or 0 where a prior is given with the data; `ValueError` where both are given."""
     if train.prior is not None:
         if params.weight_decay:  # type: ignore[attr-defined]
             _check_alone(params, "weight_decay")
@@ -55,7 +55,7 @@ def weight_decay(train: Train, params: BaseModel) -> float:
 
 
 def density_of(prior: Prior, net: Net, train: Train, like: Tensor) -> Density:
-    """The prior of all parameters theta [P] of `net`; a learned noise has that of the likelihood."""
+    """The prior of all parameters theta [P] of `net`; a learned noise has the prior that the likelihood states."""
     shapes = weight_shapes(net)
     weights = prior.on(shapes, like)
     if not (isinstance(net, WholeNet) and LOG_NOISE in net.shapes):
@@ -73,9 +73,9 @@ def noise_prior(train: Train, like: Tensor) -> Independent:
 
 
 def penalty(net: nn.Module, train: Train, name: str) -> Callable[[], Tensor] | None:
-    """-log p(theta) / N of the present parameters, for the prior of the data and that of a learned noise.
+    """-log p(theta) / N of the current parameters, under the prior given with the data and that of a learned noise.
 
-    `None` where there is neither: then weight decay is all the prior that there is.
+    It is `None` where there is neither: then weight decay is the only prior.
     """
     parameters, whole = trainable(net), WholeNet(net)
     if train.prior is not None:
@@ -85,7 +85,7 @@ def penalty(net: nn.Module, train: Train, name: str) -> Callable[[], Tensor] | N
 
 
 def noise_penalty(net: nn.Module, train: Train) -> Callable[[], Tensor] | None:
-    """-log p(log noise) / N of a learned noise; `None` where there is none."""
+    """-log p(log noise) / N of a learned noise; `None` where the noise is not learned."""
     learned = [part.log_noise for part in net.modules() if isinstance(part, LogNoise) and part.log_noise.requires_grad]
     if not learned:
         return None

@@ -60,7 +60,7 @@ def csghmc(model: nn.Module, train: Train, params: CSGHMCParams, generator: Gene
 
 
 def _check_draws(draws: Tensor) -> None:
-    """A `ResultWarning` for draws [S, P] that left the finite numbers, or that are all the same."""
+    """Emits a `ResultWarning` for draws [S, P] that are not finite, or that are all the same."""
     lost = int((~draws.isfinite().all(dim=1)).sum())
     if lost:
         text = f"csghmc: {lost} of {len(draws)} draws are not finite: the path diverged; lower the learning rate"

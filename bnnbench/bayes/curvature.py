@@ -1,7 +1,7 @@
 """Curvatures of the negative log-likelihood (P x P, positive semi-definite) in a form that any prior precision can use.
 
-Each keeps H = Q diag(e) Q^T with orthogonal Q, so that under precision tau the covariance is Q diag(1 / (e + tau)) Q^T,
-its determinant a product, and a draw a rotation there and back, whatever tau is.
+Each keeps H = Q diag(e) Q^T with orthogonal Q. Under the precision tau the covariance is Q diag(1 / (e + tau)) Q^T, so
+for any tau its determinant is a product, and a draw takes only one rotation by Q^T and one by Q.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ class Curvature(Protocol):
 
     @property
     def eigenvalues(self) -> Tensor:
-        """One for each column of Q [P], not negative."""
+        """The eigenvalue of each column of Q [P]; none is negative."""
 
     def rotate(self, z: Tensor) -> Tensor:
         """Q z for z [..., P]."""
@@ -29,10 +29,10 @@ class Curvature(Protocol):
         """Q^T theta for theta [..., P]."""
 
     def scaled(self, factors: Tensor, z: Tensor) -> Tensor:
-        """Q diag(factors) Q^T z for factors [P], z [..., P]: where factors are f(eigenvalues), the matrix f(H) at z."""
+        """Q diag(factors) Q^T z for factors [P], z [..., P]; with factors f(eigenvalues) this is the product f(H) z."""
 
     def scaling(self, factors: Tensor) -> Callable[[Tensor], Tensor]:
-        """`scaled` by the same factors again and again: what can be computed once is."""
+        """`scaled` with these factors as a function of z, for repeated use; it precomputes what it can."""
 
     def marginal(self, variances: Tensor) -> Tensor:
         """Diagonal [P] of Q diag(variances) Q^T."""
@@ -45,29 +45,29 @@ class Diagonal:
     eigenvalues: Tensor
 
     def rotate(self, z: Tensor) -> Tensor:
-        """z."""
+        """z itself, as Q is the identity."""
         return z
 
     def rotate_back(self, theta: Tensor) -> Tensor:
-        """The same."""
+        """theta itself."""
         return theta
 
     def scaled(self, factors: Tensor, z: Tensor) -> Tensor:
-        """Entry by entry."""
+        """The product, entry by entry."""
         return factors * z
 
     def scaling(self, factors: Tensor) -> Callable[[Tensor], Tensor]:
-        """The same."""
+        """`scaled` with these factors; there is nothing to precompute."""
         return partial(self.scaled, factors)
 
     def marginal(self, variances: Tensor) -> Tensor:
-        """The same."""
+        """The variances themselves."""
         return variances
 
 
 @dataclass(frozen=True)
 class Full:
-    """All entries; `vectors` [P, P] holds an eigenvector a column."""
+    """All entries; each column of `vectors` [P, P] is an eigenvector."""
 
     eigenvalues: Tensor
     vectors: Tensor
@@ -92,23 +92,23 @@ class Full:
         return theta @ self.vectors
 
     def scaled(self, factors: Tensor, z: Tensor) -> Tensor:
-        """There, column by column, and back."""
+        """A rotation by Q^T, the scaling, and a rotation by Q."""
         return self.rotate(factors * self.rotate_back(z))
 
     def scaling(self, factors: Tensor) -> Callable[[Tensor], Tensor]:
-        """One product with a matrix [P, P] instead of two."""
+        """One product with a matrix [P, P] for each call, instead of two."""
         return partial(_times, (self.vectors * factors) @ self.vectors.T)
 
     def marginal(self, variances: Tensor) -> Tensor:
-        """Rows of squared vectors, weighted."""
+        """Weighted sums of the squared eigenvectors."""
         return self.vectors.square() @ variances
 
 
 @dataclass(frozen=True)
 class Kronecker:
-    """H = A x B of a matrix over outputs [C, C] and one over augmented features [D, D].
+    """H as the Kronecker product A x B of a matrix over outputs [C, C] and one over augmented features [D, D].
 
-    `order` [C D] says which entry of theta each entry of the C x D matrix [W, b] is.
+    `order` [C D] holds, for each entry of the C x D matrix [W, b], its position in theta.
     """
 
     eigenvalues: Tensor
@@ -135,15 +135,15 @@ class Kronecker:
         return self._apply(theta, self.output_vectors.T, self.feature_vectors.T)
 
     def scaled(self, factors: Tensor, z: Tensor) -> Tensor:
-        """There, entry by entry, and back."""
+        """A rotation by Q^T, the scaling, and a rotation by Q."""
         return self.rotate(factors * self.rotate_back(z))
 
     def scaling(self, factors: Tensor) -> Callable[[Tensor], Tensor]:
-        """The same: the factors [C, D] are no product of those of outputs and of features."""
+        """`scaled` with these factors; nothing is precomputed, as the factors [C, D] need not be an outer product."""
         return partial(self.scaled, factors)
 
     def marginal(self, variances: Tensor) -> Tensor:
-        """U^2 (variances as a C x D matrix) (V^2)^T, with squares taken by entries."""
+        """U^2 (variances as a C x D matrix) (V^2)^T, with the squares taken entry by entry."""
         return self._apply(variances, self.output_vectors.square(), self.feature_vectors.square())
 
     def _apply(self, z: Tensor, u: Tensor, v: Tensor) -> Tensor:

@@ -1,9 +1,10 @@
-"""Convergence of Markov chains: split R-hat and effective sample size (BDA3, chapter 11), and rank-normalised (Vehtari
-et al. 2021, "Rank-normalization, folding, and localization"), which also see chains of heavy tails or unequal spread.
+"""Convergence of Markov chains: split R-hat and effective sample size (BDA3, chapter 11), and their rank-normalised
+forms (Vehtari et al. 2021, "Rank-normalization, folding, and localization"), which also detect chains with heavy tails
+or unequal spread.
 
-All compare chains cut into halves. Where neither is defined they are no number: a parameter with a draw that is not
-finite, or one that is the same in all draws, has R-hat NaN; one that stays where it is in some half of a chain and
-moves, or is another, elsewhere has R-hat infinite. The effective size is NaN in all of these cases.
+All of them compare chains cut into halves. R-hat is NaN for a parameter that is not finite in some draw, or that is the
+same in all draws. R-hat is infinite for a parameter that is constant in some half of a chain but not in all draws. The
+effective size is NaN in all of these cases.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,21 +14,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-LEAST = 4  # draws of a chain: halves have a variance
-COLUMNS = 4096  # parameters or outputs that are diagnosed at once: it is in float64
-TAILS = 0.05, 0.95  # quantiles whose effective sizes make that of the tails
+LEAST = 4  # draws of a chain: with fewer its halves would have no variance
+COLUMNS = 4096  # parameters or outputs that are diagnosed at once, which bounds the memory of float64
+TAILS = 0.05, 0.95  # quantiles whose effective sizes define the tail effective size
 
 
 class Bound(NamedTuple):
-    """What a number of the diagnostics must not exceed, or not fall below, and what to do where it does."""
+    """A bound that a diagnostic must not exceed, or not fall below, and what to do where it does."""
 
     value: float
     is_largest: bool
     remedy: str
 
 
-# R-hat 1.01 and 400 effective draws are of Vehtari et al. 2021, E-BFMI 0.2 of Betancourt 2016. Weights have a looser
-# bound than outputs: chains that found the same functions by other signs or orders of hidden units agree in outputs.
+# R-hat 1.01 and 400 effective draws are from Vehtari et al. 2021, E-BFMI 0.2 is from Betancourt 2016. Weights have a
+# looser bound than outputs: chains whose hidden units differ only in sign or order agree in their outputs.
 BOUNDS: Mapping[str, Bound] = {
     "rhat_outputs": Bound(1.01, True, "draw more"),
     "rhat_parameters": Bound(1.1, True, "draw more"),
@@ -41,7 +42,7 @@ BOUNDS: Mapping[str, Bound] = {
 
 
 def broken_bounds(numbers: Mapping[str, float]) -> list[str]:
-    """A line for each of the named numbers that is beyond its bound in `BOUNDS`, or no number; others have no bound."""
+    """A line for each named number that is beyond its bound in `BOUNDS` or is NaN; other names have no bound."""
     lines = []
     for name, bound in BOUNDS.items():
         if name not in numbers:
@@ -72,7 +73,7 @@ def split_rhat(draws: Tensor) -> Tensor:
 
 
 def rank_rhat(draws: Tensor) -> Tensor:
-    """Rank-normalised split R-hat of chains [K, n, ...]: the larger of that of ranks and of ranks of |x - median|."""
+    """Rank-normalised split R-hat of chains [K, n, ...]: the larger of R-hat for the ranks of x and of |x - median|."""
     halves = split(draws.double())
     middle = halves.flatten(0, 1).sort(dim=0).values
     median = (middle[(len(middle) - 1) // 2] + middle[len(middle) // 2]) / 2
@@ -89,8 +90,11 @@ def _rhat(halves: Tensor) -> Tensor:
 
 
 def normal_scores(draws: Tensor) -> Tensor:
-    """Standard normal quantiles at (rank - 3/8) / (S + 1/4), ranks among all S draws of [K, n, ...]; ties share one."""
-    from scipy.stats import rankdata  # a CPU-second, which fits without chains need not spend
+    """Standard normal quantiles at (rank - 3/8) / (S + 1/4), with ranks among all S draws of [K, n, ...].
+
+    Ties share their mean rank.
+    """
+    from scipy.stats import rankdata  # the import takes a CPU-second, which fits without chains need not spend
 
     flat = draws.flatten(0, 1)
     ranks = torch.from_numpy(rankdata(flat.cpu().numpy(), axis=0)).to(flat)
@@ -99,7 +103,7 @@ def normal_scores(draws: Tensor) -> Tensor:
 
 
 def _quantile(draws: Tensor, q: float) -> Tensor:
-    """Over all draws of [K, n, ...]: [...], interpolated; `torch.quantile` takes no more than 16 million numbers."""
+    """The interpolated quantile [...] of draws [K, n, ...]; `torch.quantile` takes at most 16 million numbers."""
     values = draws.flatten(0, 1).sort(dim=0).values
     place = q * (len(values) - 1)
     low = int(place)
@@ -107,50 +111,50 @@ def _quantile(draws: Tensor, q: float) -> Tensor:
 
 
 def effective_size(draws: Tensor) -> Tensor:
-    """Effective number of draws for the mean, of split chains [K, n, ...]: [...].
+    """Effective number of draws [...] for the mean, from split chains [K, n, ...].
 
     Autocorrelations are summed in pairs until a pair is negative, and pairs may not grow (Geyer's initial monotone
-    sequence). As in Stan and ArviZ, the first number of the pair that ends the sum counts once where it or its pair is
-    positive, without which chains that swing to and fro look better than they are; and the number is at most
-    size * log10(size).
+    sequence). As in Stan and ArviZ, the first number of the pair that ends the sum counts once where it or the sum of
+    its pair is positive; otherwise chains that alternate would look better than they are. The effective number is at
+    most size * log10(size).
     """
     size = _effective_size(split(draws.double()))
     return size.masked_fill(stuck(draws) | undefined(draws), torch.nan)
 
 
 def bulk_size(draws: Tensor) -> Tensor:
-    """Effective number of draws of rank-normalised values [...], for where most of the distribution is."""
+    """Effective number of draws [...] of rank-normalised values, for the bulk of the distribution."""
     size = _effective_size(normal_scores(split(draws.double())))
     return size.masked_fill(stuck(draws) | undefined(draws), torch.nan)
 
 
 def tail_size(draws: Tensor) -> Tensor:
-    """The smaller effective number of draws of the quantiles `TAILS` [...]."""
+    """The smaller of the effective numbers of draws [...] for the two quantiles `TAILS`."""
     wide = draws.double()
     below = [(wide <= _quantile(wide, q)).double() for q in TAILS]
     sizes = torch.stack([_effective_size(split(part)) for part in below])
-    size = sizes.nan_to_num(2 * len(draws) * (draws.shape[1] // 2)).amin(0)  # where the only draw beyond was left out
+    size = sizes.nan_to_num(2 * len(draws) * (draws.shape[1] // 2)).amin(0)  # NaN if the only draw beyond was left out
     return size.masked_fill(stuck(draws) | undefined(draws), torch.nan)
 
 
 def ebfmi(energy: Tensor) -> Tensor:
     """Energy Bayesian fraction of missing information of chains [K, n]: [K] (Betancourt 2016, section 3.2).
 
-    The mean square of the change in energy from draw to draw over the variance of energy: near 0 where a new momentum
-    hardly changes the energy and the sampler walks through the tails.
+    It is the mean square of the change in energy from draw to draw over the variance of the energy. It is near 0 where
+    a new momentum hardly changes the energy and the sampler walks slowly through the tails.
     """
     energy = energy.double()
     return energy.diff(dim=1).square().mean(1) / energy.var(dim=1)
 
 
 def worst(draws: Tensor, diagnostic: Callable[[Tensor], Tensor], is_largest: bool) -> float:
-    """The largest or smallest value over all parameters of chains [K, n, ...]; infinite or 0 where one has none."""
+    """The largest or smallest value over all parameters of chains [K, n, ...]; infinite or 0 where a value is NaN."""
     values = torch.cat([diagnostic(part) for part in _columns(draws)])
     return values.nan_to_num(torch.inf, torch.inf).max().item() if is_largest else values.nan_to_num(0.0).min().item()
 
 
 def _columns(draws: Tensor) -> Iterator[Tensor]:
-    """Parts [K, n, m] of chains of vectors, so that what float64 needs is bounded."""
+    """Parts [K, n, m] of the chains, so that the memory for float64 is bounded."""
     yield from draws.flatten(2).split(COLUMNS, dim=2) if draws.dim() > 2 else [draws.unsqueeze(2)]
 
 
@@ -183,18 +187,18 @@ def _effective_size(halves: Tensor) -> Tensor:
 
 
 def stuck(draws: Tensor) -> Tensor:
-    """Whether a parameter [...] has one and the same value in all of some half of a chain [K, n, ...]."""
+    """Whether a parameter [...] is constant in at least one half of a chain [K, n, ...]."""
     halves = split(draws)
     return (halves == halves[:, :1]).all(dim=1).any(dim=0)
 
 
 def undefined(draws: Tensor) -> Tensor:
-    """Whether a parameter [...] of chains [K, n, ...] is the same in all draws, or in some draw not finite."""
+    """Whether a parameter [...] of chains [K, n, ...] is the same in all draws, or not finite in some draw."""
     return (draws == draws[:1, :1]).all(dim=1).all(dim=0) | ~draws.isfinite().all(dim=1).all(dim=0)
 
 
 def autocovariance(draws: Tensor) -> Tensor:
-    """Of each chain [K, n, ...] at lags 0 to n - 1, with divisor n."""
+    """Autocovariance of each chain [K, n, ...] at lags 0 to n - 1, with divisor n."""
     n = draws.shape[1]
     spectrum = torch.fft.rfft(draws - draws.mean(dim=1, keepdim=True), n=2 * n, dim=1)
     covariance: Tensor = torch.fft.irfft(spectrum.abs().square(), n=2 * n, dim=1)[:, :n] / n

@@ -3,8 +3,8 @@
 With Phi = tanh(X W^T + b) [N, H], its slopes D = 1 - Phi^2 and the output weights v, the net is linearised in W and b,
 and b, v and the output's bias are integrated out: Sigma_y = s^2 Phi Phi^T + J_b J_b^T + 1 1^T + sigma^2 I. With S =
 J_W^T Sigma_y^-1 J_W and prior standard deviations d of the weights, the eigenvalues of G = diag(d) S diag(d) are mu,
-and rho = mu / (1 + mu) is the share of a direction that the data determine: m_eff = sum rho = tr((P + S)^-1 S) with P =
-diag(d)^-2 (Arnstad, Rønneberg, Storvik 2026).
+and rho = mu / (1 + mu) is the share to which the data determine a direction. The effective number of weights is m_eff =
+sum rho = tr((P + S)^-1 S) with P = diag(d)^-2 (Arnstad, Rønneberg, Storvik 2026).
 """
 
 import torch
@@ -15,8 +15,8 @@ def retained_shares(x: Tensor, weight: Tensor, bias: Tensor, output: Tensor, noi
     """rho [S, H p] in descending order, for draws of the weights [S, H, p], biases [S, H], output weights [S, H],
     noise [S].
 
-    `scale` [S, H, p] are the prior standard deviations given the scales of the draw; x [N, p] are training inputs.
-    Memory: S (H p)^2 numbers. There are at most N that are not 0.
+    `scale` [S, H, p] holds the prior standard deviations given the scales of the draw; x [N, p] are training inputs.
+    At most N shares of a draw are not 0. Memory: N (N + H p) numbers, as draws are handled one after the other.
     """
     return torch.stack([_shares(x, *draw) for draw in zip(weight, bias, output, noise, scale, strict=True)])
 

@@ -1,4 +1,4 @@
-"""Linear and convolution layers with independent normal weights, whose noise Flipout decorrelates within a batch.
+"""Linear and convolution layers with independent normal weights; Flipout decorrelates their noise within a batch.
 
 Wen et al. 2018: the sampled perturbation of the weights is shared by the batch, and every example flips the signs of
 its rows and columns. Each example still sees weights from N(mean, std^2).
@@ -17,7 +17,7 @@ from bnnbench.bayes.noise import normal, signs
 class FlipoutLayer(nn.Module):
     """The layer that it was made from, with a mean and a standard deviation (by softplus) for every parameter.
 
-    Parameters that were frozen stay so, and have no standard deviation.
+    Frozen parameters stay frozen and have no standard deviation.
     """
 
     def __init__(self, layer: nn.Linear | nn.Conv2d, initial_std: float) -> None:
@@ -42,7 +42,7 @@ class FlipoutLayer(nn.Module):
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mean output plus s_out * (perturbation applied to s_in * x), signs drawn for each example and channel."""
+        """Mean output plus s_out * (perturbation applied to s_in * x); signs are drawn for each example and channel."""
         drawn = {mean: std * normal(std.shape, self.generator, std) for mean, std in self.gaussians()}
         mean = self.apply_layer(x, self.weight, self.bias)
         s_in = self._signs(x)
@@ -61,7 +61,7 @@ def _gaussian(parameter: Tensor, rho: float) -> tuple[nn.Parameter, nn.Parameter
 
 
 class FlipoutLinear(FlipoutLayer):
-    """Inputs [N, d]."""
+    """A linear layer on inputs [N, d]."""
 
     def apply_layer(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """x W^T + b."""
@@ -69,7 +69,7 @@ class FlipoutLinear(FlipoutLayer):
 
 
 class FlipoutConv2d(FlipoutLayer):
-    """Inputs [N, C, H, W]; padding with zeros."""
+    """A 2-D convolution on inputs [N, C, H, W], padded with zeros."""
 
     def __init__(self, layer: nn.Conv2d, initial_std: float) -> None:
         super().__init__(layer, initial_std)
@@ -88,10 +88,10 @@ class FlipoutConv2d(FlipoutLayer):
 
 
 def flipout(model: nn.Module, initial_std: float, generator: Generator | None) -> nn.Module:
-    """A copy of `model` with its linear and 2-D convolution layers replaced; other parameters stay points.
+    """A copy of `model` with its linear and 2-D convolution layers replaced; other parameters stay point estimates.
 
-    So do layers that are frozen or have a forward of their own; a layer of several names stays one. `ValueError` where
-    two layers share a parameter.
+    Layers that are frozen or that override `forward` are not replaced. A layer that is registered under several names
+    stays one layer. `ValueError` where two layers share a parameter.
     """
     net = deepcopy(model)
     owned = [parameter for part in net.modules() for parameter in part.parameters(recurse=False)]

@@ -114,7 +114,7 @@ class SplineFlow(nn.Module):
         like: Tensor | None = None,
     ) -> None:
         super().__init__()
-        from zuko.flows import NSF  # zuko takes a second to import and few need it
+        from zuko.flows import NSF  # zuko takes a second to import, and few fits need it
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed(generator))

@@ -18,13 +18,13 @@ class Affine(Protocol):
 
     @property
     def mean(self) -> Tensor:
-        """Of the parameters [P]."""
+        """Mean of the parameters [P]."""
 
     def push(self, e: Tensor) -> Tensor:
-        """Noise [..., P] to parameters [..., P]."""
+        """Maps noise [..., P] to parameters [..., P]."""
 
     def pull(self, theta: Tensor) -> Tensor:
-        """Parameters back to noise."""
+        """Maps parameters back to noise."""
 
     def rows(self, positions: Tensor) -> Tensor:
         """Rows of R at `positions` [K]: [K, P]."""
@@ -49,7 +49,7 @@ class Standard:
         return e
 
     def pull(self, theta: Tensor) -> Tensor:
-        """The same."""
+        """The parameters themselves."""
         return theta
 
     def rows(self, positions: Tensor) -> Tensor:
@@ -72,8 +72,8 @@ class LaplaceNormal:
     """N(mean, (H + precision I)^-1) with H a curvature (MacKay 1992).
 
     R is the symmetric root Q diag(std) Q^T. Any R' = Q diag(std) V with orthogonal V gives the same distribution, but
-    only the symmetric one is a continuous function of H: eigenvectors turn freely within the space of equal
-    eigenvalues, and their signs are arbitrary, so that draws by Q diag(std) alone would jump with the last bit of H.
+    only the symmetric one is a continuous function of H. Eigenvectors of equal eigenvalues are determined only up to a
+    rotation, and their signs are arbitrary, so that draws by Q diag(std) alone would jump with the last bit of H.
     """
 
     mean: Tensor
@@ -82,7 +82,7 @@ class LaplaceNormal:
 
     @property
     def variances(self) -> Tensor:
-        """Of the rotated parameters [P]."""
+        """Variances of the rotated parameters [P]."""
         return 1 / (self.curvature.eigenvalues + self.precision)
 
     @property
@@ -103,7 +103,7 @@ class LaplaceNormal:
         return self.curvature.scaled(self.variances.rsqrt(), theta - self.mean)
 
     def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
-        """Draws [n_draws, P]; a few are not worth the matrix that `push` keeps."""
+        """Draws [n_draws, P]; unlike `push`, this does not build and keep a matrix, which pays only for many draws."""
         e = normal((n_draws, len(self.mean)), generator, self.mean)
         return self.mean + self.curvature.scaled(self.variances.sqrt(), e)
 

@@ -12,7 +12,7 @@ from bnnbench.bayes.curvature import Curvature, Diagonal, Full
 from bnnbench.bayes.likelihood import Likelihood
 from bnnbench.bayes.network import WholeNet, call
 
-ENTRIES = 2**22  # of the Jacobians that are held at once
+ENTRIES = 2**22  # entries of the Jacobians that are held at once
 
 
 def jacobians(net: WholeNet, theta: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
@@ -38,7 +38,7 @@ def curvature(
 ) -> Curvature:
     """The Gauss-Newton matrix of the summed negative log-likelihood at theta [P], inputs x [N, ...].
 
-    Statistics of batch norms count as fixed. Memory: P^2 numbers for the full form.
+    The statistics of batch norms are treated as constants. Memory: P^2 numbers for the full form.
     """
     full = structure == "full"
     if not full and layerwise.applies(net, theta, x):

@@ -25,7 +25,7 @@ from bnnbench.bayes.noise import normal, uniform
 from bnnbench.bayes.target import Target
 from bnnbench.bayes.training import Training
 
-SMALLEST = 1e-12  # step; where nothing is accepted the tuner goes on to 0
+SMALLEST = 1e-12  # step size; where nothing is accepted, the tuner would go on to 0
 
 
 class Sampling(MethodParams):
@@ -61,12 +61,12 @@ class DualAveraging:
 
     @property
     def step(self) -> float:
-        """To try next."""
+        """The step size to try next."""
         return exp(self._log_step) if self.count else self.start
 
     @property
     def settled(self) -> float:
-        """The average of those tried, late ones counting more: for after the warm-up."""
+        """The step size for use after the warm-up: an average of those tried in which late ones have more weight."""
         return exp(self.log_mean)
 
     def update(self, acceptance: float) -> None:
@@ -100,7 +100,7 @@ def point(target: Target, base: Affine, z: Tensor) -> Point:
 
 
 def sample(target: Target, base: Affine, sampling: Sampling, generator: Generator | None, journal: Journal) -> Chains:
-    """Draws of theta [K, n, P] and how they came about; chains start at draws of `base`.
+    """Draws of theta [K, n, P] with the sampler's record; chains start at draws of `base`.
 
     `ValueError` where the log posterior or its gradient is not finite there.
     """
@@ -142,10 +142,11 @@ def sample(target: Target, base: Affine, sampling: Sampling, generator: Generato
 
 @dataclass(frozen=True)
 class Move:
-    """Where a trajectory of every chain led, the mean acceptance probability, and how many of them diverged.
+    """The end of one trajectory of every chain, the mean acceptance probability, and how many trajectories diverged.
 
-    `saturated` says that the trajectories, of one length, were cut off at the limit of gradient steps; `energy` [K] is
-    potential and kinetic energy of the chosen ends, and `n_steps` the gradient steps taken.
+    `saturated` says whether the trajectories, which all have one length, were cut off at the limit of gradient steps.
+    `energy` [K] is the sum of potential and kinetic energy at the chosen points, and `n_steps` the number of gradient
+    steps taken.
     """
 
     point: Point
@@ -159,9 +160,9 @@ class Move:
 def transition(
     target: Target, base: Affine, start: Point, step: float, sampling: Sampling, generator: Generator | None
 ) -> Move:
-    """A trajectory of every chain, accepted or not by itself.
+    """One trajectory of every chain; each chain accepts or rejects its own.
 
-    Its length varies by a fifth, as a fixed one can return to where it came from.
+    The length varies at random by up to a fifth, as a trajectory of fixed length can return to where it started.
     """
     stretch, accept = uniform((), generator, start.value), uniform(start.value.shape, generator, start.value)
     length = sampling.trajectory * (0.8 + 0.4 * stretch.item())
@@ -185,7 +186,7 @@ def transition(
 def leapfrog(
     target: Target, base: Affine, start: Point, momentum: Tensor, step: float, n_steps: int
 ) -> tuple[Point, Tensor]:
-    """The end of a trajectory and its momentum; with the momentum reversed it leads back."""
+    """The end of a trajectory and its momentum; from there, the reversed momentum leads back to the start."""
     end = start
     for _ in range(n_steps):
         momentum = momentum + 0.5 * step * end.gradient

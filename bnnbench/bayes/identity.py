@@ -1,4 +1,4 @@
-"""Which fit a checkpoint is of: the method, its parameters, the shapes of the net and the data."""
+"""Which fit a checkpoint belongs to: the method, its parameters, the shapes of the net and the data."""
 
 from collections.abc import Mapping
 from hashlib import sha256
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def identity(name: str, params: BaseModel, model: nn.Module, train: "Train") -> State:
-    """What two fits share where one may continue the other, in strings, numbers and containers of them.
+    """A description of a fit in strings, numbers and containers; one fit may continue another if theirs are equal.
 
-    Of the net it holds the names and shapes of parameters and buffers and which are frozen, of the data a checksum of
-    all values. Values of the net are left out: a fit that is continued has its own.
+    For the net it holds the names and shapes of parameters and buffers and which of them are frozen; for the data it
+    holds a checksum of all values. The values of the net are left out, as a continued fit restores its own.
     """
     return {
         "method": name,
@@ -29,7 +29,7 @@ def identity(name: str, params: BaseModel, model: nn.Module, train: "Train") -> 
 
 
 def checksum(*parts: Tensor | str) -> str:
-    """SHA-256 of the types, shapes and values of tensors and of text, whatever device the tensors are on."""
+    """SHA-256 of text and of the types, shapes and values of tensors, whatever device the tensors are on."""
     digest = sha256()
     for part in parts:
         if isinstance(part, Tensor):
@@ -45,7 +45,9 @@ def _shape(name: str, part: Tensor) -> list[Any]:
 
 
 def _parts(train: "Train") -> list[Tensor | str]:
-    """Points, held-out points, likelihood and prior by name and numbers; what `augment` does cannot be told."""
+    """Points, held-out points, and the likelihood and prior by name and numbers; `augment` is left out, as a function
+    cannot be compared.
+    """
     return [train.x, train.y, *(train.validation or ()), *_described(train.likelihood), *_described(train.prior)]
 
 

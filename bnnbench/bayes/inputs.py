@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def check_inputs(model: nn.Module, train: "Train") -> None:
-    """Raises `ValueError`, one line that names the argument, for a net and data from which nothing can be inferred.
+    """Raises `ValueError` with one line that names the argument, for a net and data from which nothing can be inferred.
 
-    That is: inputs, targets, parameters or outputs that are not finite, outputs that are not real numbers [N, C],
-    targets that the likelihood does not take, a net whose parameters are all frozen; `TypeError` for what is no net.
-    The net, its buffers and all random streams stay as they are.
+    These are inputs, targets, parameters or outputs that are not finite, outputs that are not real numbers [N, C],
+    targets that the likelihood does not accept, and a net whose parameters are all frozen. `TypeError` for a model that
+    is not a torch module. The net, its buffers and all random streams stay as they are.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: a torch module is needed, and {model!r} was given")
@@ -43,7 +43,7 @@ def _check_parameters(model: nn.Module) -> None:
 
 
 def _first_outputs(model: nn.Module, x: Tensor, name: str) -> Tensor:
-    """Outputs [n, C] of a copy of the net at the first n <= 2 points of x, called `name`, in evaluation mode."""
+    """Outputs [n, C] of a copy of the net in evaluation mode at the first n <= 2 points of x; errors call x `name`."""
     first = x[:2]
     try:
         with torch.no_grad(), global_stream(0, x.device):

@@ -1,4 +1,4 @@
-"""Arrays between torch and JAX, by way of NumPy on the CPU."""
+"""Conversion of arrays between torch and JAX, by way of NumPy on the CPU."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def to_jax(values: Tensor, float64: bool | None = None) -> "jax.Array":
-    """The tensor in JAX: as float64 or float32, or with its own dtype where `float64` is `None`."""
+    """The tensor in JAX, as float64 or float32, or with its own dtype where `float64` is `None`."""
     import jax.numpy as jnp
 
     dtype = None if float64 is None else jnp.float64 if float64 else jnp.float32
@@ -19,6 +19,6 @@ def to_jax(values: Tensor, float64: bool | None = None) -> "jax.Array":
 
 
 def to_torch(values: Any, like: Tensor | None = None) -> Tensor:
-    """The array in torch: on the CPU with its own dtype, or with the dtype and device of `like`."""
+    """The array in torch, on the CPU with its own dtype, or with the dtype and device of `like`."""
     tensor = torch.from_numpy(np.array(values))
     return tensor if like is None else tensor.to(like)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def log_density(target: Target, float64: bool = False) -> Callable[["jax.Array"], "jax.Array"]:
     """The target's log density of theta [P] in JAX, up to a constant.
 
-    Raises `ValueError` for a net, a likelihood or a prior that is not known in JAX. Double precision has to be enabled
-    in JAX.
+    Raises `ValueError` for a net, a likelihood or a prior that has no form in JAX. For `float64`, double precision has
+    to be enabled in JAX.
     """
     prior = target.density
     log_likelihood = _log_likelihood(target.net, target.x, target.y, target.likelihood, float64)
@@ -35,7 +35,7 @@ def numpyro_model(
     """A NumPyro model of the net's parameters, with the site "theta" [P] and the sites of the prior.
 
     A learned noise is the site "log_noise" [D], unless the prior returns one of its own. `ValueError` for a net or a
-    likelihood that is not known in JAX, and where the prior does not return a weight for each parameter.
+    likelihood that has no form in JAX, and where the prior does not return weights for each parameter.
     """
     shapes = weight_shapes(net)
     log_likelihood = _log_likelihood(net, x, y, likelihood, float64)
@@ -51,10 +51,10 @@ def numpyro_model(
 def integrated_model(
     net: Net, x: Tensor, y: Tensor, likelihood: Likelihood, prior: NumpyroPrior, float64: bool = False
 ) -> Callable[[], None]:
-    """As `numpyro_model`, with the weights and the bias of the last layer integrated out: "theta" is without them.
+    """As `numpyro_model`, with the weights and the bias of the last layer integrated out, so "theta" is without them.
 
-    `ValueError` for what `linear_output` does not know: another prior of the last layer than normal, another likelihood
-    than that of one real target with the same noise at all points, or a net that does not end with a linear layer.
+    `ValueError` where this is not possible: the prior of the last layer is not normal, the likelihood is not that of
+    one real target with the same noise at all points, or the net does not end with a linear layer.
     """
     split = hidden_part(net, likelihood, prior)
     inputs, targets = to_jax(x, float64), to_jax(y, float64)
@@ -79,13 +79,13 @@ class HiddenPart(NamedTuple):
     module: nn.Sequential
     """The same layers in torch."""
     shapes: Shapes
-    """Of their parameters by name."""
+    """Shapes of their parameters by name."""
     scale: float
     learns_noise: bool
 
 
 def hidden_part(net: Net, likelihood: Likelihood, prior: NumpyroPrior) -> HiddenPart:
-    """What is sampled where the last layer is integrated out; `ValueError` where it cannot be."""
+    """The part of the net that is sampled where the last layer is integrated out; `ValueError` where it cannot be."""
     learns_noise = type(likelihood) is LearnedNoise and likelihood.n_targets == 1
     module = net.module if isinstance(net, WholeNet) else None
     perceptron = module.get_submodule("net") if module is not None and has_log_noise(module) else module
@@ -105,7 +105,7 @@ def hidden_part(net: Net, likelihood: Likelihood, prior: NumpyroPrior) -> Hidden
 
 
 def _sampled(shapes: Shapes, likelihood: Likelihood, prior: NumpyroPrior) -> "jax.Array":
-    """theta [P] with its prior's sites, within a NumPyro model; a learned noise is its end."""
+    """Samples theta [P] and its prior's sites within a NumPyro model; a learned noise is the end of theta."""
     import jax.numpy as jnp
     import numpyro
     import numpyro.distributions as dist
@@ -120,7 +120,7 @@ def _sampled(shapes: Shapes, likelihood: Likelihood, prior: NumpyroPrior) -> "ja
 
 
 def _ordered(weights: Mapping[str, Any], shapes: Shapes, likelihood: Likelihood) -> Iterator[Any]:
-    """The weights in the order of theta, of which a learned noise is the end."""
+    """The weights in the order of theta, with a learned noise last."""
     sizes: dict[str, tuple[int, ...]] = {name: tuple(shape) for name, shape in shapes.items()}
     if isinstance(likelihood, LearnedNoise):
         sizes["log_noise"] = (likelihood.n_targets,)
@@ -135,7 +135,7 @@ def _ordered(weights: Mapping[str, Any], shapes: Shapes, likelihood: Likelihood)
 def _log_likelihood(
     net: Net, x: Tensor, y: Tensor, likelihood: Likelihood, float64: bool
 ) -> Callable[["jax.Array"], "jax.Array"]:
-    """Of all points, as a function of theta [P], up to a constant."""
+    """The log-likelihood of all points as a function of theta [P], up to a constant."""
     outputs, inputs, targets = jax_outputs(net), to_jax(x, float64), to_jax(y)
     if not hasattr(likelihood, "log_prob_jax"):
         name = type(likelihood).__name__

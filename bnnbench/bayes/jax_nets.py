@@ -1,6 +1,6 @@
-"""Nets as JAX functions of one flat parameter vector, for samplers that are compiled.
+"""Nets as JAX functions of one flat parameter vector, for compiled samplers.
 
-A layer is known by its exact type. An outside package adds one of its own:
+A layer is recognised by its exact type. Another package can add one of its own:
 
     @jax_layer(nn.Softplus)
     def softplus(module: nn.Softplus) -> JaxLayer:
@@ -28,7 +28,7 @@ class JaxLayer(NamedTuple):
     n_params: int
     """Length of the part of theta that the layer reads: its parameters in torch's order, each row by row."""
     apply: Outputs
-    """(theta [n_params], x [N, ...]) to outputs [N, ...]."""
+    """Maps (theta [n_params], x [N, ...]) to outputs [N, ...]."""
 
 
 Translation = Callable[[Any], JaxLayer]
@@ -37,7 +37,7 @@ _LAYERS: dict[type[nn.Module], Translation] = {}
 
 
 def jax_layer(*kinds: type[nn.Module]) -> Callable[[T], T]:
-    """Declares the decorated function as what translates a torch layer of one of these exact types into JAX."""
+    """Declares that the decorated function translates torch layers of these exact types into JAX."""
 
     def declare(translation: T) -> T:
         _LAYERS.update(dict.fromkeys(kinds, translation))
@@ -57,7 +57,7 @@ def translated(module: nn.Module) -> JaxLayer:
 
 
 def jax_outputs(net: Net) -> Outputs:
-    """Outputs [N, C] of theta [P] and x in JAX, for a linear net or for a module whose layers are all known.
+    """Outputs [N, C] as a function of theta [P] and x in JAX, for a linear net or a module whose layers are all known.
 
     `ValueError` for other nets, and for modules with parameters that are shared or that no layer uses.
     """
@@ -97,7 +97,7 @@ def _linear_net(net: LinearNet) -> JaxLayer:
 
 
 def _filled(module: nn.Module, present: Tensor) -> Callable[["jax.Array"], "jax.Array"]:
-    """All parameters of a module from theta [P], which leaves out frozen ones, and from their present values."""
+    """A function that gives all parameters of a module: those in theta [P], and frozen ones at their current values."""
     import jax.numpy as jnp
 
     free = torch.cat([torch.full((part.numel(),), part.requires_grad) for part in module.parameters()])

@@ -1,6 +1,6 @@
 """Progress, curves and checkpoints of a long fit, so that it can be watched, killed and continued.
 
-The `Run` of an experiment is a `Journal`; a method knows only what is here.
+The `Run` of an experiment is a `Journal`; methods use only the protocol defined here.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,11 +12,11 @@ import torch
 from torch import Generator, Tensor
 
 State = Mapping[str, Any]
-POINTS = 300  # of a curve, about
+POINTS = 300  # approximate number of points of a curve
 
 
 def is_logged(k: int, total: int) -> bool:
-    """Whether step k of `total` is a point of the curves: about `POINTS` evenly spaced ones are, the last one too."""
+    """Whether step k of `total` is a point of the curves: about `POINTS` evenly spaced steps are, and also the last."""
     return k == total - 1 or k * POINTS // total > (k - 1) * POINTS // total
 
 
@@ -27,13 +27,13 @@ class Journal(Protocol):
         """`range(start, total)`, perhaps shown as progress."""
 
     def log(self, step: int, **values: float) -> None:
-        """A point of the curves."""
+        """Adds a point to the curves."""
 
     def checkpoint(self, step: int, state: Callable[[], State]) -> None:
-        """Saves `state()` after `step`, now or when it is time."""
+        """Offers `state()` after `step`; the journal decides whether to save it now."""
 
     def restore(self) -> tuple[int, State] | None:
-        """The step and state to go on from."""
+        """The step and state to continue from, or `None`."""
 
 
 class Silent:
@@ -44,13 +44,13 @@ class Silent:
         return iter(range(start, total))
 
     def log(self, step: int, **values: float) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def checkpoint(self, step: int, state: Callable[[], State]) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def restore(self) -> tuple[int, State] | None:
-        """Nothing to go on from."""
+        """`None`, as nothing was saved."""
         return None
 
 
@@ -58,14 +58,14 @@ SILENT = Silent()
 
 
 def streams(generator: Generator) -> list[Tensor]:
-    """The states of `generator`, of torch's global stream and, where a GPU is in use, of the GPU's."""
+    """The states of `generator`, of torch's global CPU stream and, where a GPU is in use, of its global stream."""
     on_gpu = [torch.cuda.get_rng_state()] if torch.cuda.is_initialized() else []
     return [generator.get_state(), torch.get_rng_state(), *on_gpu]
 
 
 def put_back(generator: Generator, states: Sequence[Tensor]) -> None:
-    """Sets `generator` and torch's global streams to what `streams` gave."""
-    own, on_cpu, *on_gpu = [state.cpu() for state in states]  # states are set from the CPU, whatever they are of
+    """Sets `generator` and torch's global streams to the states that `streams` returned."""
+    own, on_cpu, *on_gpu = [state.cpu() for state in states]  # torch takes states from the CPU, also those of a GPU
     generator.set_state(own)
     torch.set_rng_state(on_cpu)
     if on_gpu and torch.cuda.is_available():
@@ -73,7 +73,7 @@ def put_back(generator: Generator, states: Sequence[Tensor]) -> None:
 
 
 def took_up(generator: Generator, states: Any) -> bool:
-    """`put_back`, but for what is no list of states of these streams: then they stay as they are, and it is `False`."""
+    """Calls `put_back` and returns `True`; where the states are not valid, restores the streams and returns `False`."""
     before = streams(generator)
     try:
         put_back(generator, states)
@@ -88,7 +88,7 @@ def moved(tree: Any, device: torch.device) -> Any:
     if isinstance(tree, Tensor):
         return tree.to(device)
     if isinstance(tree, dict):
-        copied = copy(tree)  # a module's state also has attributes
+        copied = copy(tree)  # the state of a module also has attributes, which the copy keeps
         copied.update((key, moved(value, device)) for key, value in tree.items())
         return copied
     if isinstance(tree, list | tuple):
@@ -97,9 +97,9 @@ def moved(tree: Any, device: torch.device) -> Any:
 
 
 class Resumable:
-    """`journal` for one fit, whose identity and random streams go into checkpoints; what it restores lies on `device`.
+    """`journal` for one fit, whose identity and random streams go into checkpoints; restored tensors are on `device`.
 
-    `identity()` says which fit it is, in numbers, strings and containers of them. It is asked for only where there is
+    `identity()` describes the fit in numbers, strings and containers of them. It is called only where there is
     something to save or to restore.
     """
 
@@ -110,17 +110,17 @@ class Resumable:
         self._journal, self._generator, self._device, self._identity = journal, generator, device, cache(identity)
 
     def checkpoint(self, step: int, state: Callable[[], State]) -> None:
-        """Saves `state()`, the random streams and which fit they are of."""
+        """Saves `state()`, the random streams and the identity of the fit."""
         self._journal.checkpoint(
             step, lambda: {"fit": self._identity(), "state": dict(state()), "streams": streams(self._generator)}
         )
 
     def restore(self) -> tuple[int, State] | None:
-        """The step and state to go on from, with the random streams put back.
+        """The step and state to continue from, with the random streams put back.
 
-        A checkpoint of another fit, or one that no fit has written, is none: the streams stay as they are.
+        A checkpoint of another fit, or one that was not written by a fit, is ignored, and the streams stay as they are.
         """
-        before = streams(self._generator)  # some journals put them back themselves
+        before = streams(self._generator)  # some journals put the streams back themselves
         if (restored := self._journal.restore()) is None:
             return None
         step, saved = restored
@@ -139,11 +139,11 @@ def _holds(saved: Any, **entries: Any) -> bool:
 
 
 class Stages:
-    """Several fits, one after the other, in one journal: those that ended are kept in its checkpoints.
+    """Several fits, one after the other, in one journal; its checkpoints keep the results of those that are finished.
 
-    A continued job replays what lies between its stages, so random streams are put back to where they were: at the
-    start, at the end of every stage that is kept, and, when the stage in the middle asks to be restored, at its
-    checkpoint. A checkpoint that no such fit has written is none.
+    A continued job replays the code between its stages, so random streams are put back to where they were: at the
+    start, at the end of every finished stage, and, when the interrupted stage asks to be restored, at its checkpoint.
+    A checkpoint that was not written by such a fit is ignored.
     """
 
     def __init__(self, journal: Journal, generator: Generator) -> None:
@@ -163,7 +163,7 @@ class Stages:
             put_back(generator, self._start)
 
     def run(self, name: str, fit: Callable[[Journal], State]) -> State:
-        """What `fit` returns; computed once, and continued where a checkpoint lies in the middle of it."""
+        """What `fit` returns: computed once, and continued where a checkpoint was written in the middle of it."""
         if name in self._done:
             self.put_back(self._done[name]["streams"])
         else:

@@ -64,24 +64,24 @@ class LaplaceParams(Approximation):
 
 @dataclass(frozen=True)
 class LaplacePosterior(NetPosterior):
-    """A normal distribution over parameters, with several ways to predict; by the link "mean" it is its mean alone."""
+    """A normal distribution over parameters, with several ways to predict; the link "mean" uses its mean alone."""
 
     distribution: LaplaceNormal
     link: Link = "weights"
 
     @property
     def coherent(self) -> bool:
-        """Draws of weights and the mean are functions; linearised outputs and probits are marginals of a point."""
+        """Whether a draw is one function: true for weights and for the mean; the other links give marginals."""
         return self.link in ("weights", "mean")
 
     def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
-        """Draws of the parameters [n_draws, P]; by the link "mean" it is one."""
+        """Draws of the parameters [n_draws, P]; with the link "mean" only one."""
         if self.link == "mean":
             return self.distribution.mean.unsqueeze(0)
         return super().sample(n_draws, generator)
 
     def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> Predictive:
-        """Draws of outputs, 20 unless said otherwise; the links "probit" and "mean" give one draw."""
+        """Draws of outputs, 20 by default; the links "probit" and "mean" give one draw."""
         if self.link == "weights":
             return super().predict(x, n_draws, generator)
         if self.link == "mean":
@@ -143,7 +143,7 @@ def _last(net: Net, x: Tensor) -> tuple[LinearNet, Tensor]:
 def approximate(
     model: nn.Module, train: Train, params: Approximation, generator: Generator
 ) -> tuple[InferredPart, LaplaceNormal]:
-    """The Laplace approximation of a trained model, with what it is of."""
+    """The inferred part of a trained model, and its Laplace approximation."""
     part = inferred_part(model, params.scope, train.x)
     at_trained = curvature_at(part.theta, part, train.likelihood, params.structure)
     precision = _tuned(part, at_trained, train, params, generator)
@@ -162,7 +162,7 @@ def matched(part: InferredPart, target: Target, structure: last_layer.Structure)
 def curvature_at(
     theta: Tensor, part: InferredPart, likelihood: Likelihood, structure: last_layer.Structure
 ) -> Curvature:
-    """The curvature of the data's negative log-likelihood at theta [P]; `ValueError` where it is not finite."""
+    """The curvature of the negative log-likelihood of all points at theta [P]; `ValueError` where it is not finite."""
     if isinstance(part.inner, LinearNet):
         curvature = last_layer.curvature(part.inner, theta, part.inputs, likelihood, structure)
     elif isinstance(part.inner, WholeNet) and structure != "kronecker":
@@ -176,7 +176,7 @@ def curvature_at(
 def _tuned(
     part: InferredPart, curvature: Curvature, train: Train, params: Approximation, generator: Generator
 ) -> float:
-    """The prior precision: that of the data's prior, or what `params` ask for."""
+    """The prior precision: that of the prior given with the data, or the one that `params` ask for."""
     if train.prior is not None:
         return chosen_precision(train, params, "laplace")
     if params.precision == "evidence":

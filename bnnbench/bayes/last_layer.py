@@ -15,7 +15,7 @@ from bnnbench.bayes.likelihood import Likelihood
 from bnnbench.bayes.network import LinearNet
 
 Structure = Literal["full", "kronecker", "diagonal"]
-CHUNK = 1024  # points at once: what a chunk needs stays in the processor's cache
+CHUNK = 1024  # points at once: the arrays of a chunk fit into the processor's cache
 
 
 def curvature(
@@ -23,7 +23,8 @@ def curvature(
 ) -> Curvature:
     """The Hessian of the summed negative log-likelihood at theta [P], features [N, d].
 
-    Eigenvalues of the full form are computed in float64: small ones drown in the rounding of the largest otherwise.
+    Eigenvalues of the full form are computed in float64: otherwise the small ones are lost in the rounding error of the
+    largest.
     """
     if structure == "full":
         return Full.of(hessian(net, theta, features, likelihood)).to(features.dtype)
@@ -35,7 +36,8 @@ def curvature(
 def hessian(net: LinearNet, theta: Tensor, features: Tensor, likelihood: Likelihood, chunk: int = CHUNK) -> Tensor:
     """All P x P entries in float64 (sums within a chunk of points have the precision of `features`).
 
-    Blocks above the diagonal only: one product [D, n] x [n, (C - c) D] for each output c and chunk of n points.
+    Only blocks on and above the diagonal are computed: one product [D, n] x [n, (C - c) D] for each output c and chunk
+    of n points.
     """
     n_outputs, width = net.n_outputs, net.augmented(features[:1]).shape[1]
     upper = torch.zeros(n_outputs, width, n_outputs, width, dtype=torch.float64, device=features.device)

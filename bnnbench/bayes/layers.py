@@ -12,8 +12,9 @@ from bnnbench.bayes.log_noise import has_log_noise
 class Layer:
     """A layer with a weight [fan_out or channels, ...], by its name in `named_modules`.
 
-    `fan_in` is how many numbers an output is a weighted sum of, and `fan_out` how many outputs an input goes into: of a
-    linear layer its widths, of a convolution channels (of a group) times the size of its kernel.
+    `fan_in` is the number of inputs that an output is a weighted sum of, and `fan_out` the number of outputs that an
+    input goes into. For a linear layer they are its widths; for a convolution, channels (of a group) times the size of
+    its kernel.
     """
 
     name: str
@@ -24,7 +25,7 @@ class Layer:
 def layers_of(model: nn.Module) -> list[Layer]:
     """Layers with a weight of two dimensions or more that is not frozen, in the order of the net's parameters.
 
-    Of a net with a learned noise they are those of the net that was given, by the names that a prior knows.
+    For a net with a learned noise they are the layers of the original net, under the names that a prior uses.
 
     scales = {layer.name: layer.fan_in**-0.5 for layer in layers_of(model)}
     train = Train(x, y, prior=IndependentNormal({"": 1.0, **scales}))

@@ -1,7 +1,7 @@
 """The diagonal of the Gauss-Newton matrix of linear and convolution layers, without Jacobians of single points.
 
-The gradient of a point in a linear layer's weight is the product of the gradient in its outputs and its inputs, so the
-squares of all points' gradients add up in one matrix product; C backward passes give all of them.
+For one point, the gradient with respect to a linear layer's weight is the outer product of the gradient with respect to
+its outputs and its inputs, so one matrix product sums the squares over all points; C backward passes give all of them.
 """
 
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ BATCH = 256
 
 
 def applies(net: WholeNet, theta: Tensor, x: Tensor) -> bool:
-    """Whether all parameters but frozen ones are of linear layers and plain 2-D convolutions, each called once."""
+    """Whether all parameters but frozen ones belong to linear layers and plain 2-D convolutions, each called once."""
     holders = [module for module in net.module.modules() if _is_inferred(module)]
     if not all(_is_plain(module) for module in holders):
         return False
     _, calls = _run(net, theta, x[:1])
     flat_inputs = all(inputs.dim() == (4 if isinstance(layer, nn.Conv2d) else 2) for _, layer, inputs, _ in calls)
-    # The net's own names: a tied weight has one for two layers, and a weight made of others has none.
+    # Compared with the names of the net: a tied weight has one name for two layers, a weight made of others has none.
     both = [(layer, _join(name, key), key) for name, layer, *_ in calls for key in ("weight", "bias")]
     known = [name for layer, name, key in both if (own := getattr(layer, key)) is not None and own.requires_grad]
     return flat_inputs and len(calls) == len(holders) and sorted(known) == sorted(net.shapes)
@@ -51,13 +51,13 @@ Call = tuple[str, nn.Module, Tensor, Tensor]
 
 
 def _run(net: WholeNet, theta: Tensor, x: Tensor) -> tuple[Tensor, list[Call]]:
-    """Outputs, and of each call of a layer its name, the layer, its inputs and its outputs."""
+    """The outputs, and for each call of a layer its name, the layer, its inputs and its outputs."""
     calls: list[Call] = []
 
     def record(name: str, layer: nn.Module) -> RemovableHandle:
         def hook(_: nn.Module, x: tuple[Tensor, ...], y: Tensor) -> Tensor:
             calls.append((name, layer, x[0].detach(), y))
-            return y.clone()  # what follows may work in place
+            return y.clone()  # later layers may work in place
 
         return layer.register_forward_hook(hook)
 
@@ -73,7 +73,7 @@ def _run(net: WholeNet, theta: Tensor, x: Tensor) -> tuple[Tensor, list[Call]]:
 
 
 def _inputs(layer: nn.Module, inputs: Tensor) -> Tensor:
-    """Squared inputs [n, d] of a linear layer; patches [n, L, d] of a convolution."""
+    """The squared inputs [n, d] of a linear layer, or the patches [n, L, d] of a convolution."""
     if isinstance(layer, nn.Conv2d):
         size: tuple[int, ...] = layer.kernel_size
         patches = functional.unfold(inputs, size, layer.dilation, layer.padding, layer.stride)  # type: ignore[arg-type]
@@ -82,7 +82,7 @@ def _inputs(layer: nn.Module, inputs: Tensor) -> Tensor:
 
 
 def _shares(layer: nn.Module, inputs: Tensor, gradient: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """Sums of squared gradients in weight and bias over a batch, from the gradient in the layer's outputs."""
+    """Sums over a batch of squared gradients with respect to weight and bias, from those of the layer's outputs."""
     if isinstance(layer, nn.Conv2d):
         yield "weight", (gradient.flatten(2) @ inputs).square().sum(0).view_as(layer.weight)
         gradient = gradient.flatten(2).sum(2)

@@ -22,33 +22,34 @@ NOISES = 1e-15, 1e15  # a precision of 1 / noise^2 is still a number in float32
 class Likelihood(Protocol):
     """The distribution of targets y, [N] or [N, D], given outputs [..., N, C].
 
-    A likelihood that NUTS is to know has `log_prob_jax(outputs [N, C], y) -> sum of log densities` in JAX, besides. One
-    with parameters of its own has `extended(model)`, a net whose outputs hold them.
+    A likelihood for NUTS also has `log_prob_jax(outputs [N, C], y) -> sum of log densities` in JAX. A likelihood with
+    parameters of its own has `extended(model)`, which returns a net whose outputs hold them.
     """
 
     def check(self, y: Tensor, n_points: int, n_outputs: int, name: str = "y") -> None:
-        """Raises `ValueError` unless y are targets of `n_points` points and of a net of `n_outputs` outputs."""
+        """Raises `ValueError` unless y holds targets of `n_points` points that fit a net with `n_outputs` outputs."""
 
     def nll(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """-log p(y | outputs) for each point [..., N], in nats; `ValueError` for targets that `check` refuses."""
+        """-log p(y | outputs) for each point [..., N], in nats; `ValueError` for targets that `check` rejects."""
 
     def hessian(self, outputs: Tensor) -> Tensor:
-        """Second derivative of the negative log-likelihood in the outputs of a point, or its mean over targets (the
-        Fisher information) where the derivative may be negative: [N, C] to [N, C, C].
+        """Second derivative of the negative log-likelihood with respect to a point's outputs: [N, C] to [N, C, C].
+
+        Where that derivative may be negative, its expectation over targets (the Fisher information) takes its place.
         """
 
     def root(self, outputs: Tensor) -> Tensor:
-        """A matrix R of each point with R R^T = `hessian`: [N, C] to [N, C, C]."""
+        """A matrix R for each point with R R^T = `hessian`: [N, C] to [N, C, C]."""
 
     def predictive(self, outputs: Tensor) -> Predictive:
-        """Draws of outputs [S, N, C] as predictions."""
+        """The predictions that draws of outputs [S, N, C] make."""
 
 
 class Categorical:
     """Classes from logits by softmax; y holds class indices."""
 
     def check(self, y: Tensor, n_points: int, n_outputs: int, name: str = "y") -> None:
-        """One of the classes 0 to `n_outputs` - 1 for each point, of any integer type."""
+        """Requires one of the classes 0 to `n_outputs` - 1 for each point, in any integer type."""
         check_labels(y, n_points, n_outputs, name)
 
     def nll(self, outputs: Tensor, y: Tensor) -> Tensor:
@@ -74,7 +75,7 @@ class Categorical:
         return ClassPredictive(outputs)
 
     def log_prob_jax(self, outputs: "jax.Array", y: "jax.Array") -> "jax.Array":
-        """Of all points."""
+        """Log-likelihood of all points."""
         import jax
         import jax.numpy as jnp
 
@@ -83,10 +84,10 @@ class Categorical:
 
 @dataclass(frozen=True)
 class Gaussian:
-    """Real targets around outputs, with a known standard deviation `noise` in the unit of the targets.
+    """Real targets, normal around the outputs, with a known standard deviation `noise` in the unit of the targets.
 
-    A net of one output has targets [N], one of D outputs targets [N, D] of the same noise. `ValueError` for a noise
-    that is not a number within `NOISES`.
+    A net with one output has targets [N], and one with D outputs has targets [N, D], all with the same noise.
+    `ValueError` for a noise that is not a number within `NOISES`.
     """
 
     noise: float
@@ -101,7 +102,7 @@ class Gaussian:
         object.__setattr__(self, "noise", noise)
 
     def check(self, y: Tensor, n_points: int, n_outputs: int, name: str = "y") -> None:
-        """A finite number for each point and output."""
+        """Requires a finite number for each point and output."""
         _check_outputs(n_outputs, y)
         check_reals(y, n_points, name, n_outputs)
 
@@ -121,20 +122,20 @@ class Gaussian:
         return torch.diag_embed(torch.full_like(outputs, 1 / self.noise))
 
     def predictive(self, outputs: Tensor) -> RealPredictive:
-        """Every draw with the same noise."""
+        """Normal predictions; every draw has the same noise."""
         mean = _of_targets(outputs)
         return RealPredictive(mean, torch.full_like(mean, self.noise))
 
     def log_prob_jax(self, outputs: "jax.Array", y: "jax.Array") -> "jax.Array":
-        """Of all points, without its constant."""
+        """Log-likelihood of all points, without its constant."""
         return -0.5 * (((y.reshape(outputs.shape) - outputs) / self.noise) ** 2).sum()
 
 
 @dataclass(frozen=True)
 class Heteroscedastic:
-    """Real targets whose noise depends on the input: a net of 2 D outputs, D means and then D logarithms of noises.
+    """Real targets whose noise depends on the input: the net has 2 D outputs, D means and then D logarithms of noises.
 
-    Targets are [N] where `n_targets`, D, is 1, and [N, D] otherwise.
+    With D = `n_targets`, targets are [N] where D is 1, and [N, D] otherwise.
     """
 
     n_targets: int = 1
@@ -144,7 +145,7 @@ class Heteroscedastic:
             raise ValueError(f"n_targets: {self.n_targets} targets a point; there must be 1 or more")
 
     def check(self, y: Tensor, n_points: int, n_outputs: int, name: str = "y") -> None:
-        """A finite number for each point and target, and two outputs a target."""
+        """Requires a finite number for each point and target, and two outputs for each target."""
         if n_outputs != 2 * self.n_targets:
             raise ValueError(
                 f"model: {n_outputs} outputs, where {self.n_targets} targets of unknown noise need "
@@ -160,21 +161,21 @@ class Heteroscedastic:
         return _over_targets(0.5 * z.square() + log_noise + 0.5 * log(2 * pi), y)
 
     def hessian(self, outputs: Tensor) -> Tensor:
-        """The Fisher information: 1 / noise^2 of a mean and 2 of a log noise."""
+        """The Fisher information, which is diagonal: 1 / noise^2 for a mean and 2 for a log noise."""
         return self.root(outputs).square()
 
     def root(self, outputs: Tensor) -> Tensor:
-        """1 / noise of a mean and sqrt(2) of a log noise."""
+        """A diagonal matrix: 1 / noise for a mean and sqrt(2) for a log noise."""
         log_noise = outputs.chunk(2, dim=-1)[1]
         return torch.diag_embed(torch.cat([torch.exp(-log_noise), torch.full_like(log_noise, 2**0.5)], dim=-1))
 
     def predictive(self, outputs: Tensor) -> RealPredictive:
-        """Every draw with its own noise."""
+        """Normal predictions; every draw has its own noise."""
         mean, log_noise = (_of_targets(part) for part in outputs.chunk(2, dim=-1))
         return RealPredictive(mean, log_noise.exp())
 
     def log_prob_jax(self, outputs: "jax.Array", y: "jax.Array") -> "jax.Array":
-        """Of all points, without its constant."""
+        """Log-likelihood of all points, without its constant."""
         import jax.numpy as jnp
 
         mean, log_noise = jnp.split(outputs, 2, axis=-1)
@@ -183,45 +184,45 @@ class Heteroscedastic:
 
 @dataclass(frozen=True)
 class LearnedNoise(Heteroscedastic):
-    """Real targets around the D outputs of a net, with an unknown noise of each target that all points share.
+    """Real targets, normal around the D outputs of a net, with an unknown noise for each target that all points share.
 
-    The net is given with D outputs. A fit appends the logarithms of the noises as parameters (`log_noise.py`), with
-    prior N(prior_mean, prior_scale^2) each in the unit of log targets, starting at `prior_mean`: a point in point
-    estimates, a part of every draw in samplers of all layers.
+    The net is given with D outputs. A fit appends the logarithms of the noises as parameters (`log_noise.py`), each
+    with prior N(prior_mean, prior_scale^2) and starting at `prior_mean`; a noise is in the unit of the targets. Point
+    estimates give one value of each noise; samplers of all layers draw the noises with the weights.
     """
 
     prior_mean: float = -1.0
     prior_scale: float = 1.0
 
     def check(self, y: Tensor, n_points: int, n_outputs: int, name: str = "y") -> None:
-        """As the net was given: one output a target."""
+        """Requires one output for each target, before the log noise is appended."""
         if n_outputs != 2 * self.n_targets:
             surplus = n_outputs - self.n_targets
             raise ValueError(f"model: {surplus} outputs, where targets of learned noise need {self.n_targets}")
         super().check(y, n_points, n_outputs, name)
 
     def extended(self, model: nn.Module) -> nn.Module:
-        """The model with its log noise."""
+        """The model with the log noise appended to its outputs."""
         return with_log_noise(model, self.n_targets, self.prior_mean)
 
 
 def learns_noise(likelihood: Likelihood) -> bool:
-    """Whether a net is to be extended by parameters of the likelihood."""
+    """Whether the likelihood is one whose noise is learned as a parameter of the net."""
     return isinstance(likelihood, LearnedNoise)
 
 
 def _of_targets(outputs: Tensor) -> Tensor:
-    """Outputs [..., N, 1] as [..., N], and those of several targets as they are."""
+    """Outputs [..., N, 1] as [..., N]; those for several targets unchanged."""
     return outputs.squeeze(-1) if outputs.shape[-1] == 1 else outputs
 
 
 def _over_targets(values: Tensor, y: Tensor) -> Tensor:
-    """Values of a point summed over its targets: [..., N, D] to [..., N]."""
+    """Values of each point summed over its targets where it has several: [..., N, D] to [..., N]."""
     return values.sum(-1) if y.dim() == 2 else values
 
 
 def _check(likelihood: Likelihood, outputs: Tensor, y: Tensor) -> None:
-    """As `check`; on a GPU by shape alone, since every step of a training would wait there for the values."""
+    """As `check`; on a GPU only shapes are checked, since reading the values would make every training step wait."""
     if y.is_cuda:
         check_shape(y[:, 0] if y.dim() == 2 else y, outputs.shape[-2])
     else:

@@ -1,8 +1,8 @@
-"""The last layer of a regression net integrated out: given its inputs, f = Phi w is linear and targets are normal.
+"""Integrating out the last layer of a regression net: given its inputs, f = Phi w is linear and targets are normal.
 
 With Phi [N, D] the last layer's inputs and a 1 for its bias, w ~ N(0, s^2 I) and noise sigma, targets are y ~ N(0,
-sigma^2 I + s^2 Phi Phi^T), so that a sampler need not walk through w: it is drawn afterwards from N(m, V) with V = (I /
-s^2 + Phi^T Phi / sigma^2)^-1 and m = V Phi^T y / sigma^2. All of it needs D x D matrices only (Rasmussen, Williams
+sigma^2 I + s^2 Phi Phi^T), so a sampler need not explore w: w is drawn afterwards from N(m, V) with V = (I / s^2 +
+Phi^T Phi / sigma^2)^-1 and m = V Phi^T y / sigma^2. The largest matrices to invert are D x D (Rasmussen, Williams
 2006, section 2.1.1).
 """
 
@@ -22,8 +22,8 @@ BATCH = 256  # draws whose last layers are drawn at once
 def log_marginal(phi: "jax.Array", y: "jax.Array", scale: float, log_noise: "jax.Array") -> "jax.Array":
     """log N(y; 0, sigma^2 I + scale^2 phi phi^T) for phi [N, D], targets y [N] and log sigma, in JAX.
 
-    The gradients in phi, (r m^T - phi V) / sigma^2 with r = y - phi m, and in log sigma, |r|^2 / sigma^2 - N + tr(V
-    phi^T phi) / sigma^2, are written out: they need V alone, and no derivatives of a factorisation.
+    Its gradients are coded explicitly, so that no factorisation is differentiated: (r m^T - phi V) / sigma^2 with
+    respect to phi, with r = y - phi m, and |r|^2 / sigma^2 - N + tr(V phi^T phi) / sigma^2 with respect to log sigma.
     """
     import jax
 
@@ -43,7 +43,7 @@ def log_marginal(phi: "jax.Array", y: "jax.Array", scale: float, log_noise: "jax
 
 
 def _with_gradients(phi: Any, y: Any, scale: float, log_noise: Any) -> Any:
-    """The log marginal likelihood, and its gradients in phi and in log noise."""
+    """The log marginal likelihood, and its gradients with respect to phi and to the log noise."""
     import jax.numpy as jnp
 
     n, width = phi.shape
@@ -67,10 +67,10 @@ def _with_gradients(phi: Any, y: Any, scale: float, log_noise: Any) -> Any:
 
 
 def inverse_and_log_det(matrix: "jax.Array") -> tuple["jax.Array", "jax.Array"]:
-    """Of a positive definite [D, D], by D Gauss-Jordan sweeps, each one elementwise operation on all chains at once.
+    """Inverse and log determinant of a positive definite matrix [D, D], by D Gauss-Jordan sweeps.
 
-    Written out one after the other, the sweeps compile four times as long; as a loop they are as fast as a Cholesky
-    factor of LAPACK and compile in half the time.
+    Each sweep is an elementwise operation on all chains at once. Unrolled, the sweeps take four times as long to
+    compile. As a loop they run as fast as a Cholesky factorisation by LAPACK and compile in half the time.
     """
     import jax
     import jax.numpy as jnp

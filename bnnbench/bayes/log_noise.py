@@ -1,7 +1,7 @@
-"""A learned noise as part of the net: one logarithm of a standard deviation for each target, appended to its outputs.
+"""A learned noise as part of the net: the log standard deviation of each target, appended to the net's outputs.
 
-The noise is thereby a parameter like others: it is in theta, in every draw and in checkpoints, and whatever trains or
-samples a whole net learns it.
+The noise is thereby a parameter like any other: it is in theta, in every draw and in checkpoints, and every method that
+trains or samples a whole net learns it.
 """
 
 from collections import OrderedDict
@@ -20,16 +20,19 @@ class LogNoise(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Back to the initial value."""
+        """Sets the log noise back to its initial value."""
         self.log_noise.fill_(self.initial)
 
     def forward(self, outputs: Tensor) -> Tensor:
-        """Outputs [..., D] and the same log noise for all points."""
+        """Outputs [..., D] followed by the log noise, which is the same for all points."""
         return torch.cat([outputs, self.log_noise.expand(*outputs.shape[:-1], -1)], dim=-1)
 
 
 def with_log_noise(model: nn.Module, n_targets: int, initial: float) -> nn.Module:
-    """`model` followed by its log noise, as the parameter "noise.log_noise" behind those of "net"; once only."""
+    """`model` followed by its log noise, as the parameter "noise.log_noise" after those of "net".
+
+    A model that already ends with a log noise is returned as it is.
+    """
     if has_log_noise(model):
         return model
     like = next((parameter for parameter in model.parameters() if parameter.is_floating_point()), torch.zeros(()))

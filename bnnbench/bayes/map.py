@@ -31,6 +31,9 @@ def trained(
 def map_estimate(
     model: nn.Module, train: Train, params: MAPParams, generator: Generator, journal: Journal
 ) -> NetPosterior:
-    """All parameters (not frozen ones) at their mode; the prior's precision is weight decay times number of points."""
+    """All parameters but frozen ones at their mode; the precision of the prior is weight decay times number of points.
+
+    A prior given with the data takes the place of weight decay.
+    """
     net = trained(model, train, params.training, generator, journal)
     return NetPosterior(WholeNet(net), Stored(flat(trainable(net)).unsqueeze(0)), train.likelihood)

@@ -14,7 +14,7 @@ States = Sequence[dict[str, Tensor]]
 
 
 def snapshot(net: nn.Module) -> dict[str, Tensor]:
-    """A copy of all parameters and buffers that a state of the net has, a shared one under its first name alone."""
+    """A copy of all parameters and buffers in the net's state dict; a shared one is kept under its first name alone."""
     kept, own = net.state_dict(), (*net.named_parameters(), *net.named_buffers())
     return {name: kept[name].detach().clone() for name, _ in own if name in kept}
 
@@ -34,7 +34,7 @@ class Members:
 
     @torch.no_grad()
     def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> Predictive:
-        """One draw a member; `n_draws` fewer than all takes members spread evenly."""
+        """One draw for each member; where `n_draws` is smaller than their number, evenly spaced members are taken."""
         self.net.eval()
         outputs = [
             torch.cat([call(self.net, state, part) for part in x.split(EVALUATION_BATCH)])
@@ -43,7 +43,7 @@ class Members:
         return self.likelihood.predictive(torch.stack(outputs))
 
     def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
-        """Parameters (without buffers and frozen ones) of members spread evenly [min(n_draws, S), P]."""
+        """Parameters (without buffers and frozen ones) [min(n_draws, S), P] of evenly spaced members."""
         names = [name for name, parameter in self.net.named_parameters() if parameter.requires_grad]
         vectors = [torch.cat([state[name].reshape(-1) for name in names]) for state in self._chosen(n_draws)]
         return torch.stack(vectors)

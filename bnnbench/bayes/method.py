@@ -3,7 +3,7 @@
     @method("map", MAPParams)
     def map_estimate(model, train, params, generator, journal) -> Posterior: ...
 
-A package registers its own under the entry point `bnnbench.methods`; the name there is the method's name.
+Another package registers its methods under the entry point `bnnbench.methods`; the name there is the method's name.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,21 +24,21 @@ from bnnbench.bayes.targets import check_dense
 
 
 class MethodParams(BaseModel):
-    """Parameters of a method: types, ranges and units; an unknown name is an error."""
+    """Parameters of a method, with their types, ranges and units; an unknown name is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
 class Train:
-    """Training data: inputs x [N, ...], targets y, their likelihood, and what some methods need besides.
+    """Training data: inputs x [N, ...], targets y, their likelihood, and further data that some methods need.
 
-    Targets are one number a point [N]; real ones may be several, [N, D]. `prior` is that of the net's parameters;
-    without one a method takes the isotropic normal of its own options (`precision`, `weight_decay`). `validation` is a
-    pair (x, y) that is not trained on. `augment(x, generator)` changes a batch of inputs while a net is trained;
-    curvatures, flows and samplers see x as it is. Raises `ValueError` for no points, for x and y of different lengths
-    and for y of another shape, and `TypeError` for what is no tensor, likelihood or function; what targets may be is
-    checked by `Method.fit`, which knows the net.
+    Targets are one number for each point, [N]; real targets may also be several, [N, D]. `prior` is the prior of the
+    net's parameters; without it a method uses the isotropic normal of its own options (`precision`, `weight_decay`).
+    `validation` is a pair (x, y) that is not trained on. `augment(x, generator)` changes a batch of inputs while a net
+    is trained; curvatures, flows and samplers see x as it is. Raises `ValueError` for no points, for x and y of
+    different lengths and for y of another shape, and `TypeError` for an argument of another type. The values of targets
+    are checked by `Method.fit`, which knows the net.
     """
 
     x: Tensor
@@ -79,7 +79,7 @@ class Train:
 
 
 def _targets(x: Tensor, y: Tensor, of: str, likelihood: Likelihood) -> Tensor:
-    """Targets of x [N, ...], without gradient; class indices as torch's losses take them, of whatever integers."""
+    """Targets of x [N, ...], without gradient; integers of any type become int64, as torch's losses require."""
     for name, values in (("x", x), ("y", y)):
         if not isinstance(values, Tensor):
             raise TypeError(f"{of}{name}: a tensor is needed, and {type(values).__name__} was given")
@@ -97,7 +97,7 @@ def _targets(x: Tensor, y: Tensor, of: str, likelihood: Likelihood) -> Tensor:
 
 
 def with_own_parameters(model: nn.Module, likelihood: Likelihood) -> nn.Module:
-    """The model with the likelihood's own parameters, where it has any; what is no net is left to `check_inputs`."""
+    """The model with the likelihood's own parameters, where it has any; `check_inputs` rejects what is not a net."""
     extended = getattr(likelihood, "extended", None)
     return extended(model) if extended is not None and isinstance(model, nn.Module) else model
 
@@ -123,11 +123,12 @@ class Method(Generic[P]):
     ) -> Posterior:
         """The posterior of `model`'s parameters given `train`; `model` itself is left as it was.
 
-        `model` maps [N, ...] to outputs [N, C]. `params` may be a mapping, which is validated. Everything random comes
-        from `generator`, also what draws from torch's global stream, as dropout does; a fit that `journal` continues
-        goes on with the same numbers, and a checkpoint of another method, of other parameters, data or shapes of the
-        net is left alone. Raises `pydantic.ValidationError` for parameters that are wrong, and `ValueError` for a net
-        and data that do not fit together (`TypeError` for what is no net: `check_inputs`).
+        `model` maps [N, ...] to outputs [N, C]. `params` may be a mapping, which is validated. All random numbers are
+        determined by `generator`, also those that dropout draws from torch's global stream. A fit that continues from
+        a checkpoint of `journal` goes on with the same numbers; a checkpoint of another method, or of other parameters,
+        data or shapes of the net, is ignored. Raises `pydantic.ValidationError` for wrong parameters, `ValueError` for
+        a net and data that do not fit together, and `TypeError` for a model that is not a torch module
+        (`check_inputs`).
         """
         if not isinstance(params, self.params):
             params = self.params.model_validate({} if params is None else params)
@@ -135,7 +136,7 @@ class Method(Generic[P]):
         check_inputs(model, train)
         generator = Generator().manual_seed(0) if generator is None else generator
         device = train.x.device
-        # Of a copy: nets without dropout get the same numbers with and without it.
+        # The seed comes from a copy of the generator: nets without dropout get the same numbers with and without it.
         with global_stream(seed(generator.clone_state()), device):
             resumable = Resumable(journal, generator, device, lambda: identity(self.name, params, model, train))
             return self.function(model, train, params, generator, resumable)

@@ -45,7 +45,7 @@ class Independent:
 
 
 def kl(layers: list[FlipoutLayer], precisions: Sequence[Value], centres: Sequence[Value]) -> Tensor:
-    """KL divergence of all layers' normals from N(centre, 1 / precision), in nats.
+    """KL divergence of the normals of all layers from N(centre, 1 / precision), in nats.
 
     Precisions and centres are numbers or tensors, one for each parameter in the order of layers.
     """
@@ -64,8 +64,9 @@ def _log(value: Value) -> Value:
 def _prior_of_layers(
     net: nn.Module, model: nn.Module, train: Train, params: MFVIParams
 ) -> tuple[list[Value], list[Value]]:
-    """Precisions and centres of the prior of each parameter that has a standard deviation; `ValueError` if not
-    normal.
+    """Precisions and centres of the prior of each parameter that has a standard deviation.
+
+    `ValueError` where the prior is not normal.
     """
     prior = chosen_prior(train, params, "mfvi")
     means = [mean for part in net.modules() if isinstance(part, FlipoutLayer) for mean, _ in part.gaussians()]
@@ -107,9 +108,9 @@ def mean_field(
 
 
 def _plain(model: nn.Module, net: nn.Module) -> tuple[nn.Module, Tensor]:
-    """`model` at the means, and the standard deviations of its parameters [P], frozen ones left out.
+    """`model` at the means, and the standard deviations [P] of its parameters, without frozen ones.
 
-    They are 0 for those that stayed points.
+    The standard deviation is 0 for parameters that stayed point estimates.
     """
     state = net.state_dict()
     plain = deepcopy(model)

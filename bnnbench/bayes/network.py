@@ -1,4 +1,4 @@
-"""Nets as functions of one flat parameter vector: the last linear layer, a whole net, or a last layer in its net."""
+"""Nets as functions of one flat parameter vector: a linear layer, a whole net, or a net with a free last layer."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,11 +14,12 @@ from bnnbench.bayes.targets import check_finite
 
 Scope = Literal["last", "all"]
 EVALUATION_BATCH = 1000
-# Measured on one core: 20 draws of a net of 10-50-1 at 10 points are 20 times faster at once; of 10-50-50-1 at 100
-# points 1.2 times, and 1,000 draws 4 times. An MLP on images takes as long as in a loop, and a LeNet twice as long.
+# Measured on one core against a loop over draws: 20 draws of a 10-50-1 net at 10 points are 20 times faster all at
+# once; 20 draws of a 10-50-50-1 net at 100 points are 1.2 times faster, and 1,000 draws 4 times. An MLP on images takes
+# as long as in a loop, and a LeNet twice as long.
 VECTORISED = (nn.Linear, nn.Tanh, nn.ReLU, nn.Sigmoid, nn.SiLU, nn.Softplus, nn.Flatten, nn.Identity, LogNoise)
-FEW_DRAWS = 4  # from which on draws are computed at once
-SMALL_WORK = 2**20  # points times parameters of a call, up to which they are
+FEW_DRAWS = 4  # draws are computed at once from this number on
+SMALL_WORK = 2**20  # draws are computed at once up to this number of points times parameters
 ENTRIES = 2**24  # points times parameters times draws at once
 LOG_NOISE = "noise.log_noise"  # the parameter that `with_log_noise` appends to a net
 
@@ -37,8 +38,8 @@ class Net(Protocol):
 def call(module: nn.Module, tensors: Mapping[str, Tensor], x: Tensor) -> Tensor:
     """The module's outputs at x with these parameters and buffers, by their names in `named_parameters`.
 
-    Where layers share a parameter they share the tensor given for it, and where a layer has several names it is changed
-    once: torch's own way of tying leaves such a layer with the tensors given, as if they had been trained.
+    Layers that share a parameter share the tensor given for it, and a layer with several names is changed once. With
+    torch's own tying of weights, such a layer would keep the given tensors after the call, as if they had been trained.
     """
     own = (*module.named_parameters(), *module.named_buffers())
     given = {id(value): tensors[name] for name, value in own if name in tensors}
@@ -48,7 +49,7 @@ def call(module: nn.Module, tensors: Mapping[str, Tensor], x: Tensor) -> Tensor:
 
 
 def _slots(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Every place of a module that holds a parameter or a buffer, by one name."""
+    """The name of every place in a module that holds a parameter or a buffer, each once."""
     for name, part in module.named_modules():
         yield from part.named_parameters(name, recurse=False, remove_duplicate=False)
         yield from part.named_buffers(name, recurse=False, remove_duplicate=False)
@@ -56,7 +57,7 @@ def _slots(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 @dataclass(frozen=True)
 class LinearNet:
-    """A linear layer on features [N, d]: theta is W [C, d] row by row, then the bias [C], where there is one."""
+    """A linear layer on features [N, d]: theta is W [C, d] row by row, followed by the bias [C], where there is one."""
 
     n_features: int
     n_outputs: int
@@ -68,14 +69,14 @@ class LinearNet:
         return self.n_outputs * (self.n_features + self.bias)
 
     def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
-        """x W^T + b for every draw, as one matrix product."""
+        """x W^T + b for every draw, computed as one matrix product."""
         n_draws, n_weights = len(theta), self.n_outputs * self.n_features
         weight, bias = theta[:, :n_weights].reshape(-1, self.n_features), theta[:, n_weights:].reshape(-1)
         flat = functional.linear(x, weight, bias if self.bias else None)
         return flat.view(len(x), n_draws, self.n_outputs).transpose(0, 1)
 
     def augmented(self, features: Tensor) -> Tensor:
-        """Features with the constant of the bias [N, D]: D = d + 1, or d without a bias."""
+        """Features with a constant 1 for the bias [N, D]: D = d + 1, or d without a bias."""
         if not self.bias:
             return features
         return torch.cat([features, features.new_ones(len(features), 1)], dim=1)
@@ -92,8 +93,8 @@ class LinearNet:
 class WholeNet:
     """All parameters of a module but frozen ones, in the order of `named_parameters`.
 
-    Frozen parameters and buffers stay as they are, in evaluation mode. With `batch_statistics` batch norms alone are in
-    training mode: they normalise by the inputs of a call, whose statistics are not kept.
+    Frozen parameters and buffers stay as they are, and the module is in evaluation mode. With `batch_statistics` only
+    the batch norms are in training mode: they normalise by the statistics of a call's inputs, which are not kept.
     """
 
     def __init__(self, module: nn.Module, batch_statistics: bool = False) -> None:
@@ -104,13 +105,13 @@ class WholeNet:
         self.n_params = sum(shape.numel() for shape in self.shapes.values())
 
     def named(self, theta: Tensor) -> dict[str, Tensor]:
-        """One vector [P] as the module's parameters by name."""
+        """The module's parameters by name, from one vector [P]."""
         sizes = [shape.numel() for shape in self.shapes.values()]
         parts = zip(self.shapes.items(), theta.split(sizes), strict=True)
         return {name: part.view(shape) for (name, shape), part in parts}
 
     def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
-        """The module called with each parameter vector; all at once where one call is small work for a processor."""
+        """The module's outputs for each parameter vector; computed all at once where one call is little work."""
         self.module.eval()
         if self.batch_statistics:
             return torch.stack([self._by_batch(draw, x) for draw in theta])
@@ -140,7 +141,7 @@ def _is_vectorised(module: nn.Module) -> bool:
 def weight_shapes(net: Net) -> dict[str, torch.Size]:
     """Shapes of a net's parameters by name, in the order of theta; a learned noise is not among them.
 
-    Those of a linear layer are "weight" and "bias"; `TypeError` for a net that is neither a layer nor whole.
+    The parameters of a `LinearNet` are "weight" and "bias". `TypeError` for any net but `LinearNet` and `WholeNet`.
     """
     if isinstance(net, LinearNet):
         shapes = {"weight": torch.Size((net.n_outputs, net.n_features)), "bias": torch.Size((net.n_outputs,))}
@@ -152,7 +153,7 @@ def weight_shapes(net: Net) -> dict[str, torch.Size]:
 
 
 class Features:
-    """What reaches the last linear layer of a module; of an `nn.Linear` itself, its inputs."""
+    """The inputs of the last linear layer of a module; for an `nn.Linear` itself, its own inputs."""
 
     def __init__(self, module: nn.Module) -> None:
         linear = [part for part in module.modules() if isinstance(part, nn.Linear)]
@@ -194,18 +195,19 @@ class LastLayerNet:
 
     @property
     def n_params(self) -> int:
-        """Those of the last layer."""
+        """The number of parameters of the last layer."""
         return self.linear.n_params
 
     def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
-        """Features once, then every draw."""
+        """The outputs of the last layer for every draw; features are computed once."""
         return self.linear.outputs(theta, self.features(x, len(x)))
 
 
 @dataclass(frozen=True)
 class InferredPart:
-    """The part of a net that is inferred: its parameters theta [P], as a `net` of them; `inner` gives the same outputs
-    from cached `inputs`.
+    """The part of a net whose parameters theta [P] are inferred.
+
+    `net` is the net as a function of theta; `inner` gives the same outputs from the cached `inputs`.
     """
 
     net: Net
@@ -214,14 +216,14 @@ class InferredPart:
     inputs: Tensor
 
     def cached(self, x: Tensor) -> Tensor:
-        """What `inner` takes for inputs x of `net`: features, or x itself."""
+        """The inputs of `inner` that belong to inputs x of `net`: the features, or x itself."""
         return self.net.features(x) if isinstance(self.net, LastLayerNet) else x
 
 
 def inferred_part(model: nn.Module, scope: Scope, x: Tensor) -> InferredPart:
-    """The last layer of `model` (with features of x cached), or all of its parameters, at their present values.
+    """The last layer of `model` (with features of x cached), or all of its parameters, at their current values.
 
-    Frozen parameters are constants, so a last layer that holds one is a `ValueError`; so are outputs at x that are not
+    Frozen parameters are constants, so `ValueError` for a last layer that holds one; also for outputs at x that are not
     finite, as those of a net whose training diverged.
     """
     if scope == "all":
@@ -233,19 +235,19 @@ def inferred_part(model: nn.Module, scope: Scope, x: Tensor) -> InferredPart:
     _check_thawed(features.last)
     last, inputs = features.last, features(x)
     linear = LinearNet(last.in_features, last.out_features, last.bias is not None)
-    # Not its parameters: a layer may make its weight of others, in whatever order.
+    # Not `last.parameters()`: a layer may compute its weight from other parameters, in any order.
     theta = flat([last.weight] if last.bias is None else [last.weight, last.bias])
     return InferredPart(LastLayerNet(features, linear), linear, theta, inputs)
 
 
 def check_noise(model: nn.Module, scope: Scope, name: str) -> None:
-    """Raises `ValueError` where the method `name` infers the last layer alone of a net whose noise is to be learned."""
+    """Raises `ValueError` where the method `name` is to infer only the last layer of a net whose noise is learned."""
     if scope == "last" and has_log_noise(model):
         raise ValueError(f"likelihood: {name} learns no noise with scope 'last'; take scope 'all', or a known noise")
 
 
 def trainable(module: nn.Module) -> list[nn.Parameter]:
-    """All parameters but frozen ones (`requires_grad=False`), which are constants to every method."""
+    """All parameters but frozen ones (`requires_grad=False`), which every method treats as constants."""
     return [parameter for parameter in module.parameters() if parameter.requires_grad]
 
 

@@ -1,4 +1,4 @@
-"""Random tensors from an explicit stream, wherever they are used.
+"""Random tensors from an explicit stream, on any device.
 
 Numbers are drawn on the generator's device and then moved, so a stream on the CPU gives a GPU the same numbers.
 """
@@ -31,13 +31,13 @@ def permutation(n: int, generator: Generator | None, device: torch.device) -> Te
 
 
 def seed(generator: Generator | None) -> int:
-    """A seed for a stream of another library."""
+    """A random seed, for the generator of another library."""
     return int(torch.randint(2**31 - 1, (), generator=generator, device=_home(generator)))
 
 
 @contextmanager
 def global_stream(start: int, device: torch.device) -> Iterator[None]:
-    """Within, torch's global streams (of the CPU and of `device`) start at a seed; afterwards they are as before."""
+    """A context in which torch's global streams (CPU and `device`) start at a seed; they are put back afterwards."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.default_generator.manual_seed(start)
         if device.type == "cuda":

@@ -23,8 +23,8 @@ from bnnbench.bayes.noise import seed
 if TYPE_CHECKING:
     import jax
 
-RADIUS = 2.0  # of uniform starts, in unconstrained coordinates, as Stan has it
-ATTEMPTS = 100  # at a start of finite density
+RADIUS = 2.0  # uniform starts lie within this distance of 0 in unconstrained coordinates, as in Stan
+ATTEMPTS = 100  # to find a start with finite density
 WEIGHTS = "theta"  # the site of a NumPyro model that holds the net's parameters [P]
 Density = Callable[["jax.Array"], "jax.Array"]
 Model = Callable[[], Any]
@@ -56,7 +56,7 @@ def run_chains(
 ) -> Chains:
     """Draws [K, n, P] of a log density of one vector [P] in JAX, from starting points [K, P].
 
-    `ValueError` where the density or its gradient is not finite at a start. Where `float64` is set, it has to be
+    `ValueError` where the density or its gradient is not finite at a start. With `float64`, double precision has to be
     enabled in JAX around the call (`jax.enable_x64`).
     """
     import jax
@@ -72,11 +72,11 @@ def run_chains(
 def run_model(
     model: Model, sampling: NUTSSampling, generator: Generator | None, journal: Journal, like: Tensor
 ) -> Chains:
-    """Draws of a NumPyro model of no arguments with a site "theta" [P], which are the draws of the chains.
+    """Draws of a NumPyro model without arguments; its site "theta" [P] gives the draws of the chains.
 
-    All its other sites that are not observed, deterministic ones too, are kept as `Chains.sites`. `like` gives the
-    dtype and device of what is returned. `ValueError` where no start with a finite density is found, or without
-    "theta".
+    All other sites that are not observed, also deterministic ones, are kept as `Chains.sites`. `like` gives the dtype
+    and device of what is returned. `ValueError` where no start with a finite density is found, or where the model has
+    no site "theta".
     """
     keys, model_keys = _keys(sampling.chains, generator)
     start, potential, sites, trace = _initialised(model, model_keys, sampling.start)
@@ -91,10 +91,10 @@ def run_model(
 
 
 def _initialised(model: Model, keys: "jax.Array", kind: str) -> tuple[Any, Any, Any, Any]:
-    """Starts [K, ...], the potential, the function from its arguments to sites, and a trace of the model's sites.
+    """Starts [K, ...], the potential, the function that maps its arguments to sites, and a trace of the model's sites.
 
-    Called by itself, NumPyro's function compiles every operation of the model apart; here they are one program.
-    `ValueError` where no start with a finite density was found.
+    Called directly, NumPyro's function would compile every operation of the model separately; here they are one
+    program. `ValueError` where no start with a finite density was found.
     """
     import jax
     from numpyro.infer import initialization
@@ -114,7 +114,7 @@ def _initialised(model: Model, keys: "jax.Array", kind: str) -> tuple[Any, Any, 
         known[:] = functions
         return start
 
-    if kind == "uniform":  # traced for functions and shapes alone: to compile it takes longer than the kernel
+    if kind == "uniform":  # only traced, for functions and shapes: compiling it would take longer than the kernel
         shapes = jax.eval_shape(initialise, keys)
         start = _uniform(shapes, keys, known[0])
     else:
@@ -129,7 +129,7 @@ def _initialised(model: Model, keys: "jax.Array", kind: str) -> tuple[Any, Any, 
 
 
 def _uniform(shapes: Any, keys: "jax.Array", potential: Callable[[Any], "jax.Array"]) -> Any:
-    """Starts of the given shapes, uniform on (-2, 2): each chain's first one of finite potential and gradient."""
+    """Starts of the given shapes, uniform on (-2, 2): for each chain the first with finite potential and gradient."""
     import jax
     import jax.numpy as jnp
     from jax.flatten_util import ravel_pytree
@@ -152,7 +152,7 @@ def _uniform(shapes: Any, keys: "jax.Array", potential: Callable[[Any], "jax.Arr
 
 
 class _Law(NamedTuple):
-    """What chains are of: a potential of a tree z, what is kept of z, starts [K, ...] and random keys [K, 2]."""
+    """What defines chains: the potential of a tree z, the sites kept from z, starts [K, ...] and random keys [K, 2]."""
 
     potential: Callable[[Any], "jax.Array"]
     kept: Callable[[Any], dict[str, "jax.Array"]]
@@ -161,7 +161,7 @@ class _Law(NamedTuple):
 
 
 def _keys(n_chains: int, generator: Generator | None) -> tuple["jax.Array", "jax.Array"]:
-    """A key [K, 2] a chain for its kernel and one for its model, split as NumPyro does."""
+    """Two keys for each chain, one for its kernel and one for its model, both [K, 2], split as in NumPyro."""
     import jax
 
     key = jax.random.PRNGKey(seed(generator))
@@ -171,7 +171,7 @@ def _keys(n_chains: int, generator: Generator | None) -> tuple["jax.Array", "jax
 
 
 def _chains(law: _Law, sampling: NUTSSampling, like: Tensor, journal: Journal) -> Chains:
-    """All draws after the warm-up, and what was observed at each of them."""
+    """All draws after the warm-up, and what the kernel recorded at each of them."""
     sites, seen = _run(law, sampling, journal)
     acceptance, diverging, n_steps = seen["acceptance"], seen["diverging"], seen["n_steps"]
     saturated = int((n_steps >= 2**sampling.max_tree_depth - 1).sum())
@@ -183,7 +183,7 @@ def _chains(law: _Law, sampling: NUTSSampling, like: Tensor, journal: Journal) -
 
 
 def _run(law: _Law, sampling: NUTSSampling, journal: Journal) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Sites and observations of every draw after the warm-up [K, n, ...], block by block."""
+    """The sites and the kernel's record of every draw after the warm-up [K, n, ...], computed block by block."""
     import jax
 
     state, advance = _kernel(law, sampling)
@@ -207,7 +207,7 @@ def _run(law: _Law, sampling: NUTSSampling, journal: Journal) -> tuple[dict[str,
 
 
 def _sizes(total: int, block: int) -> list[int]:
-    """How many draws each block has."""
+    """The number of draws in each block."""
     return [min(block, total - block * k) for k in range(ceil(total / block))]
 
 
@@ -216,7 +216,7 @@ def _joined(parts: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def _curves(seen: Mapping[str, Tensor]) -> dict[str, float]:
-    """Means over a block and its chains, and how many trajectories diverged."""
+    """Means over the draws of a block and its chains, and how many trajectories diverged."""
     depth = (seen["n_steps"].double() + 1).log2().ceil()
     means = {"acceptance": seen["acceptance"], "step_size": seen["step_size"], "tree_depth": depth}
     found = {name: values.double().mean().item() for name, values in means.items()}
@@ -224,7 +224,7 @@ def _curves(seen: Mapping[str, Tensor]) -> dict[str, float]:
 
 
 def _kernel(law: _Law, sampling: NUTSSampling) -> tuple[Any, Callable[..., Any]]:
-    """The state of all chains at the start, and a compiled function of it and n that makes n <= block draws."""
+    """The initial state of all chains, and a compiled function of the state and n that makes n <= block draws."""
     import jax
     import jax.numpy as jnp
     from numpyro.infer.hmc import hmc
@@ -237,7 +237,7 @@ def _kernel(law: _Law, sampling: NUTSSampling) -> tuple[Any, Callable[..., Any]]
         "dense_mass": sampling.dense_mass,
         "trajectory_length": None,
     }
-    # Safe under vmap: what the kernel keeps for itself depends on the settings alone.
+    # This is safe under vmap: the attributes that the kernel stores on itself depend on the settings alone.
     state = jax.jit(jax.vmap(lambda z, key: initial(z, sampling.warmup, rng_key=key, **settings)))(law.start, law.keys)
 
     def observed(state: Any) -> dict[str, Any]:
@@ -265,7 +265,7 @@ def _kernel(law: _Law, sampling: NUTSSampling) -> tuple[Any, Callable[..., Any]]
 
 
 def _over_chains(advance: Callable[..., Any], sampling: NUTSSampling) -> Callable[..., Any]:
-    """`advance` for all chains; `ValueError` where there are fewer devices than chains to run in parallel."""
+    """`advance` for all chains; `ValueError` where parallel chains outnumber the devices."""
     import jax
 
     if sampling.chain_method == "vectorized":

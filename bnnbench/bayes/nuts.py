@@ -52,10 +52,10 @@ def sample(
     journal: Journal,
     whitening: Affine | None = None,
 ) -> Chains:
-    """Chains [K, n, P] from starting points [K, P], and how they came about.
+    """Chains [K, n, P] from starting points [K, P], with the sampler's record.
 
-    `whitening` changes the coordinates that are sampled, not the posterior; starting points are in theta either way.
-    `ValueError` where the log posterior or its gradient is not finite there.
+    `whitening` changes the coordinates that are sampled, not the posterior; starting points are values of theta in
+    either case. `ValueError` where the log posterior or its gradient is not finite at a starting point.
     """
     import jax
 
@@ -76,10 +76,11 @@ def _whitened(density: Callable[["jax.Array"], "jax.Array"], whitening: Affine) 
 
 @method("nuts", NUTSParams)
 def nuts(model: nn.Module, train: Train, params: NUTSParams, generator: Generator, journal: Journal) -> ChainPosterior:
-    """Trains the net, then samples its last layer; or samples all layers. Chains start at draws of the prior.
+    """Trains the net, then samples its last layer; with scope "all", samples all layers. Chains start at draws of the
+    prior.
 
-    Whitened chains start at draws of the Laplace approximation. Under a `NumpyroPrior` the net below a last layer is
-    trained with weight decay alone.
+    Whitened chains start at draws of the Laplace approximation. Under a `NumpyroPrior` with scope "last", the net below
+    is trained with weight decay alone.
     """
     check_noise(model, params.scope, "nuts")
     prior = any_prior(train, params)
@@ -105,7 +106,7 @@ def nuts(model: nn.Module, train: Train, params: NUTSParams, generator: Generato
 def _chains(
     part: InferredPart, train: Train, prior: Prior, params: NUTSParams, generator: Generator, journal: Journal
 ) -> Chains:
-    """Under a prior with a density, from draws of it or, whitened, of the Laplace approximation."""
+    """Chains under a prior with a density; they start at draws of it or, whitened, of the Laplace approximation."""
     density = density_of(prior, part.inner, train, part.theta)
     target = Target(part.inner, part.inputs, train.y, train.likelihood, density)
     if not params.whitened:
@@ -118,7 +119,7 @@ def _chains(
 def _hierarchical(
     part: InferredPart, train: Train, prior: NumpyroPrior, params: NUTSParams, generator: Generator, journal: Journal
 ) -> Chains:
-    """Under a prior that NumPyro samples."""
+    """Chains under a prior that NumPyro samples."""
     import jax
 
     build = integrated_model if params.integrate_output else numpyro_model
@@ -131,7 +132,7 @@ def _hierarchical(
 
 
 def _with_output(found: Chains, split: HiddenPart, x: Tensor, train: Train, generator: Generator) -> Chains:
-    """Chains with a draw of the last layer for every draw of the others."""
+    """The chains with a draw of the last layer added to every draw of the other layers."""
     theta = found.draws.flatten(0, 1).double()
     noise = theta[:, -1].exp() if split.learns_noise else theta.new_full((len(theta),), train.likelihood.noise)  # type: ignore[attr-defined]
     hidden = theta[:, :-1] if split.learns_noise else theta

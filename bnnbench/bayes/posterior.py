@@ -9,12 +9,12 @@ from torch import Generator, Tensor
 
 from bnnbench.bayes.targets import check_labels, check_reals
 
-ENTRIES = 2**22  # numbers that are taken at once: ten thousand draws at all test points would fill the memory
+ENTRIES = 2**22  # numbers that are processed at once: ten thousand draws at all test points would fill the memory
 
 
 @dataclass(frozen=True)
 class ClassPredictive:
-    """Draws of class logits [S, N, C]; a closed-form prediction is one draw (S = 1) of log-probabilities."""
+    """Draws of class logits [S, N, C]; a closed-form prediction is a single draw (S = 1)."""
 
     logits: Tensor
 
@@ -36,7 +36,7 @@ class ClassPredictive:
         return self.log_probs.exp()
 
     def log_density(self, y: Tensor) -> Tensor:
-        """Logarithm of the probability of labels y [N], in nats; `ValueError` for what is no class of a point."""
+        """Logarithm of the probability of labels y [N], in nats; `ValueError` for labels that are not classes."""
         labels = check_labels(y, *self.logits.shape[1:]).to(self.logits.device)
         return self.log_probs.gather(1, labels[:, None]).squeeze(1)
 
@@ -45,7 +45,7 @@ class ClassPredictive:
 class RealPredictive:
     """An equal mixture of normals per point: draws of mean and of noise (standard deviation), both [S, N].
 
-    Of D targets a point both are [S, N, D], independent given a draw.
+    For D targets at each point both are [S, N, D], and the targets are independent given a draw.
     """
 
     mean: Tensor
@@ -87,17 +87,17 @@ Predictive = ClassPredictive | RealPredictive
 
 
 def asked(n_draws: int | None, default: int) -> int:
-    """How many draws a prediction is to have; raises `ValueError` for fewer than one."""
+    """The number of draws of a prediction: `n_draws`, or the default for `None`; `ValueError` for fewer than one."""
     if n_draws is not None and n_draws < 1:
         raise ValueError(f"n_draws: {n_draws} draws predict nothing; ask for 1 or more")
     return default if n_draws is None else n_draws
 
 
 class Posterior(Protocol):
-    """A distribution over functions, asked for predictions at inputs.
+    """A distribution over functions, which makes predictions at inputs.
 
-    `coherent` says what draw s of a prediction is: one function at all inputs (a draw of weights), so that differences
-    between inputs mean something, or, where it is false, a draw at each input by itself (a closed form of marginals).
+    Where `coherent` is true, draw s of a prediction is one function at all inputs (a draw of weights), so differences
+    between inputs are meaningful. Where it is false, each input has its own draw (a closed form of marginals).
     """
 
     @property
@@ -105,9 +105,9 @@ class Posterior(Protocol):
         """Whether a draw is one function over all inputs."""
 
     def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> Predictive:
-        """Predictions at x [N, ...]: `n_draws` draws, or as many as the method holds or deems right where `None`.
+        """Predictions at x [N, ...] from `n_draws` draws; for `None`, from all stored draws or a default number.
 
-        A method with fewer draws than asked (a point estimate, an ensemble) gives those it has.
+        A method with fewer draws than requested (a point estimate, an ensemble) uses those it has.
         """
 
 

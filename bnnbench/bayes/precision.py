@@ -11,7 +11,7 @@ from torch import Tensor
 from bnnbench.errors import ResultWarning
 
 BOUNDS = (1e-8, 1e12)
-ARRIVED = 0.05  # distance from the optimum in log precision at which Adam counts as there
+ARRIVED = 0.05  # distance from the optimum in log precision within which Adam counts as converged
 
 
 def log_evidence(log_likelihood: float, mean: Tensor, eigenvalues: Tensor, precision: float) -> float:
@@ -28,9 +28,9 @@ def log_evidence(log_likelihood: float, mean: Tensor, eigenvalues: Tensor, preci
 def evidence_optimum(mean: Tensor, eigenvalues: Tensor) -> float:
     """The precision that maximises `log_evidence`, within `BOUNDS`.
 
-    Its derivative in log precision is (sum_i e_i / (e_i + tau) - tau |mean|^2) / 2: the first term falls with tau (the
-    effective number of parameters) and the second rises, so there is one root, and bisection cannot miss it. Where it
-    lies beyond `BOUNDS`, the bound is returned with a `ResultWarning`.
+    Its derivative with respect to log precision is (sum_i e_i / (e_i + tau) - tau |mean|^2) / 2. The first term, the
+    effective number of parameters, falls with tau, and the second rises, so there is one root, which bracketing finds.
+    Where it lies beyond `BOUNDS`, the bound is returned with a `ResultWarning`.
     """
     optimum = _evidence_root(mean, eigenvalues)
     if optimum in BOUNDS:
@@ -45,7 +45,7 @@ def evidence_optimum(mean: Tensor, eigenvalues: Tensor) -> float:
 
 
 def _evidence_root(mean: Tensor, eigenvalues: Tensor) -> float:
-    """Where the derivative of `log_evidence` is zero, or the bound beyond which it is."""
+    """The precision at which the derivative of `log_evidence` is zero, or the bound beyond which it lies."""
     eigenvalues, squares = eigenvalues.double(), mean.double().square().sum().item()
 
     def slope(log_precision: float) -> float:
@@ -61,9 +61,10 @@ def _evidence_root(mean: Tensor, eigenvalues: Tensor) -> float:
 
 
 def evidence_adam(mean: Tensor, eigenvalues: Tensor, steps: int = 100, rate: float = 0.1) -> float:
-    """As published: Adam on log precision from 0 (precision 1), with a `ResultWarning` where it stops short.
+    """The precision found by Adam on log precision from 0 (precision 1), as published.
 
-    That is further than `ARRIVED` in log precision from the optimum, or where the optimum is beyond `BOUNDS`.
+    A `ResultWarning` where it stops further than `ARRIVED` in log precision from the optimum, or where the optimum is
+    beyond `BOUNDS`.
     """
     eigenvalues, squares = eigenvalues.double(), mean.double().square().sum()
     log_precision = torch.zeros((), dtype=torch.float64, device=mean.device, requires_grad=True)
@@ -85,10 +86,10 @@ def evidence_adam(mean: Tensor, eigenvalues: Tensor, steps: int = 100, rate: flo
 
 
 def by_validation(loss: Callable[[float], float], grid: Sequence[float]) -> float:
-    """The precision of `grid` with the lowest validation loss; the first of them where several are equal.
+    """The precision of `grid` with the lowest validation loss; the first one where several are equal.
 
-    A loss that is not finite is worse than any other; `ValueError` where all are so. A `ResultWarning` where the best
-    is at an edge of the grid, beyond which there may be a better one.
+    A loss that is not finite is worse than any other; `ValueError` where no loss is finite. A `ResultWarning` where the
+    best precision is at an edge of the grid, beyond which there may be a better one.
     """
     losses = {precision: loss(precision) for precision in grid}
     finite = [precision for precision in grid if isfinite(losses[precision])]

@@ -24,7 +24,7 @@ def multiclass_probit(mean: Tensor, covariance: Tensor) -> Tensor:
 def normal_draws(mean: Tensor, covariance: Tensor, n_draws: int, generator: Generator | None = None) -> Tensor:
     """Draws [S, N, C] from N(mean [N, C], covariance [N, C, C]), independent between points.
 
-    By the symmetric root, the one that is continuous in the covariance (see `gaussian.LaplaceNormal`).
+    They use the symmetric root of the covariance, as it is continuous in the covariance (see `gaussian.LaplaceNormal`).
     """
     values, vectors = torch.linalg.eigh(covariance.double())
     root = ((vectors * values.clamp_min(0).sqrt().unsqueeze(-2)) @ vectors.mT).to(mean.dtype)

@@ -1,7 +1,8 @@
 """Priors over the parameters of a net.
 
-A `Prior` is given with the data (`Train.prior`) and knows no net; `on` makes it a `Density` of one flat vector theta
-[P]. A `NumpyroPrior` samples the weights and latents of its own, such as scales of layers, inside a NumPyro model.
+A `Prior` is given with the data (`Train.prior`) and does not depend on a net; its method `on` gives a `Density` of one
+flat vector theta [P]. A `NumpyroPrior` samples the weights, and latent variables of its own such as scales of layers,
+inside a NumPyro model.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 Shapes = Mapping[str, torch.Size]
 Values = float | Tensor | Mapping[str, float | Tensor]
 SAMPLED = 1000  # draws from which the scale of a prior is estimated where it has no closed form
-CHI_SQUARE_MEDIAN = 0.4549  # of one degree of freedom
+CHI_SQUARE_MEDIAN = 0.4549  # with one degree of freedom
 
 
 @runtime_checkable
@@ -39,10 +40,10 @@ class Density(Protocol):
 
 @runtime_checkable
 class Prior(Protocol):
-    """A prior over whatever parameters are inferred."""
+    """A prior over the parameters that are inferred."""
 
     def on(self, shapes: Shapes, like: Tensor) -> Density:
-        """The prior of parameters of these shapes by name, flattened one after the other.
+        """The prior of parameters with these shapes by name, flattened one after the other.
 
         Draws have the dtype and device of `like`. `ValueError` for parameters that the prior does not know.
         """
@@ -50,7 +51,7 @@ class Prior(Protocol):
 
 @dataclass(frozen=True)
 class NumpyroPrior:
-    """A prior that only NumPyro knows: a function from shapes by name to weights by name that calls `numpyro.sample`.
+    """A prior that only NumPyro can sample: a function from shapes by name to weights by name, using `numpyro.sample`.
 
         def per_layer(shapes):
             weights = {}
@@ -60,16 +61,16 @@ class NumpyroPrior:
                 weights[name] = scale * raw
             return weights
 
-    All its sites are kept with the draws of the weights (`ChainPosterior.sites`). A function that returns "log_noise"
-    [D] besides the weights gives a learned noise its prior; otherwise that of the likelihood is taken.
+    All its sites are kept with the draws of the weights (`ChainPosterior.sites`). A function that also returns
+    "log_noise" [D] sets the prior of a learned noise; otherwise the likelihood's own prior is used.
     """
 
     function: Callable[[Shapes], Mapping[str, Any]]
     output_scale: float | None = None
-    """Set where the last layer's weights and bias are N(0, output_scale^2) whatever the rest is: they can be integrated
-    out, and then `function` is given the shapes of the other layers alone."""
+    """To be set where the last layer's weights and bias are N(0, output_scale^2), independent of everything else. They
+    can then be integrated out, in which case `function` is given the shapes of the other layers alone."""
     name: str = ""
-    """What tells the prior from others in checkpoints, which cannot look into a function."""
+    """A name that distinguishes the prior from others in checkpoints, where functions cannot be compared."""
 
 
 @dataclass(frozen=True)
@@ -83,25 +84,25 @@ class IsotropicNormal:
             raise ValueError(f"prior: a precision of {self.precision} is no positive number")
 
     def on(self, shapes: Shapes, like: Tensor) -> "Isotropic":
-        """The same precision for all."""
+        """A density with the same precision for all parameters."""
         return Isotropic(self.precision, like.new_zeros(_total(shapes)))
 
 
 @dataclass(frozen=True)
 class IndependentNormal:
-    """N(mean, scale^2) for every parameter by itself.
+    """N(mean, scale^2), independently for every parameter.
 
-    `scale` (the standard deviation) and `mean` are a number for all parameters, or numbers or tensors by name: that of
-    a parameter ("0.weight") or of the layer that holds it ("0"), the longer name first. A tensor is broadcast to the
-    shape of the parameter. `ValueError` for a name that the net lacks, a parameter without a value, a scale that is not
-    positive.
+    `scale` (the standard deviation) and `mean` are a number for all parameters, or numbers or tensors by name. A name
+    is that of a parameter ("0.weight") or of a layer that holds it ("0"); the longest name that fits is used. A tensor
+    is broadcast to the shape of the parameter. `ValueError` for a name that the net lacks, a parameter without a value,
+    or a scale that is not positive.
     """
 
     scale: Values
     mean: Values = 0.0
 
     def on(self, shapes: Shapes, like: Tensor) -> "Independent":
-        """Both spread over the flat vector."""
+        """A density whose `mean` and `scale` are laid out as the flat vector."""
         density = Independent(_spread("mean", self.mean, shapes, like), _spread("scale", self.scale, shapes, like))
         if not (density.scale > 0).all():
             raise ValueError("prior: a scale is not positive")
@@ -110,7 +111,7 @@ class IndependentNormal:
 
 @dataclass(frozen=True)
 class Isotropic:
-    """N(0, I / precision) of as many parameters as `zero` [P] has."""
+    """N(0, I / precision) for as many parameters as `zero` [P] has."""
 
     precision: float
     zero: Tensor
@@ -126,7 +127,7 @@ class Isotropic:
         return noise / sqrt(self.precision)
 
     def log_prob_jax(self, theta: "jax.Array") -> "jax.Array":
-        """Without its constant."""
+        """The log density without its constant."""
         return -0.5 * self.precision * (theta**2).sum()
 
 
@@ -148,14 +149,14 @@ class Independent:
         return self.mean + self.scale * normal((n_draws, len(self.mean)), generator, self.mean)
 
     def log_prob_jax(self, theta: "jax.Array") -> "jax.Array":
-        """Without its constant."""
+        """The log density without its constant."""
         mean, scale = self.mean.cpu().numpy(), self.scale.cpu().numpy()
         return -0.5 * (((theta - mean) / scale) ** 2).sum()
 
 
 @dataclass(frozen=True)
 class Product:
-    """Independent parts of theta, one after the other: densities and how many parameters each is of."""
+    """Independent parts of theta, one after the other: the density of each part and its number of parameters."""
 
     parts: Sequence[Density]
     sizes: Sequence[int]
@@ -179,9 +180,10 @@ class Product:
 
 
 def typical_precision(density: Density) -> float:
-    """A precision of the scale of the prior, which conditions searches and samplers and changes no result.
+    """A typical precision of the prior, which only conditions searches and samplers and does not change the posterior.
 
-    That of an isotropic prior is exact; otherwise the normal with the same median of theta^2 has it, by a sample.
+    For an isotropic prior it is exact. Otherwise it is the precision of the normal with the same median of theta^2,
+    which is estimated from draws.
     """
     if isinstance(density, Isotropic):
         return density.precision
@@ -194,13 +196,13 @@ def _total(shapes: Shapes) -> int:
 
 
 def _spread(what: str, values: Values, shapes: Shapes, like: Tensor) -> Tensor:
-    """`values` for all parameters [P]; `what` they are stands in messages."""
+    """`values` for all parameters [P]; error messages call them `what`."""
     if not isinstance(values, Mapping):
         values = dict.fromkeys(shapes, values)
     keys = {name: _longest(name, values) for name in shapes}
     if missing := [name for name, key in keys.items() if key is None]:
         raise ValueError(f"prior: no {what} for parameter {missing[0]!r}; name it, or the layer that holds it")
-    if unused := set(values) - set(keys.values()) - {""}:  # the empty name is that of all that is not named
+    if unused := set(values) - set(keys.values()) - {""}:  # the empty name stands for all parameters that are not named
         raise ValueError(f"prior: a {what} for {min(unused)!r}, and the net has {', '.join(map(repr, shapes))}")
     parts = []
     for name, shape in shapes.items():
@@ -215,6 +217,6 @@ def _spread(what: str, values: Values, shapes: Shapes, like: Tensor) -> Tensor:
 
 
 def _longest(name: str, keys: Mapping[str, Any]) -> str | None:
-    """The longest of `keys` that is `name` or a layer around it; the empty name is the whole net."""
+    """The longest of `keys` that is `name` or the name of a layer around it; the empty name is the whole net."""
     fitting = [key for key in keys if key in ("", name) or name.startswith(f"{key}.")]
     return max(fitting, key=len, default=None)

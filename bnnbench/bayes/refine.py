@@ -48,7 +48,7 @@ class RefineParams(MethodParams):
 
 @dataclass(frozen=True)
 class Refined:
-    """Noise, pushed through the base and the flow."""
+    """The distribution of noise that is pushed through the base and the flow."""
 
     flow: nn.Module
     base: Affine
@@ -81,10 +81,11 @@ class Refined:
 def fit_flow(
     refined: Refined, target: Target, training: Training, samples: int, generator: Generator | None, journal: Journal
 ) -> None:
-    """Maximises the evidence bound over the flow's parameters; the base stays.
+    """Maximises the evidence bound over the flow's parameters; the base is not changed.
 
-    The likelihood of a batch is scaled by N / B. Noise is drawn, and for a raw flow sent through the base, many steps
-    at once: a step is only what depends on the flow's parameters. The curve "loss" is the negative bound.
+    The log-likelihood of a batch is scaled by N / B. The noise of many steps is drawn at once and, for a flow that is
+    not whitened, pushed through the base at once, so a step computes only what depends on the flow's parameters. The
+    curve "loss" is the negative bound.
     """
     n_points = len(target.x)
     constant = refined.base.log_det.item() + 0.5 * len(refined.base.mean) * (1 + log(2 * pi))
@@ -102,13 +103,13 @@ def fit_flow(
 
 
 def _endless(refined: Refined, samples: int, steps: int, generator: Generator | None) -> Iterator[Tensor]:
-    """`_starts` epoch after epoch; those of an epoch are drawn when its first one is asked for."""
+    """`_starts`, epoch after epoch; the noise is drawn only when it is needed."""
     while True:
         yield from _starts(refined, samples, steps, generator)
 
 
 def _starts(refined: Refined, samples: int, steps: int, generator: Generator | None) -> Iterator[Tensor]:
-    """What enters the flow at each step [samples, P]."""
+    """The inputs of the flow at each step of an epoch [samples, P]."""
     mean = refined.base.mean
     block = max(1, ENTRIES // (samples * len(mean)))
     for first in range(0, steps, block):

@@ -1,4 +1,4 @@
-"""A posterior over a few coordinates of the parameters, the others fixed."""
+"""A posterior over a few coordinates of the parameters, with the others fixed."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class Subspace:
 
     @property
     def n_params(self) -> int:
-        """K."""
+        """The number K of free parameters."""
         return len(self.chosen)
 
     def full(self, theta: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ class Subspace:
         return self.rest.expand(len(theta), -1).index_copy(1, self.chosen, theta)
 
     def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
-        """Those of the net."""
+        """The outputs of the net."""
         return self.net.outputs(self.full(theta), x)
 
 
@@ -39,7 +39,7 @@ class DenseNormal:
     root: Tensor
 
     def rows(self, positions: Tensor) -> Tensor:
-        """Rows of the root."""
+        """Rows of the root at `positions`."""
         return self.root[positions]
 
     @property
@@ -66,7 +66,7 @@ class DenseNormal:
 def subspace(base: Affine, size: int) -> tuple[Tensor, DenseNormal]:
     """The `size` coordinates of largest variance under `base` (in their order), and their marginal distribution.
 
-    `ValueError` where there are not so many.
+    `ValueError` where there are fewer than `size`.
     """
     if size > len(base.mean):
         raise ValueError(f"subspace: {size} coordinates of {len(base.mean)} parameters; ask for fewer")

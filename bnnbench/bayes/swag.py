@@ -49,14 +49,14 @@ class LowRankNormal:
 
 
 def from_snapshots(snapshots: Tensor, scale: float = 1.0) -> LowRankNormal:
-    """The distribution that SWAG fits to points [K, P] of a path; deviations are from the final mean."""
+    """The distribution that SWAG fits to points [K, P] of a path; deviations are taken from the final mean."""
     mean = snapshots.mean(0)
     return LowRankNormal(mean, snapshots.var(0, correction=0), snapshots - mean, scale)
 
 
 @dataclass(frozen=True)
 class SWAGPosterior:
-    """Weights from the fitted normal; batch norms see the training inputs again for every draw."""
+    """Weights from the fitted normal; for every draw, batch norms take new statistics from the training inputs."""
 
     net: WholeNet
     distribution: LowRankNormal
@@ -73,7 +73,7 @@ class SWAGPosterior:
         return self.distribution.sample(n_draws, generator)
 
     def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> Predictive:
-        """Monte Carlo over weights, 20 draws unless said otherwise."""
+        """Monte Carlo over weights, with 20 draws by default."""
         draws = self.sample(asked(n_draws, DRAWS), generator)
         if not _norms(self.net.module):
             return self.likelihood.predictive(evaluate(self.net, draws, x))
@@ -85,13 +85,13 @@ class SWAGPosterior:
 def recalibrated(net: WholeNet, theta: Tensor, x: Tensor, batch: int = 500) -> WholeNet:
     """A copy of `net` whose batch norms hold the average statistics of x under parameters theta [P].
 
-    Inputs x [N, ...] go through in parts of nearly equal size, at most `batch`, each weighted by its size.
+    Inputs x [N, ...] pass through the net in batches of nearly equal size, at most `batch`, each weighted by its size.
     """
     module = deepcopy(net.module).eval()
     norms = _norms(module)
     for norm in norms:
         norm.reset_running_stats()
-        norm.train()  # alone: dropout would draw
+        norm.train()  # only the norms: dropout in training mode would draw
     seen = 0
     for rows in x.tensor_split(-(-len(x) // batch)):
         seen += len(rows)
@@ -106,7 +106,7 @@ def _norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
 
 
 class Path(nn.Module):
-    """A net and the snapshots of its parameters, which thereby go into checkpoints."""
+    """A net and the snapshots of its parameters as one module, so that checkpoints hold both."""
 
     snapshots: Tensor
 
@@ -121,7 +121,7 @@ class Path(nn.Module):
         return batch_loss(self.net, self.train_data, rows, self.generator)
 
     def keep(self, epoch: int) -> None:
-        """The parameters at the end of `epoch`."""
+        """Keeps the parameters at the end of `epoch`."""
         self.snapshots[epoch] = flat(trainable(self.net))
 
 

@@ -22,7 +22,7 @@ from bnnbench.errors import ResultWarning
 class Target:
     """log p(theta, D) at data x [N, ...], y.
 
-    `prior` is a density of theta [P], or a number: the precision of an isotropic normal one.
+    `prior` is a density of theta [P], or a number: the precision of an isotropic normal prior.
     """
 
     net: Net
@@ -41,15 +41,15 @@ class Target:
 
     @property
     def precision(self) -> float:
-        """Of an isotropic prior; of another one a typical precision, for what changes no result."""
+        """Precision of an isotropic prior; for any other prior a typical one, which does not change the posterior."""
         return typical_precision(self.prior) if isinstance(self.prior, Density) else self.prior
 
     def log_likelihood(self, theta: Tensor) -> Tensor:
-        """Of all points, for theta [S, P]: [S]."""
+        """Log-likelihood [S] of all points, for theta [S, P]."""
         return -self.likelihood.nll(self.net.outputs(theta, self.x), self.y).sum(-1)
 
     def log_prior(self, theta: Tensor) -> Tensor:
-        """Normalised, for theta [S, P]: [S]."""
+        """Normalised log prior [S], for theta [S, P]."""
         return self.density.log_prob(theta)
 
     def __call__(self, theta: Tensor) -> Tensor:
@@ -74,8 +74,11 @@ class Target:
         return value.detach(), gradient
 
     def _softmax_gradient(self, net: LinearNet, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the log-likelihood, in half the time of autograd: (onehot - p)^T [features, 1] for every draw."""
-        logits = net.outputs(theta, self.x).transpose(0, 1)  # [N, S, C], as it lies in memory
+        """Value and gradient of the log-likelihood, in half the time of autograd.
+
+        The gradient is (onehot - p)^T [features, 1] for every draw.
+        """
+        logits = net.outputs(theta, self.x).transpose(0, 1)  # [N, S, C], the layout in memory
         y = self.y[:, None, None].expand(*logits.shape[:2], 1)
         log_sum = logits.logsumexp(-1, keepdim=True)
         value = (logits.gather(-1, y) - log_sum).sum(0).squeeze(-1)
@@ -96,12 +99,12 @@ class Target:
 def mode(target: Target, start: Tensor, max_steps: int = 500, tolerance: float = 1e-6) -> Tensor:
     """The parameters [P] of highest posterior density, by L-BFGS from `start` [P].
 
-    Stops where no entry of the gradient per point exceeds `tolerance`. It is solved in float64, as sums over points in
-    float32 stop short of the tolerance. For a linear layer the problem is convex and the mode unique, and the search is
-    in coordinates in which the curvature per point is about 1.
+    The search stops where no entry of the gradient per point exceeds `tolerance`. It runs in float64, as with sums over
+    points in float32 it would stop short of the tolerance. For a linear layer the problem is convex and the mode
+    unique, and the search uses coordinates in which the curvature per point is about 1.
 
-    Where the search ends before that, after `max_steps` or where rounding hides the way down, a `ResultWarning` says
-    how large the gradient is; `ValueError` where the density is not finite at the start.
+    Where the search ends before that, after `max_steps` or because rounding errors hide the descent, a `ResultWarning`
+    says how large the gradient is. `ValueError` where the density is not finite at the start.
     """
     wide, near, scale = _wide(target), start.double(), sqrt(len(target.x))
     if not isinstance(target.net, LinearNet):
@@ -112,7 +115,7 @@ def mode(target: Target, start: Tensor, max_steps: int = 500, tolerance: float =
 
 
 def _wide(target: Target) -> Target:
-    """The same target in float64; inputs that are indices stay so."""
+    """The same target in float64; integer inputs are kept."""
     net = target.net
     if isinstance(net, WholeNet):
         net = WholeNet(deepcopy(net.module).double())

@@ -1,15 +1,13 @@
-"""Targets y, [N] or [N, D]: class labels or real numbers, checked against the points and outputs that they belong
-to.
-"""
+"""Checks of targets y, [N] or [N, D], class labels or real numbers, against the points and outputs they belong to."""
 
 import torch
 from torch import Tensor
 
 
 def check_labels(y: Tensor, n_points: int, n_classes: int, name: str = "y") -> Tensor:
-    """Labels [N] as int64; `ValueError` unless they are `n_points` integers (of any type, or bool) in 0..n_classes - 1.
+    """Labels [N] as int64; `ValueError` unless they are `n_points` integers of any type, or bools, in 0..n_classes - 1.
 
-    `name` is what the message calls them.
+    Error messages call them `name`.
     """
     check_shape(y, n_points, name)
     if y.is_floating_point() or y.is_complex():
@@ -22,8 +20,9 @@ def check_labels(y: Tensor, n_points: int, n_classes: int, name: str = "y") -> T
 
 
 def check_reals(y: Tensor, n_points: int, name: str = "y", n_targets: int = 1) -> Tensor:
-    """Real targets as they are, [N] or for several a point [N, D]; `ValueError` for another shape or no finite
-    number.
+    """Real targets unchanged, [N] or, for several at each point, [N, D].
+
+    `ValueError` for another shape, or for values that are not finite numbers.
     """
     if n_targets == 1:
         check_shape(y, n_points, name)
@@ -51,7 +50,7 @@ def check_dense(values: Tensor, name: str) -> None:
 
 
 def check_shape(y: Tensor, n_points: int, name: str = "y") -> None:
-    """Raises `ValueError` unless y is [n_points] and there is a point."""
+    """Raises `ValueError` unless y has shape [n_points] and there is at least one point."""
     if y.shape != (n_points,):
         raise ValueError(f"{name}: shape {tuple(y.shape)} for {n_points} points; give one number a point, [{n_points}]")
     if n_points == 0:

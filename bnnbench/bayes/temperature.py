@@ -1,4 +1,4 @@
-"""Temperature scaling: the logits of a point estimate divided by one number that validation data choose."""
+"""Temperature scaling: the logits of a point estimate divided by one number that is fitted to validation data."""
 
 import warnings
 from dataclasses import dataclass
@@ -20,17 +20,18 @@ from bnnbench.bayes.training import Training
 from bnnbench.errors import ResultWarning
 
 RANGE = 1e-3, 1e3  # of the temperature, in units of the spread of the logits
-LARGEST = 1e30  # spread; a temperature of it, or of its inverse, is still a number in float32
+LARGEST = 1e30  # largest spread: a temperature of this size, or of its inverse, is still a number in float32
 
 
 def temperature(logits: Tensor, labels: Tensor) -> float:
     """The T > 0 that minimises the mean negative log-likelihood of softmax(logits / T); logits [N, C], labels [N].
 
-    The problem is convex in 1 / T, so that the one root of its slope is found by bisection. Labels that are all those
-    of the largest logit have it at T = 0, and logits that say nothing of them at infinity: T is searched within `RANGE`
-    times the spread of the logits (the mean over points of the largest less the smallest), whose bound is returned with
-    a `ResultWarning`; T = 1 where all logits of a point are alike. `ValueError` for logits that are not finite or
-    spread over more than 1e30, and for labels of no class.
+    The problem is convex in 1 / T, so its slope has one root, which bracketing finds. The optimum is at T = 0 where
+    every label is that of the largest logit, and at infinity where the logits say nothing about the labels. T is
+    therefore searched within `RANGE` times the spread of the logits (the mean over points of the largest minus the
+    smallest); at an end of that range, the bound is returned with a `ResultWarning`. T = 1 where the logits of every
+    point are equal. `ValueError` for logits that are not finite or whose spread exceeds 1e30, and for labels that are
+    not classes.
     """
     check_finite(logits, "logits")
     if logits.dim() != 2:
@@ -82,12 +83,12 @@ class Tempered:
 
     @property
     def coherent(self) -> bool:
-        """There is one function."""
+        """True: there is one function."""
         return True
 
     @torch.no_grad()
     def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> ClassPredictive:
-        """One draw: the scaled logits in float32 or more, less the largest of each point, so that none overflows."""
+        """One draw: the scaled logits in float32 or more, minus the largest of each point, so that none overflows."""
         logits = torch.cat([self.net(part) for part in x.split(EVALUATION_BATCH)])
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return ClassPredictive((logits - logits.amax(-1, keepdim=True)).unsqueeze(0) / self.temperature)

@@ -1,4 +1,4 @@
-"""What a method of another package needs, from one place: data, priors, likelihoods, training, nets and posteriors."""
+"""All that a method in another package needs to import: data, priors, likelihoods, training, nets and posteriors."""
 
 from bnnbench.bayes.journal import Journal, Stages
 from bnnbench.bayes.layers import layers_of

@@ -51,8 +51,8 @@ def train_module(
 ) -> nn.Module:
     """A trained copy of `model`: the minimum of the mean negative log-likelihood plus weight decay / 2 |theta|^2.
 
-    Where the data have a prior, or a noise is learned, -log p(theta) / N takes the place of weight decay for it.
-    `ValueError` for a prior beside weight decay, or one without a density.
+    A prior given with the data, and the prior of a learned noise, enter as -log p(theta) / N instead of weight decay.
+    `ValueError` for such a prior together with weight decay, or for a prior without a density.
     """
     net = deepcopy(model)
     training = training.model_copy(update={"weight_decay": weight_decay(train, training)})
@@ -62,7 +62,7 @@ def train_module(
 
 
 def with_penalty(objective: Objective, penalty: Callable[[], Tensor] | None) -> Objective:
-    """The objective, and the term "prior" where there is a penalty; a loss without a name is then called "data"."""
+    """The objective, with the term "prior" added where there is a penalty; a single loss is then named "data"."""
     if penalty is None:
         return objective
 
@@ -74,9 +74,10 @@ def with_penalty(objective: Objective, penalty: Callable[[], Tensor] | None) -> 
 
 
 def batch_loss(net: nn.Module, train: Train, rows: Tensor, generator: Generator | None) -> Tensor:
-    """Mean negative log-likelihood of the points `rows`, augmented where the data ask for it.
+    """Mean negative log-likelihood of the points `rows`, augmented where the data have `augment`.
 
-    Raises `ValueError` for an augmentation that gives no such batch, and for a loss that depends on no parameter.
+    Raises `ValueError` for an augmentation that does not return a tensor with as many points, and for a loss that
+    depends on no parameter.
     """
     x = train.x[rows]
     if train.augment is not None:
@@ -91,9 +92,9 @@ def batch_loss(net: nn.Module, train: Train, rows: Tensor, generator: Generator 
 
 
 def batches(n_points: int, size: int, generator: Generator | None, device: torch.device) -> list[Tensor]:
-    """Indices of all points in a new order, `size` at a time.
+    """Indices of all points in a new random order, `size` at a time.
 
-    One point that is left over joins the batch before it: batch norms have no variance of a single point.
+    A single point that is left over is added to the last batch, as batch norms need at least two points for a variance.
     """
     parts = list(permutation(n_points, generator, device).split(size))
     if size > 1 and len(parts) > 1 and len(parts[-1]) == 1:
@@ -102,7 +103,7 @@ def batches(n_points: int, size: int, generator: Generator | None, device: torch
 
 
 def n_batches(n_points: int, size: int) -> int:
-    """How many batches `batches` makes."""
+    """The number of batches that `batches` returns."""
     return max(1, n_points // size) if size > 1 and n_points % size == 1 else ceil(n_points / size)
 
 
@@ -115,11 +116,11 @@ def descend(
     journal: Journal,
     after_epoch: Callable[[int], None] | None = None,
 ) -> None:
-    """Minimises `objective(rows, progress)` over the module's parameters, epoch by epoch in a new order of the points.
+    """Minimises `objective(rows, progress)` over the module's parameters; each epoch has a new order of the points.
 
     `progress` in [0, 1) is the share of all steps that are done. The objective is a loss, or terms by name whose sum is
-    the loss: means of an epoch are logged, of each term too, and an epoch may be checkpointed. `after_epoch(epoch)` is
-    called in between. A `ResultWarning` where the parameters are not finite in the end.
+    the loss. The means over an epoch of the loss and of each term are logged, then `after_epoch(epoch)` is called, and
+    a checkpoint may be saved. A `ResultWarning` where the parameters are not finite in the end.
     """
     optimizer, device = optimizer_of(module, training), next(module.parameters()).device
     per_epoch = n_batches(n_points, training.batch_size)
@@ -148,7 +149,7 @@ def descend(
 def step(
     module: nn.Module, optimizer: torch.optim.Optimizer, terms: Terms, clip: float | None, totals: dict[str, Tensor]
 ) -> None:
-    """One step down the sum of `terms`, which are added to `totals` together with their sum, "loss"."""
+    """One optimizer step on the sum of `terms`; the terms and their sum, "loss", are added to `totals`."""
     named = terms if isinstance(terms, Mapping) else {}
     loss = torch.stack(list(terms.values())).sum() if isinstance(terms, Mapping) else terms
     optimizer.zero_grad()
@@ -161,7 +162,7 @@ def step(
 
 
 def warn_diverged(module: nn.Module) -> None:
-    """A `ResultWarning` where parameters of a trained module are not finite."""
+    """Emits a `ResultWarning` where parameters of a trained module are not finite."""
     lost = sum(int((~parameter.isfinite()).sum()) for parameter in module.parameters())
     if lost:
         text = f"training: it diverged, and {lost} parameters are not finite; lower the learning rate, look at the data"
@@ -169,7 +170,7 @@ def warn_diverged(module: nn.Module) -> None:
 
 
 def optimizer_of(module: nn.Module, training: Training) -> torch.optim.Optimizer:
-    """Adam (weight decay in the gradient) or SGD with momentum; a learned noise, which has a prior, does not decay."""
+    """Adam (weight decay in the gradient) or SGD with momentum; a learned noise has a prior and so no weight decay."""
     rate, decay, groups = training.learning_rate, training.weight_decay, _groups(module, training)
     if training.optimizer == "adam":
         return torch.optim.Adam(groups, lr=rate, weight_decay=decay, amsgrad=training.amsgrad, fused=True)
@@ -178,9 +179,9 @@ def optimizer_of(module: nn.Module, training: Training) -> torch.optim.Optimizer
 
 
 def _groups(module: nn.Module, training: Training) -> list[dict[str, Any]]:
-    """Parameters by the factor of their learning rate, and whether they decay.
+    """Parameters grouped by the factor of their learning rate and by whether they have weight decay.
 
-    `ValueError` for a beginning that no parameter's name has.
+    `ValueError` for a prefix in `rates` with which no parameter's name begins.
     """
     names = [name for name, _ in module.named_parameters()]
     if unused := [start for start in training.rates if not any(name.startswith(start) for name in names)]:
@@ -204,10 +205,10 @@ def set_rate(optimizer: torch.optim.Optimizer, training: Training, progress: flo
 
 
 def reinitialised(model: nn.Module, generator: Generator | None) -> nn.Module:
-    """A copy of `model` with new initial parameters: its `reset_parameters`, or that of each of its parts.
+    """A copy of `model` with new initial parameters, from its `reset_parameters` or from those of its parts.
 
-    They are drawn on the CPU, so that devices agree. Frozen parameters are kept, and so are the buffers of a part whose
-    own parameters are all frozen. `ValueError` for a parameter that nothing draws anew.
+    They are drawn on the CPU, so they are the same for all devices. Frozen parameters are kept, and so are the buffers
+    of a part whose own parameters are all frozen. `ValueError` for a parameter that is not drawn anew.
     """
     cpu, device = torch.device("cpu"), next(model.parameters()).device
     net = deepcopy(model).to(cpu)
@@ -235,7 +236,7 @@ def _keep_frozen(net: nn.Module, model: nn.Module) -> None:
 
 
 def _check_new(net: nn.Module, model: nn.Module) -> None:
-    """Raises `ValueError` where a part that cannot reset itself kept a parameter; a constant is meant to be one."""
+    """Raises `ValueError` where a part without `reset_parameters` kept a parameter whose entries are not all equal."""
     for place, part in net.named_modules():
         for name, new in part.named_parameters(place, recurse=False):
             kept = new.requires_grad and torch.equal(new, model.get_parameter(name).to(new))

@@ -1,4 +1,4 @@
-"""Posteriors over flat parameter vectors: predictions by running the net at draws."""
+"""Posteriors over flat parameter vectors, which predict by running the net at draws."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,7 +10,7 @@ from bnnbench.bayes.likelihood import Likelihood
 from bnnbench.bayes.network import Net, evaluate
 from bnnbench.bayes.posterior import Predictive, asked
 
-DRAWS = 20  # what Kristiadi et al. 2022 average over
+DRAWS = 20  # the number of draws that Kristiadi et al. 2022 average over
 
 
 class Sampler(Protocol):
@@ -38,7 +38,7 @@ class NetPosterior:
         return self.distribution.sample(n_draws, generator)
 
     def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> Predictive:
-        """Monte Carlo over weights: 20 draws unless said otherwise, or every stored one."""
+        """Monte Carlo over weights: with 20 draws by default, or with every stored draw."""
         usual = len(self.distribution.draws) if isinstance(self.distribution, Stored) else DRAWS
         theta = self.sample(asked(n_draws, usual), generator)
         return self.likelihood.predictive(evaluate(self.net, theta, x))
@@ -46,7 +46,7 @@ class NetPosterior:
 
 @dataclass(frozen=True)
 class Stored:
-    """Draws [S, P] that are kept; fewer than S are spread evenly over them, and never more are given."""
+    """Stored draws [S, P]; a request for fewer than S gives evenly spaced ones, and one for more gives all S."""
 
     draws: Tensor
 

@@ -1,4 +1,4 @@
-"""A problem with reference draws, for a sampler of somebody's own: its log posterior, and a measure of its draws."""
+"""A problem with reference draws for external samplers: its log posterior, and measures of a sampler's draws."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from bnnbench.harness.run import Run
 
 @dataclass(frozen=True)
 class ReferenceCase:
-    """A log posterior of theta [P], long chains that sampled it, and test points.
+    """A log posterior of theta [P], draws of it from long chains, and test points.
 
-    `target` is the log posterior up to a constant, in torch, for theta [S, P]: [S]; `reference.draws` [T, P] are the
-    draws of the chains, and `reference.diagnostics` and `reference.misses()` say how far to trust them.
+    `target` maps theta [S, P] to the log posterior [S], up to a constant, in torch. `reference.draws` [T, P] are the
+    draws of the chains; `reference.diagnostics` and `reference.misses()` say how far to trust them.
     """
 
     target: Target
@@ -29,18 +29,18 @@ class ReferenceCase:
 
     @property
     def n_params(self) -> int:
-        """P."""
+        """The number P of parameters."""
         return self.target.net.n_params
 
     def log_density(self, theta: Tensor) -> Tensor:
-        """Log posterior of theta [S, P] up to a constant: [S]."""
+        """Log posterior [S] of theta [S, P], up to a constant."""
         return self.target(theta)
 
     def measure(self, draws: Tensor) -> dict[str, float]:
         """Distances of draws [S, P] to the reference, and the scores of their predictions at the test points.
 
-        `mmd_floor` is what `mmd_published` has for two samples of one distribution. `ValueError` for draws of another
-        length or that are not finite.
+        `mmd_floor` is the expected `mmd_published` of two samples of one distribution. `ValueError` for draws of
+        another shape or that are not finite.
         """
         if draws.dim() != 2 or draws.shape[1] != self.n_params or not draws.isfinite().all():
             raise ValueError(f"draws: shape {tuple(draws.shape)}; finite numbers [S, {self.n_params}] are needed")
@@ -51,7 +51,7 @@ class ReferenceCase:
 
 
 def case(here: Problem, options: Mapping[str, Any], run: Run, test: tuple[Tensor, Tensor]) -> ReferenceCase:
-    """The case of a problem under an isotropic prior of `options["precision"]`; its chains are run where needed."""
+    """The case of a problem under an isotropic prior with `options["precision"]`; runs its chains where needed."""
     part = inferred_part(here.model, "all" if here.scope == "whole" else "last", here.train.x)
     target = Target(part.inner, part.inputs, here.train.y, here.train.likelihood, options["precision"])
     x_test = part.cached(here.inputs(test[0]))

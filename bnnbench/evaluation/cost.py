@@ -1,4 +1,4 @@
-"""What a method costs: time and memory of its fit, time of its predictions, and what it has to keep for them."""
+"""The cost of a method: time and memory of its fit, time of its predictions, and what it stores for them."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,12 +18,12 @@ OPAQUE = (str, bytes, int, float, complex, type, torch.dtype, torch.device, torc
 
 
 class Cost(NamedTuple):
-    """What a computation took; memory is that of the device, and `None` where it cannot be told."""
+    """The cost of a computation; memory is that of the device, and `None` where it cannot be measured."""
 
     seconds: float
     cpu_seconds: float
     peak_megabytes: float | None
-    """The most that was held at a time, beyond what was held before."""
+    """The peak of memory during the computation, minus the memory before it."""
 
     def of_fit(self) -> dict[str, float]:
         """The measures of a fit's time and memory (`measures.COST`)."""
@@ -44,12 +44,12 @@ def measured(compute: Callable[[], T], device: str) -> tuple[T, Cost]:
 
 
 def _start_of_peak(device: str) -> float | None:
-    """Megabytes held now, from which on the peak is counted; `None` where the system has no such count."""
+    """The megabytes in use now, after resetting the peak; `None` where the system does not measure it."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         return torch.cuda.memory_allocated() / MEGABYTE
     try:
-        (PROCESS / "clear_refs").write_text("5")  # Linux: the peak of the resident memory starts anew
+        (PROCESS / "clear_refs").write_text("5")  # on Linux this resets the peak of the resident memory
         return _resident("VmRSS")
     except OSError:
         return None
@@ -65,7 +65,7 @@ def _resident(name: str) -> float:
 
 
 def stored_bits(kept: Any) -> int:
-    """Bits of all tensors and arrays that an object holds, however deep, each piece of memory once."""
+    """Bits of all tensors and arrays that an object holds at any depth; each piece of memory counts once."""
     pieces: dict[int, int] = {}
     for array in _arrays(kept, set()):
         if isinstance(array, Tensor):

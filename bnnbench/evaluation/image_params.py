@@ -1,4 +1,4 @@
-"""Parameters of a study of images: the net, the images that train it, and the data that it is tested on."""
+"""Parameters of a study of images: the net, its training images, and the data that it is tested on."""
 
 from typing import Any, Literal
 
@@ -9,11 +9,11 @@ from bnnbench.evaluation.params import Inference, PointTraining
 Other = Literal["mnist", "kmnist", "emnist-digits", "notmnist", "svhn", "lsun", "cifar10", "cifar100", "tiny-imagenet"]
 Severity = Literal[1, 2, 3, 4, 5]
 ANGLES = tuple(range(0, 181, 15))
-"""Degrees at which a rotation has a metric of its own; others are in the table of rotations alone."""
+"""The angles, in degrees, that have their own metric; others are only in the table of rotations."""
 
 
 class ImageNet(PointTraining):
-    """What is trained, on what, and how: the point estimate that all methods of the last layer start from."""
+    """The net, its data and its training, which define the point estimate from which last-layer methods start."""
 
     dataset: str = Field("fashion-mnist", description="a registered set of images that fit in memory")
     net: Literal["lenet", "wrn-16-4", "convnet", "mlp"] = "lenet"
@@ -30,7 +30,7 @@ class ImageNet(PointTraining):
 
 
 class ImagePosterior(ImageNet, Inference):
-    """A method on a trained net's last layer or on all layers, and what it is measured on."""
+    """A method on the last layer or on all layers of a net, and the data that it is measured on."""
 
     others: tuple[Other, ...] = Field(
         (), description="data sets that the net was not trained on; those that are not there are left out"
@@ -49,6 +49,6 @@ class ImagePosterior(ImageNet, Inference):
         return (self.dataset,)
 
     def optional_datasets(self) -> tuple[str, ...]:
-        """The others, and CIFAR-10-C."""
+        """The other data sets, and CIFAR-10-C."""
         corrupted = ("cifar10-c",) if self.severities and self.dataset == "cifar10" else ()
         return (*(name for name in self.others if name != self.dataset), *corrupted)

@@ -1,4 +1,4 @@
-"""Images as nets are trained and tested on them: splits, augmentation, other data, rotations and corruptions."""
+"""Images for training and testing nets: splits, augmentation, other data, rotations and corruptions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from bnnbench.errors import DataUnavailable
 from bnnbench.evaluation.image_params import ImageNet, ImagePosterior
 from bnnbench.harness.run import Run
 
-SPLIT_SEED = 42  # of validation and test images, the same for all seeds
+SPLIT_SEED = 42  # of the division into validation and test images, the same for all seeds
 PAD = 4
 
 
@@ -36,7 +36,10 @@ class Splits:
 
 
 def splits(params: ImageNet, run: Run) -> Splits:
-    """The official test images are divided into `n_validation` (a fifth at most) and the others, always in one way."""
+    """The splits of a run; official test images are divided, always in the same way, into validation and test images.
+
+    Validation has `n_validation` of them, and a fifth at most.
+    """
     data = images(params.dataset, run.data(params.dataset), "train", "test")
     train, test = data.splits["train"], data.splits["test"]
     order = torch.randperm(len(test), generator=torch.Generator().manual_seed(SPLIT_SEED)).numpy()
@@ -56,7 +59,7 @@ def _images(x: Any, params: ImageNet, run: Run) -> Tensor:
 
 
 def others(params: ImagePosterior, run: Run) -> tuple[dict[str, Tensor], list[str]]:
-    """Test images of data sets that the net was not trained on, made as large as its own, and why some are left out."""
+    """Test images of other data sets, resized to those that the net is trained on, and why some sets are left out."""
     others_by_name: dict[str, Tensor] = {}
     absent: list[str] = []
     if not params.others:
@@ -76,7 +79,7 @@ def others(params: ImagePosterior, run: Run) -> tuple[dict[str, Tensor], list[st
 
 
 def _resized(split: Any, params: ImagePosterior, shape: tuple[int, int], run: Run) -> Tensor:
-    """The first images of a split, whose own images may have several sizes where they are read one by one."""
+    """The first images of a split, resized; the images of a split that is read one by one may differ in size."""
     if hasattr(split, "x"):
         parts = [_images(split.x[: params.n_others], params, run)]
     else:
@@ -87,7 +90,7 @@ def _resized(split: Any, params: ImagePosterior, shape: tuple[int, int], run: Ru
 
 
 def rotated(x: Tensor, angle: int) -> Tensor:
-    """Images [N, C, H, W] turned by `angle` degrees around their middle, nearest pixel, zeros from outside."""
+    """Images [N, C, H, W] rotated by `angle` degrees about their centre: nearest pixel, with zeros from outside."""
     turned = rotate(x.cpu().numpy(), angle, axes=(3, 2), reshape=False, order=0)
     return torch.from_numpy(turned).to(x)
 
@@ -101,13 +104,13 @@ def corrupted(x: Tensor, kind: str, severity: int, run: Run) -> Tensor:
 
 
 def officially_corrupted(data: Any, rows: NDArray[np.int64], kind: str, severity: int, like: Tensor) -> Tensor:
-    """Images [N, C, H, W] of CIFAR-10-C that belong to `rows` of the test images, with the device of `like`."""
+    """Images [N, C, H, W] of CIFAR-10-C for the test images `rows`, with the dtype and device of `like`."""
     pixels = torch.from_numpy(np.ascontiguousarray(data.at(kind, severity)[rows]))
     return pixels.permute(0, 3, 1, 2).to(like) / 255
 
 
 def flip_and_crop(x: Tensor, generator: Generator | None) -> Tensor:
-    """Each image [N, C, H, W] flipped with probability 1/2 and moved by up to 4 pixels, zeros from outside."""
+    """Images [N, C, H, W], each flipped with probability 1/2 and shifted by up to 4 pixels, with zeros from outside."""
     n, _, height, width = x.shape
     flips = torch.rand(n, generator=generator).to(x.device) < 0.5
     x = torch.where(flips[:, None, None, None], x.flip(3), x)

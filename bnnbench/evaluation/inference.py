@@ -19,14 +19,14 @@ from bnnbench.harness.run import Run
 
 P = TypeVar("P", bound=Predictive)
 Sample = Callable[[int, Generator | None], Tensor]
-DIAGNOSED = 100  # points whose outputs are followed along the chains
-SHOWN_WEIGHTS = 4  # whose marginal distributions are kept
+DIAGNOSED = 100  # points whose outputs are diagnosed along the chains
+SHOWN_WEIGHTS = 4  # weights whose draws are kept as marginal distributions
 
 
 def fit(method: str, options: Mapping[str, Any], here: Problem, run: Run) -> tuple[Posterior, dict[str, float]]:
     """The posterior of a registered method, and what its fit cost (`measures.COST`).
 
-    A net that comes trained is not trained again. Raises `UserError` for options that the method does not know.
+    A net that is already trained is not trained again. Raises `UserError` for options that the method does not have.
     """
     chosen: Any = registry.method(method)
     if here.scope != "all" and "training" in chosen.params.model_fields:
@@ -41,24 +41,24 @@ def fit(method: str, options: Mapping[str, Any], here: Problem, run: Run) -> tup
 
 
 def predict(posterior: Posterior, x: Tensor, n_draws: int | None, run: Run) -> Predictive:
-    """Predictions at x with the same noise for all inputs, so that differences between inputs are not noise."""
+    """Predictions at x with the same random stream for every call, so that differences between calls are not noise."""
     return posterior.predict(x, n_draws, Generator().manual_seed(run.seed + 1))
 
 
 def timed(predict: Callable[[Tensor], P], x: Tensor, run: Run) -> tuple[P, dict[str, float]]:
-    """Predictions at x, and the milliseconds that an input takes."""
+    """Predictions at x, and the milliseconds for each input."""
     predicted, took = cost.measured(lambda: predict(x), run.device)
     return predicted, {"predict_ms": 1000 * took.seconds / len(x)}
 
 
 def diagnosed(posterior: Posterior, x: Tensor) -> Outcome:
-    """What a posterior tells of its prior and of its chains, at the first `DIAGNOSED` of the points x.
+    """The diagnostics of a posterior, its prior precision and its chains, at the first `DIAGNOSED` of the points x.
 
-    A number beyond its bound (`bayes.diagnostics.BOUNDS`) is a warning, which the report and the claims show.
+    A number beyond its bound (`bayes.diagnostics.BOUNDS`) gives a warning, which the report and the claims show.
     """
     numbers_of_fit: dict[str, float] = {}
     rhat = getattr(posterior, "rhat", None)
-    if rhat is not None and rhat.isfinite().all():  # stuck chains have none, as the fit has said
+    if rhat is not None and rhat.isfinite().all():  # stuck chains have no R-hat, of which the fit has warned
         numbers_of_fit |= {"rhat": rhat.mean().item(), "rhat_max": rhat.max().item()}
     precision = getattr(getattr(posterior, "distribution", None), "precision", None)
     if precision is not None:
@@ -71,11 +71,11 @@ def diagnosed(posterior: Posterior, x: Tensor) -> Outcome:
 
 
 def compared(sample: Sample, reference: Tensor, run: Run) -> Outcome:
-    """Draws of weights beside reference draws [T, P]; nothing where they are draws of other weights."""
+    """Draws of weights compared with reference draws [T, P]; empty where their numbers of weights differ."""
     mine = sample(len(reference), Generator().manual_seed(run.seed + 2)).cpu()
     if mine.shape[1] != reference.shape[1]:
         return Outcome({})
-    if len(mine) == 1:  # a point counts as so many copies of itself, as Kristiadi et al. (2022) publish it
+    if len(mine) == 1:  # a point estimate counts as T copies, as in Kristiadi et al. (2022)
         return Outcome(distance_scores(mine.expand(len(reference), -1), reference))
     spread = {"weight_std": mine.std(0).mean().item()}
     return Outcome({**spread, **distance_scores(mine, reference)}, {"marginals": _marginals(mine)})

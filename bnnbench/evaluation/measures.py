@@ -1,6 +1,6 @@
-"""The measures of predictions and of draws, declared once: one name, one unit and one direction in all papers.
+"""The measures of predictions and of draws, declared once, with the same name, unit and direction in all papers.
 
-Nothing here imports torch, since a plan does not: `scores` computes what is declared here.
+Nothing here imports torch, since planning must not; `scores` computes what is declared here.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ CLASSES = (
     Metric("ece_15", "%", False, "calibration error with 15 bins"),
     Metric("mmc", "%", description="mean of the largest probability"),
 )
-"""Of a `ClassPredictive` at labelled points."""
+"""Measures of a `ClassPredictive` at labelled points."""
 
 REALS = (
     Metric("rmse", "", False, "root mean squared error of the predictive mean, in the unit of the targets"),
@@ -28,11 +28,11 @@ REALS = (
     Metric("coverage_95", "%", description="targets within the central 95 % of the prediction"),
     Metric("width_95", "", False, "mean width of the central 95 % of the prediction, in the unit of the targets"),
 )
-"""Of a `RealPredictive` at points with real targets."""
+"""Measures of a `RealPredictive` at points with real targets."""
 
 
 def scored() -> tuple[Metric, ...]:
-    """Of predictions of real targets or of classes: each name once."""
+    """Measures of predictions of real targets or of classes, each name once."""
     names = {metric.name for metric in REALS}
     return (*REALS, *(metric for metric in CLASSES if metric.name not in names))
 
@@ -42,7 +42,7 @@ REFERENCE = (
     Metric("mmd", "", False, "squared MMD to reference draws, unbiased, one width for all methods"),
     Metric("mmd_floor", "", description="what mmd_published has for two samples of one distribution"),
 )
-"""Of draws of the weights beside those of a long chain."""
+"""Measures of draws of the weights against those of a long chain."""
 
 WEIGHTS = (
     *REFERENCE,
@@ -51,7 +51,7 @@ WEIGHTS = (
     Metric("rhat", "", False, "mean split R-hat over the parameters of the sampled chains"),
     Metric("rhat_max", "", False, "largest split R-hat of a parameter of the sampled chains"),
 )
-"""Of a posterior over weights."""
+"""Measures of a posterior over weights."""
 
 CHAINS = (
     *(
@@ -72,7 +72,7 @@ CHAINS = (
     Metric("acceptance", "", None, "mean acceptance probability", "Chains"),
     Metric("ebfmi", "", True, "smallest energy Bayesian fraction of missing information of a chain", "Chains"),
 )
-"""Of sampled chains: whether their draws can be trusted (`bayes.diagnostics.BOUNDS` has the bounds)."""
+"""Measures of whether the draws of chains can be trusted; `bayes.diagnostics.BOUNDS` has the bounds."""
 
 COST = (
     Metric("fit_seconds", "s", False, "time of the fit; with training the net where the method trains it", "Cost"),
@@ -81,11 +81,11 @@ COST = (
     Metric("predict_ms", "ms", False, "time of a prediction with all its draws, for each test input", "Cost"),
     Metric("bits_per_weight", "bits", False, "what is kept to predict with, for each parameter of the net", "Cost"),
 )
-"""Of a method: its fit, its predictions, and what it keeps."""
+"""Measures of a method's cost: its fit, its predictions, and what it stores."""
 
 
 def other_data(names: Iterable[str]) -> tuple[Metric, ...]:
-    """Of data sets that the net was not trained on, told from its test points by the largest probability."""
+    """Measures of how well data that the net was not trained on are detected by the largest probability."""
     mean = Metric("fpr95_mean", "%", False, "mean over the other data sets that a published mean is of", OTHER_DATA)
     kinds = (
         ("fpr95", False, "false positives at 95 % true positives by the largest probability"),
@@ -100,7 +100,7 @@ def other_data(names: Iterable[str]) -> tuple[Metric, ...]:
 
 
 def rotations(angles: Iterable[int]) -> tuple[Metric, ...]:
-    """Of test images that are turned, one for each angle in degrees."""
+    """Measures on rotated test images, one for each angle in degrees."""
     return tuple(
         Metric(f"nll_rotated_{angle}", "nats", False, f"of images turned by {angle} degrees", ROTATED)
         for angle in angles
@@ -108,7 +108,7 @@ def rotations(angles: Iterable[int]) -> tuple[Metric, ...]:
 
 
 def corruptions(severities: Iterable[int]) -> tuple[Metric, ...]:
-    """Of corrupted test images, one for each severity: by CIFAR-10-C's files (0: clean), and by our own transforms."""
+    """Measures on corrupted test images, by severity: with CIFAR-10-C's files (0: clean), and with our transforms."""
     chosen = tuple(severities)
     official = [
         Metric(f"nll_cifar10c_{k}", "nats", False, f"on CIFAR-10-C's own files, severity {k}", CORRUPTED)

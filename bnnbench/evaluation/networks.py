@@ -1,4 +1,4 @@
-"""The nets of images and of tables that several papers train, with initial parameters of a stream."""
+"""The nets for images and tables that several papers train, with initial parameters drawn from a stream."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -9,13 +9,13 @@ from torch.nn import functional
 
 from bnnbench.errors import UserError
 
-SHAPES = {"lenet": (1, 28, 28), "wrn-16-4": (3, 32, 32), "convnet": (3, 32, 32)}  # of the images that a net takes
+SHAPES = {"lenet": (1, 28, 28), "wrn-16-4": (3, 32, 32), "convnet": (3, 32, 32)}  # of the images that each net takes
 
 
 def image_net(name: str, shape: Sequence[int], n_classes: int, width: int) -> nn.Sequential:
-    """The net `name` for images of `shape` (C, H, W); `width` is that of an mlp's hidden layer.
+    """The net `name` for images of `shape` (C, H, W); `width` is the number of hidden units of an mlp.
 
-    `UserError` where such images do not fit it.
+    `UserError` where the net does not take images of this shape.
     """
     if name == "mlp":
         pixels = shape[0] * shape[1] * shape[2]
@@ -63,7 +63,7 @@ def convnet(n_classes: int) -> nn.Sequential:
 
 
 class _Block(nn.Module):
-    """Two convolutions before which come BatchNorm and ReLU, and a shortcut."""
+    """Two convolutions, each preceded by BatchNorm and ReLU, with a shortcut."""
 
     def __init__(self, maps_in: int, maps: int, stride: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Parameters that the studies share: which method with which options, and what its draws are measured against."""
+"""Parameters that studies share: the method with its options, and the reference that its draws are compared with."""
 
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ Scope = Literal["last", "whole", "all"]
 
 
 class Inference(Params):
-    """A registered method, the prior of its target, and the chains that its draws of weights are measured against."""
+    """A registered method, the prior of its target, and the chains that its draws of weights are compared with."""
 
     method: str = Field("map", description="a registered method")
     options: dict[str, Any] = Field({}, description="its parameters; 'target' stands for the target's prior precision")
@@ -32,7 +32,7 @@ class Inference(Params):
         return {name: self.precision if value == "target" else value for name, value in self.options.items()}
 
     def sampling(self) -> dict[str, int]:
-        """The reference chains, as a sampler's parameters."""
+        """The reference chains, as parameters of a sampler."""
         return {"chains": self.chains, "draws": self.chain_draws, "warmup": self.chain_warmup}
 
 
@@ -47,6 +47,6 @@ class PointTraining(Params):
     weight_decay: NonNegativeFloat = 5e-4
 
     def training(self) -> dict[str, Any]:
-        """The same as the parameters of a method's training."""
+        """These values as the training parameters of a method."""
         chosen = {name: getattr(self, name) for name in PointTraining.model_fields}
         return {**chosen, "nesterov": self.optimizer == "sgd"}

@@ -1,4 +1,4 @@
-"""Active learning on a table: a few labelled rows, a pool of rows to ask labels of, and test rows."""
+"""Active learning on a table: a few labelled rows, a pool of rows whose labels can be asked for, and test rows."""
 
 from dataclasses import dataclass, replace
 
@@ -16,22 +16,22 @@ from bnnbench.harness.run import Run
 
 @dataclass(frozen=True)
 class Pool:
-    """Rows of a table: those with labels, those that labels can be asked of, and those of the test."""
+    """Rows of a table: those with labels, those whose labels can be asked for, and test rows."""
 
     labelled: Rows
     unlabelled: Rows
     tests: Rows
 
     def asked(self, chosen: Rows) -> "Pool":
-        """With labels of the `chosen` positions in `unlabelled`."""
+        """The pool after the rows at the `chosen` positions of `unlabelled` have got labels."""
         rest = np.delete(self.unlabelled, chosen)
         return replace(self, labelled=np.concatenate([self.labelled, self.unlabelled[chosen]]), unlabelled=rest)
 
 
 def pool(params: ActiveLearning, run: Run) -> Pool:
-    """The rows of a seed at the start, drawn without replacement.
+    """The initial pool of a seed, drawn without replacement.
 
-    Raises `UserError` for a table that has too few for all rounds.
+    Raises `UserError` for a table with too few rows for all rounds.
     """
     n_rows = len(table(params.dataset, run.data(params.dataset)))
     needed = params.n_test + params.n_initial + params.rounds * params.batch
@@ -43,9 +43,9 @@ def pool(params: ActiveLearning, run: Run) -> Pool:
 
 
 def labelled_split(params: ActiveLearning, rows: Pool, run: Run) -> tuple[TableSplit, Tensor]:
-    """Labelled rows as training data, and the inputs [M, D] of the others.
+    """The labelled rows as training data, and the inputs [M, D] of the unlabelled rows.
 
-    Inputs are standardised by all rows outside the test, which need no label, and targets by the labelled ones.
+    Inputs are standardised by all rows but test rows, as this needs no labels, and targets by the labelled rows.
     """
     data = table(params.dataset, run.data(params.dataset))
     outside = np.concatenate([rows.labelled, rows.unlabelled])
@@ -55,11 +55,11 @@ def labelled_split(params: ActiveLearning, rows: Pool, run: Run) -> tuple[TableS
 
 
 def uncertainty(predictive: Predictive) -> Tensor:
-    """What is large where a label is worth asking [M].
+    """A score [M] that is large for rows whose label is worth asking for.
 
     For a real target this is the variance of the prediction, as in Hernández-Lobato and Adams (2015). For classes it is
-    the mutual information of label and draw: the entropy of the mean less the mean of entropies (Houlsby et al. 2011,
-    equation 2).
+    the mutual information of label and draw: the entropy of the mean minus the mean of the entropies (Houlsby et al.
+    2011, equation 2).
     """
     if isinstance(predictive, RealPredictive):
         variance = predictive.moments[1].double().square()
@@ -74,7 +74,7 @@ def _entropy(probs: Tensor) -> Tensor:
 
 
 def acquired(scores: Tensor | None, n_rows: int, batch: int, generator: Generator) -> Rows:
-    """Positions of `batch` rows: those of largest scores [n_rows], at random among equals, or any without scores."""
+    """Positions of `batch` rows with the largest scores [n_rows], ties at random; without scores, of random rows."""
     order = torch.randperm(n_rows, generator=generator)
     if scores is not None:
         order = order[scores.cpu()[order].argsort(descending=True, stable=True)]

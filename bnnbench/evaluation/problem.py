@@ -1,4 +1,4 @@
-"""What a method is given: a new net, a trained one, or its last layer on features; and reference draws for it."""
+"""Problems for methods: a new net, a trained net, or its last layer on features; and reference draws for them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +16,9 @@ from bnnbench.harness.run import Run
 
 @dataclass(frozen=True)
 class Origin:
-    """How a net comes about: a function that makes a new one on the device of a run, its data and its training.
+    """The origin of a net: a function that makes a new one on the device of a run, its data and its training.
 
-    `depends_on` names all that the trained net depends on besides the data sets, in numbers and strings.
+    `depends_on` holds, in numbers and strings, all that the trained net depends on apart from the data sets.
     """
 
     new: Callable[[Run], nn.Module]
@@ -30,7 +30,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Problem:
-    """What a method is given: a net and its training data.
+    """The input of a method: a net and its training data.
 
     Where `model` is the last layer of a net, `features` computes its inputs.
     """
@@ -43,17 +43,17 @@ class Problem:
 
     @property
     def n_weights(self) -> int:
-        """Parameters of the whole net."""
+        """The number of parameters of the whole net."""
         net = self.model if self.features is None else self.features.module
         return sum(parameter.numel() for parameter in net.parameters())
 
     def inputs(self, x: Tensor) -> Tensor:
-        """Points [N, ...] as `model` takes them: features [N, d] where it is a last layer."""
+        """Points [N, ...] as inputs of `model`: features [N, d] where it is a last layer."""
         return x if self.features is None else self.features(x)
 
 
 def problem(scope: Scope, origin: Origin, run: Run) -> Problem:
-    """A new net where the method trains all layers, the trained net, or its last layer on features."""
+    """The problem of a scope: a new net where the method trains all layers, the trained net, or its last layer."""
     if scope == "all":
         return Problem(origin.new(run), origin.train, origin, scope)
     net, train = trained(origin, run), replace(origin.train, augment=None)
@@ -65,7 +65,7 @@ def problem(scope: Scope, origin: Origin, run: Run) -> Problem:
 
 
 def trained(origin: Origin, run: Run) -> nn.Module:
-    """The net at its mode, trained once for all methods of a seed; with its noise, where that is learned."""
+    """The net at its mode, with its noise where that is learned; it is trained once for all methods of a seed."""
 
     def compute(own: Run) -> Mapping[str, Any]:
         train = replace(origin.train, validation=None)
@@ -84,9 +84,9 @@ def trained(origin: Origin, run: Run) -> nn.Module:
 
 @dataclass(frozen=True)
 class Reference:
-    """Draws of weights [T, P], one chain after the other, and what the sampler tells of them.
+    """Draws of weights [T, P], one chain after the other, with their diagnostics.
 
-    `diagnostics` has the worst rank-normalised R-hat and effective sizes of a weight, the share of divergent
+    `diagnostics` holds the worst rank-normalised R-hat and effective sizes over the weights, the share of divergent
     trajectories, and the lowest E-BFMI of a chain.
     """
 
@@ -94,7 +94,7 @@ class Reference:
     diagnostics: Mapping[str, float]
 
     def misses(self) -> list[str]:
-        """The criteria for reference draws of posteriordb (Magnusson et al. 2025) that these miss, a line each."""
+        """A line for each criterion of posteriordb for reference draws (Magnusson et al. 2025) that is not met."""
         numbers = {"draws": len(self.draws), **self.diagnostics}
         return [
             f"{name} is {numbers[name]:.4g}; at {side} {bound:g} is asked for"
@@ -106,7 +106,7 @@ class Reference:
 CRITERIA = (
     ("draws", "least", 10_000),
     ("rhat_parameters", "most", 1.01),
-    ("ess_bulk_parameters", "least", 9_000),  # of 10,000: the draws are as good as independent
+    ("ess_bulk_parameters", "least", 9_000),  # of 10,000, so that the draws are nearly independent
     ("ess_tail_parameters", "least", 9_000),
     ("divergences", "most", 0),
     ("ebfmi", "least", 0.2),
@@ -114,7 +114,7 @@ CRITERIA = (
 
 
 def reference(here: Problem, options: Mapping[str, Any], run: Run) -> Reference:
-    """HMC with `options` on the trained net or its last layer, run by the first job of a seed that asks for it."""
+    """Draws of HMC with `options` on the trained net or its last layer; the first job of a seed computes them."""
     chosen = {"training": None, "scope": "all" if here.scope == "whole" else "last", **options}
 
     def compute(own: Run) -> Mapping[str, Any]:

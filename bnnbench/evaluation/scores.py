@@ -1,4 +1,4 @@
-"""What `measures` declares, computed from predictions and from draws of weights."""
+"""The measures that `measures` declares, computed from predictions and from draws of weights."""
 
 from collections.abc import Mapping
 from math import isfinite
@@ -11,7 +11,7 @@ from bnnbench.metrics import calibration, classification, mmd, ood, regression
 
 
 def scores(predictive: Predictive, targets: Tensor, generator: Generator | None = None) -> dict[str, float]:
-    """All measures of a prediction at points with targets [N]: those of classes or those of real targets."""
+    """All measures of a prediction at points with targets [N]: those for classes or those for real targets."""
     if isinstance(predictive, ClassPredictive):
         return class_scores(predictive, targets)
     return real_scores(predictive, targets, generator)
@@ -37,7 +37,7 @@ def real_scores(predictive: RealPredictive, targets: Tensor, generator: Generato
     """`measures.REALS` at targets [N].
 
     The mixture over draws is exact in mean and density. Its quantiles and CRPS come from draws of targets, one for each
-    draw of the prediction and at least `TARGETS` a point, made with `generator`.
+    draw of the prediction and at least `TARGETS` for each point, made with `generator`.
     """
     draws = target_draws(predictive, generator)
     low, high = regression.central_interval(draws, 0.95)
@@ -62,12 +62,12 @@ def target_draws(predictive: RealPredictive, generator: Generator | None) -> Ten
 
 
 def nll(predictive: Predictive, targets: Tensor) -> float:
-    """Mean negative log density of targets [N], from logarithms: a probability that rounds to 0 is no infinite loss."""
+    """Mean negative log density of targets [N], from logarithms: probabilities that round to 0 have a finite loss."""
     return -predictive.log_density(targets).double().mean().item()
 
 
 def detection_scores(inside: ClassPredictive, outside: ClassPredictive, name: str) -> dict[str, float]:
-    """How well the largest probability tells test points from those of the other data `name`."""
+    """How well the largest probability separates test points from points of the other data `name`."""
     within, without = (classification.confidence(part.probs.double()) for part in (inside, outside))
     return {
         f"fpr95_{name}": 100 * ood.fpr_at_tpr(within, without),
@@ -76,10 +76,10 @@ def detection_scores(inside: ClassPredictive, outside: ClassPredictive, name: st
 
 
 def distance_scores(draws: Tensor, reference: Tensor) -> dict[str, float]:
-    """`measures.REFERENCE` between draws [S, P] and reference draws [T, P]; as many of both as there are of either.
+    """`measures.REFERENCE` between draws [S, P] and reference draws [T, P], using min(S, T) of each.
 
-    The unbiased squared MMD takes its width from the reference alone, so that methods can be compared; so does the
-    floor, which is what the published one has in expectation for two samples of the reference's distribution.
+    The unbiased squared MMD takes its kernel width from the reference alone, so that methods can be compared. So does
+    the floor, which is the expectation of the published one for two samples of the reference's distribution.
     """
     count = min(len(draws), len(reference))
     spread = torch.arange(count) * len(reference) // count
@@ -93,5 +93,5 @@ def distance_scores(draws: Tensor, reference: Tensor) -> dict[str, float]:
 
 
 def _finite(numbers: Mapping[str, float]) -> dict[str, float]:
-    """Without the published calibration error where every confidence lies in the bin that it leaves out."""
+    """The finite numbers: the published calibration error is not, if all confidences lie in the bin that it omits."""
     return {name: value for name, value in numbers.items() if isfinite(value)}

@@ -19,7 +19,7 @@ Predict = Callable[[Tensor], ClassPredictive]
 
 
 def other_data(predict: Predict, test: ClassPredictive, params: ImagePosterior, run: Run) -> Outcome:
-    """How well each other data set is told from the test images; the mean where all that it is of are there."""
+    """How well each other data set is told from the test images; their mean where all of `params.averaged` exist."""
     metrics: dict[str, float] = {}
     images, absent = others(params, run)
     for name, x in images.items():
@@ -31,7 +31,7 @@ def other_data(predict: Predict, test: ClassPredictive, params: ImagePosterior, 
 
 
 def rotations(predict: Predict, data: Splits, params: ImagePosterior) -> Outcome:
-    """NLL of the first test images by the angle that they are turned by."""
+    """NLL of the first test images by the angle by which they are rotated."""
     table: dict[str, list[Any]] = {"angle": [], "nll": []}
     x, y = data.x_test[: params.n_rotated], data.y_test[: params.n_rotated]
     for angle in params.angles:
@@ -43,7 +43,7 @@ def rotations(predict: Predict, data: Splits, params: ImagePosterior) -> Outcome
 
 
 def corruptions(predict: Predict, data: Splits, params: ImagePosterior, run: Run) -> Outcome:
-    """NLL by kind and severity: of our own transforms, and of CIFAR-10-C's files where this machine has them."""
+    """NLL by kind and severity, for our own transforms and, where this machine has them, for CIFAR-10-C's files."""
     if not params.severities:
         return Outcome({})
     table: dict[str, list[Any]] = {"source": [], "kind": [], "severity": [], "nll": []}
@@ -79,7 +79,7 @@ def _official(images: Any, data: Splits, params: ImagePosterior) -> Iterator[tup
 
 
 def _means(table: dict[str, list[Any]]) -> dict[str, float]:
-    """Over kinds, for each source and severity."""
+    """Means over the kinds of corruption, for each source and severity."""
     collected: dict[str, list[float]] = {}
     for source, severity, nll in zip(table["source"], table["severity"], table["nll"], strict=True):
         collected.setdefault(f"nll_{source}_{severity}", []).append(nll)

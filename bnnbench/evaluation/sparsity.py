@@ -1,4 +1,4 @@
-"""First-layer weights set to zero, and inputs ranked by their weights: what a sparse posterior is good for.
+"""Uses of a sparse posterior: first-layer weights are set to zero, and inputs are ranked by their weights.
 
 Draws of weights are [S, H, p]: S draws of H hidden units with p inputs.
 """
@@ -13,26 +13,28 @@ TAIL = 0.1  # quantile of all |w| above which a weight counts as present
 
 
 def pruned_per_draw(weights: Tensor, share: float) -> Tensor:
-    """Each draw with its own floor(share H p) smallest |w| set to 0."""
+    """The draws, each with its own floor(share H p) smallest |w| set to 0."""
     flat = weights.flatten(1)
     dropped = flat.abs().argsort(dim=1)[:, : int(share * flat.shape[1] + 1e-9)]
     return flat.scatter(1, dropped, 0.0).view_as(weights)
 
 
 def pruned_by_one_mask(weights: Tensor, share: float) -> Tensor:
-    """All draws with the same weights set to 0: the lowest of E|w| P(|w| > t), t the 10 % quantile of all |w|.
+    """The draws, all with the same weights set to 0: those with the lowest E|w| P(|w| > t).
 
-    Hidden units have no order, and chains may hold the same function in another one, so the mask of one is wrong for
-    the other; `pruned_by_matched_mask` has no such fault.
+    t is the 10 % quantile of all |w|.
+
+    Hidden units have no fixed order, so chains may hold the same function with its units in another order, for which
+    the mask is then wrong; `pruned_by_matched_mask` avoids this.
     """
     return weights * _mask(weights, share)
 
 
 def pruned_by_matched_mask(weights: Tensor, share: float) -> Tensor:
-    """As `pruned_by_one_mask`, with the units of each draw matched to those of the last draw first.
+    """As `pruned_by_one_mask`, after matching the units of each draw to those of the last draw.
 
-    The matching minimises the squared distance of |w|. A permutation or a change of sign of the units of any draw
-    changes the order of what is returned and nothing else.
+    The matching minimises the squared distance of |w|. If the units of a draw are permuted or change their signs, so do
+    the units of the returned draw, and nothing else changes.
     """
     order = torch.stack([_matching(draw, weights[-1]) for draw in weights])
     places = order[..., None].expand_as(weights)
@@ -41,7 +43,7 @@ def pruned_by_matched_mask(weights: Tensor, share: float) -> Tensor:
 
 
 def _mask(weights: Tensor, share: float) -> Tensor:
-    """1 where weights [H, p] are kept."""
+    """A mask [H, p]: 1 where weights are kept."""
     size = weights.abs()
     score = size.mean(0) * (size > np.quantile(size.numpy(), TAIL)).to(size).mean(0)
     mask = torch.ones(score.numel(), dtype=weights.dtype)
@@ -50,19 +52,17 @@ def _mask(weights: Tensor, share: float) -> Tensor:
 
 
 def _matching(draw: Tensor, reference: Tensor) -> Tensor:
-    """Which unit of a draw [H, p] stands in the place of each unit of the reference."""
+    """For each unit of the reference [H, p], the matching unit of a draw [H, p]."""
     cost = torch.cdist(reference.abs(), draw.abs()).square().numpy()
     return torch.as_tensor(linear_sum_assignment(cost)[1])
 
 
 def input_scores(weights: Tensor, output: Tensor) -> Tensor:
-    """How much each input matters [p]: the mean over draws of sum_j |v_j| |w_jk|, output weights v [S, H]."""
+    """The importance of each input [p]: the mean over draws of sum_j |v_j| |w_jk|, with output weights v [S, H]."""
     return (output.abs()[..., None] * weights.abs()).sum(1).mean(0)
 
 
 def selection(scores: Tensor, active: tuple[int, ...]) -> float:
-    """Area under the precision-recall curve (average precision) of the active inputs by their scores [p]; 1 is
-    perfect.
-    """
+    """Average precision of finding the active inputs by their scores [p]: the area under the precision-recall curve."""
     truth = np.isin(np.arange(len(scores)), active)
     return float(average_precision_score(truth, scores.numpy()))

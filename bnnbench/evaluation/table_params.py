@@ -1,4 +1,4 @@
-"""Parameters of a study of a table: which rows train, the net, the noise, and the method."""
+"""Parameters of a study of a table: the training rows, the net, the noise, and the method."""
 
 from typing import Any, Literal
 
@@ -33,9 +33,9 @@ class TablePosterior(PointTraining, Inference):
 
 
 class ActiveLearning(TablePosterior):
-    """A method that chooses the rows whose labels it is given (Hernández-Lobato and Adams 2015, section 4.2).
+    """A method that chooses the rows whose labels it asks for (Hernández-Lobato and Adams 2015, section 4.2).
 
-    `split`, `n_train` and `validation` have no meaning here: a seed draws its own rows.
+    `split`, `n_train` and `validation` must not be set: a seed draws its own rows.
     """
 
     n_initial: PositiveInt = Field(20, description="rows with labels at the start")

@@ -1,4 +1,4 @@
-"""Tables as nets are trained and tested on them: a published split, standardised by its training rows."""
+"""Tables for training and testing nets: a published split, standardised by its training rows."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,8 +22,9 @@ Rows = NDArray[np.int64]
 class TableSplit:
     """Inputs float32 [N, D] with mean 0 and standard deviation 1 over training rows, and targets, on the run's device.
 
-    Real targets of training and validation are standardised alike; `y_test` is in the unit of the table, and so is what
-    `in_unit` gives. Classes are int64 from 0 to `n_classes` - 1, and real targets have `n_classes` 0.
+    Real targets for training and validation are standardised in the same way; `y_test` and the predictions that
+    `in_unit` gives are in the unit of the table. Classes are int64 from 0 to `n_classes` - 1; for real targets
+    `n_classes` is 0.
     """
 
     x_train: Tensor
@@ -43,7 +44,7 @@ class TableSplit:
 
 
 def table_split(params: TablePosterior, run: Run) -> TableSplit:
-    """The published split `params.split`, or that of the seed's number, counted round where seeds are more.
+    """The published split `params.split`, or else the split with the number of the seed, modulo the number of splits.
 
     Raises `UserError` for a split that the table does not have.
     """
@@ -60,7 +61,7 @@ def table_split(params: TablePosterior, run: Run) -> TableSplit:
 def standardised(
     data: Table, trains: Rows, validates: Rows, tests: Rows, run: Run, inputs_by: Rows | None = None
 ) -> TableSplit:
-    """Rows of a table as a split; inputs are standardised by rows `inputs_by`, or by those that train."""
+    """Rows of a table as a split; inputs are standardised by the rows `inputs_by`, or else by the training rows."""
     classes = np.issubdtype(data.y.dtype, np.integer)
     centre, spread = (0.0, 1.0) if classes else _moments(data.y[trains])
     x_mean, x_scale = _moments(data.x[trains if inputs_by is None else inputs_by])
@@ -80,7 +81,7 @@ def standardised(
 
 
 def _moments(values: NDArray[Any]) -> tuple[Any, Any]:
-    """Mean and standard deviation over rows; 1 in place of the deviation of a column that is constant."""
+    """Mean and standard deviation over rows; the deviation of a constant column is replaced by 1."""
     deviation = values.std(axis=0)
     return values.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
 

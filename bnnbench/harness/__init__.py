@@ -1,4 +1,4 @@
-"""From experiment to result: the machinery, which knows no paper.
+"""The machinery that turns experiments into results; it does not depend on any paper.
 
-The walk of one job is told in `docs/architecture.md`.
+`docs/architecture.md` describes the walk of one job.
 """

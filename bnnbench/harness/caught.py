@@ -1,4 +1,4 @@
-"""Warnings meant for the readers of a result, caught while it is computed."""
+"""Warnings meant for the readers of a result, collected while it is computed."""
 
 import warnings
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from bnnbench.errors import ResultWarning
 
 @contextmanager
 def result_warnings() -> Iterator[list[str]]:
-    """Collects the text of every `ResultWarning`, each once; other warnings are shown as ever."""
+    """Collects the text of every `ResultWarning`, each once; other warnings are shown as usual."""
     texts: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("always", ResultWarning)
@@ -27,6 +27,6 @@ def result_warnings() -> Iterator[list[str]]:
 
 
 def warn_again(texts: list[str]) -> None:
-    """Gives warnings that were caught earlier, for those who catch now."""
+    """Emits warnings that were caught earlier, so that an enclosing `result_warnings` collects them too."""
     for text in texts:
         warnings.warn(text, ResultWarning, stacklevel=2)

@@ -1,4 +1,4 @@
-"""What figures of several papers share: published values, a row a variant, and lines over a table's column."""
+"""Parts of figures that several papers share: published values, one row per variant, lines over a table's column."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ PUBLISHED: dict[str, Any] = {
 
 
 def printed(experiment: str, variant: str) -> dict[str, float]:
-    """The published values that a variant is compared with, by metric; where a metric has several, the first."""
+    """The published values that a variant is compared with, by metric; the first value where a metric has several."""
     numbers: dict[str, float] = {}
     paper_name, _, name = experiment.partition("/")
     for row in paper.get(paper_name).published():
@@ -33,7 +33,7 @@ def printed(experiment: str, variant: str) -> dict[str, float]:
 
 
 def measured(results: Results, experiment: str, variant: str, metric: str) -> dict[int, float]:
-    """The metric by seed; empty where there is none."""
+    """The values of the metric by seed; empty where there are none."""
     try:
         return results.values(experiment, variant, metric)
     except NotRun:
@@ -47,7 +47,7 @@ def first_seed(table: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def rows(results: Results, experiment: str, variants: Mapping[str, str], metrics: Mapping[str, str]) -> "Canvas":
-    """A row a variant, a column a metric: points are seeds, bars the mean with its interval, diamonds published.
+    """A row for each variant, a column for each metric: points are seeds, bars intervals, diamonds published values.
 
     Variants that the user has added to the experiment follow those of `variants`.
     """
@@ -56,7 +56,7 @@ def rows(results: Results, experiment: str, variants: Mapping[str, str], metrics
     paper_name, _, name = experiment.partition("/")
     own = paper.get(paper_name).spec.experiments[name].variants
     ran = results.of(results.jobs, experiment)["variant"].unique()
-    added = [one for one in ran if one.partition(",")[0] not in own]  # the names of a grid's cells go on after a comma
+    added = [one for one in ran if one.partition(",")[0] not in own]  # a comma ends the variant in a cell's name
     variants = {**variants, **{one: one for one in added}}
     shown = {
         variant: label

@@ -1,4 +1,4 @@
-"""A claim as a test over results, with a verdict that is a pure function of both."""
+"""A claim as a test over results; its verdict is a pure function of the claim and the results."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ ORIGINS: tuple[Origin, ...] = get_args(Origin)
 
 @dataclass(frozen=True)
 class Comparison:
-    """An interval held against a bound: what a claim consists of."""
+    """An interval compared with a bound; a claim consists of such comparisons."""
 
     what: str
     interval: Interval
@@ -28,7 +28,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What results say of a claim, in a verdict and in words with numbers, and the comparisons behind both."""
+    """What results say about a claim: a verdict, a text with numbers, and the comparisons behind both."""
 
     verdict: Verdict
     text: str
@@ -39,8 +39,9 @@ class Evidence:
 class Resolution:
     """The smallest difference that matters, in the unit of the comparison, and why no smaller one does.
 
-    `of` names the comparison where several of one claim share a unit and differ in what matters. `test_points` is the
-    number of test points, the same for all seeds, that a compared proportion is counted over; it may differ by scale.
+    `of` names the comparison where several comparisons of one claim share a unit but have different resolutions.
+    `test_points` is the number of test points over which a compared proportion is counted. It is the same for all seeds
+    and may depend on the scale.
     """
 
     smallest: float
@@ -56,15 +57,15 @@ class Resolution:
             raise ValueError("a resolution needs its reason in words")
 
     def points_at(self, scale: str) -> int | None:
-        """The number of test points at a scale; `None` where they do not limit what can be told."""
+        """The number of test points at a scale; `None` where test points do not limit the precision."""
         return self.test_points.get(scale) if isinstance(self.test_points, Mapping) else self.test_points
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim: where it stands, which experiments it needs, its test, and the differences that matter for it.
+    """A claim: its source, the experiments that it needs, its test, and the smallest differences that matter for it.
 
-    Its origin is the paper, or ours where it tests what the paper does not say.
+    Its origin is "paper", or another one of `ORIGINS` where it tests what the paper does not state.
     """
 
     name: str
@@ -77,7 +78,7 @@ class Claim:
     resolutions: tuple[Resolution, ...] = ()
 
     def resolution(self, comparison: Comparison) -> Resolution | None:
-        """What is declared for a comparison by its name, or else for its unit."""
+        """The resolution that is declared for a comparison by its name, or else for its unit."""
         named = [one for one in self.resolutions if one.of == comparison.what]
         return next((one for one in (*named, *self.resolutions) if _is_for(one, comparison)), None)
 
@@ -95,7 +96,7 @@ def claim(
     origin: Origin = "paper",
     resolution: Resolution | Sequence[Resolution] = (),
 ) -> Callable[[Callable[[Results], Evidence]], Claim]:
-    """Declares the decorated function as the test of a claim; `scales` are those where it means something."""
+    """Declares the decorated function as the test of a claim; `scales` are those at which the claim is meaningful."""
     if origin not in ORIGINS:
         raise ValueError(f"claim {name!r}: origin {origin!r} is not one of {', '.join(ORIGINS)}")
     resolutions = (resolution,) if isinstance(resolution, Resolution) else tuple(resolution)
@@ -107,7 +108,7 @@ def claim(
 
 
 def judge(claim: Claim, results: Results) -> Evidence:
-    """The verdict on `claim`; a fault of its test is a verdict too, so that it does not take the others with it."""
+    """The verdict on `claim`; a test that raises an exception gives "not run", so other claims are still judged."""
     if results.scale not in claim.scales:
         return Evidence("not run", f"means nothing at scale {results.scale}; judged at {', '.join(claim.scales)}")
     try:
@@ -134,7 +135,7 @@ def more_than(what: str, interval: Interval, bound: float, unit: str = "") -> Ev
 
 
 def within(what: str, interval: Interval, margin: float, unit: str = "", around: float = 0.0) -> Evidence:
-    """The claim that a mean lies within `margin` of a value: an equivalence, which has to be shown on both sides."""
+    """The claim that a mean lies within `margin` of a value: an equivalence, for which both sides are tested."""
     return all_of(
         at_most(what, interval, around + margin, unit),
         at_least(what, interval, around - margin, unit),
@@ -153,7 +154,7 @@ def _one_sided(
     what: str, interval: Interval, bound: float, unit: str, relation: str, holds: bool, fails: bool
 ) -> Evidence:
     verdict: Verdict = "reproduced" if holds else "contradicted" if fails else "inconclusive"
-    if isinf(interval.high) or interval.lost:  # survivors may look better than the method is
+    if isinf(interval.high) or interval.lost:  # the remaining seeds may look better than the method is
         verdict = "inconclusive"
     space = f" {unit}" if unit else ""
     text = f"{what}: {_numbers(interval, space)} (claimed: {relation} {bound:g}{space})"
@@ -163,7 +164,7 @@ def _one_sided(
 def _numbers(interval: Interval, space: str) -> str:
     if not isfinite(interval.high):
         return f"{interval.mean:.3g}{space} from one seed"
-    # Two digits of the half-width: what the interval supports.
+    # As many places as two significant digits of the half-width need.
     places = max(0, 1 - floor(log10(interval.half_width))) if interval.half_width > 1e-9 else 3
     mean, low, high = (f"{value:.{places}f}" for value in (interval.mean, interval.low, interval.high))
     numbers = f"{mean}{space} [{low}, {high}], n = {interval.n}"

@@ -1,9 +1,9 @@
-"""A hash of the code that an experiment uses, so that a change reruns its jobs and no others.
+"""A hash of the code that an experiment uses, so that a change of the code reruns the jobs that use it and no others.
 
 Snakemake does not see changes in imported modules. The hash covers the experiment's module and every module that it
-imports, directly or not, from its own top-level package or from bnnbench; comments, docstrings and layout do not
-count, nor does the version. The machinery (`bnnbench.harness`) is left out except for what makes numbers: the
-derivation of seeds and the version of the protocol below. Another minor version of Python may parse to another hash.
+imports, directly or indirectly, from its own top-level package or from bnnbench; comments, docstrings, layout and the
+version do not count. The machinery (`bnnbench.harness`) is left out except for what determines numbers: the derivation
+of seeds and the version of the protocol below. Another minor version of Python may give another hash.
 """
 
 import hashlib
@@ -21,9 +21,9 @@ MACHINERY = "bnnbench.harness"
 
 @cache
 def code_hash(module: str, optional: bool = False) -> str:
-    """Hex digest of `module` (a package: with all its modules) and all that it imports within its package and bnnbench.
+    """Hex digest of `module` and all that it imports within its package and bnnbench; a package includes its modules.
 
-    One that is `optional` and not there has the digest "".
+    An `optional` module that does not exist has the digest "".
     """
     if _source(module) is None:
         if optional:
@@ -82,7 +82,7 @@ def _parsed(module: str) -> Parsed:
 
 
 def folder_hash(package: str) -> str:
-    """Hex digest of every file of a package, as it is: for what is cheap to make again."""
+    """Hex digest of the content of every file of a package, for results that are cheap to compute again."""
     spec = find_spec(package)
     digest = hashlib.blake2b(digest_size=8)
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():

@@ -60,11 +60,11 @@ TABLES: dict[str, dict[str, str]] = {
 
 
 class NotRun(Exception):
-    """Numbers that a claim or a figure needs are not there; the message says which and why."""
+    """Numbers that a claim or a figure needs do not exist; the message says which and why."""
 
 
 def folder(plan: Plan, experiment: str) -> Path:
-    """Where the tables of `experiment` (`paper/name`) are."""
+    """The folder with the tables of `experiment` (`paper/name`)."""
     return plan.config.folder() / "collected" / experiment
 
 
@@ -105,7 +105,7 @@ def join(plan: Plan, more: list[dict[str, Any]]) -> None:
 
 
 def read(plan: Plan, job: Job) -> tuple[Result | None, str]:
-    """The result of `job`, or `None` and why there is none."""
+    """The result of `job` and an empty text, or `None` and the reason why there is none."""
     path = plan.result(job)
     if path.exists():
         try:
@@ -123,7 +123,7 @@ def read(plan: Plan, job: Job) -> tuple[Result | None, str]:
 
 
 def read_failure(plan: Plan, job: Job) -> str | None:
-    """Why the last attempt at this very job failed, if it did."""
+    """Why the last attempt to compute exactly this job failed; `None` if it did not."""
     folder = plan.folder(job)
     path = folder / "failure.json"
     try:
@@ -137,11 +137,11 @@ def read_failure(plan: Plan, job: Job) -> str | None:
 
 
 def arrow_table(path: Path, name: str) -> "pa.Table":
-    """A collected table; `UserError` where it is not there, damaged or another table."""
+    """A collected table; `UserError` where the file is missing, damaged or holds another table."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:  # on this thread alone: one of pyarrow's that still held the content when Python ends would abort the process
+    try:  # without threads: a thread of pyarrow that still holds the content when Python ends would abort the process
         # `pq.read_table` would import pandas, which takes half a CPU-second and is not needed here.
         table = pq.ParquetFile(pa.BufferReader(read_regular(path)), pre_buffer=False).read(use_threads=False)
     except Exception as error:  # pyarrow fails in many ways on a damaged file
@@ -153,7 +153,7 @@ def arrow_table(path: Path, name: str) -> "pa.Table":
 
 
 def write_table(path: Path, name: str, rows: list[dict[str, Any]]) -> None:
-    """Writes rows as Parquet with the columns of the table `name`, so that an empty table has its schema too."""
+    """Writes rows as Parquet with the columns of the table `name`, so that an empty table also has its schema."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -222,7 +222,7 @@ def _history_rows(job: Job, curves: History) -> Iterator[dict[str, Any]]:
 
 
 def _lost_curves(plan: Plan, job: Job, record: Result, curves: History) -> list[str]:
-    """A warning where curves are not as the job left them."""
+    """A warning where the curves are not as the job left them."""
     whole = len(curves.rows) == record.curve_rows and not curves.damage
     changed = bool(record.curve_rows) and whole and not is_as_written(plan.folder(job) / "history.jsonl")
     if record.curve_rows is None or (whole and not changed):
@@ -252,7 +252,7 @@ def _by_seed(
     of: Callable[[list[float]], float],
     seeds: Sequence[int] | None = None,
 ) -> list[float]:
-    """The quantity of each seed (of `seeds`, if given) that all operands have; `NotRun` where there is none."""
+    """The quantity for each seed that all operands share (among `seeds`, if given); `NotRun` where there is none."""
     shared = set.intersection(*(set(values) for values in operands))
     chosen = sorted(shared if seeds is None else shared.intersection(seeds))
     if not chosen:
@@ -262,10 +262,10 @@ def _by_seed(
 
 @dataclass(frozen=True)
 class Results:
-    """The tables of several experiments, and the questions that claims and figures ask of them.
+    """The tables of several experiments, with the queries that claims and figures use.
 
-    They hold the seeds that the configuration names. Seeds that were added to settle a claim are in `added`, and count
-    only for the comparisons whose first stages are in `stages`, by the name of their quantity.
+    The tables hold the seeds that the configuration names. Seeds that were added to settle a claim are in `added`. They
+    count only for the comparisons whose first stages are in `stages`, which is keyed by the name of the quantity.
     """
 
     scale: str
@@ -299,7 +299,7 @@ class Results:
 
     @classmethod
     def gathered(cls, plan: Plan, experiments: Iterable[str]) -> "Results":
-        """The results of the configured seeds as they are now, without collected tables."""
+        """The results of the configured seeds, read from the jobs' records and not from collected tables."""
         import pandas as pd
 
         parts = [rows_of(plan, experiment) for experiment in experiments]
@@ -310,7 +310,7 @@ class Results:
         return cls(plan.config.scale, frames["results"], frames["jobs"], frames["history"], plan.config.folder())
 
     def settled(self, stages: Iterable[FirstStage]) -> "Results":
-        """These results for a claim that has first stages."""
+        """These results for a claim that has the given first stages."""
         return replace(self, stages={stage.quantity: stage for stage in stages})
 
     def values(self, experiment: str, variant: str, metric: str) -> dict[int, float]:
@@ -342,14 +342,15 @@ class Results:
         return self._interval(quantity, lambda values: values[0] / values[1])
 
     def between(self, experiment: str, variant: str, first: str, second: str) -> Interval:
-        """Interval of `first - second`, two metrics of one variant, over its seeds."""
+        """Interval of `first - second` over the seeds of one variant, for two of its metrics."""
         quantity = Quantity(experiment, ((variant, first), (variant, second)), f"{variant}, {first} - {second}")
         return self._interval(quantity, lambda values: values[0] - values[1])
 
     def _interval(self, quantity: Quantity, of: Callable[[list[float]], float]) -> Interval:
-        """The interval of a quantity over the seeds that all its operands finished, by its first stage if it has one.
+        """The interval of a quantity over the seeds that all its operands finished.
 
-        The first stage counts once all its seeds were run; until then the configured seeds alone do.
+        Where the quantity has a first stage and all of its seeds were run, the interval is that of both stages; until
+        then it uses only the configured seeds.
         """
         stage = self.stages.get(quantity.name)
         operands = [self.values(quantity.experiment, *operand) for operand in quantity.operands]
@@ -364,11 +365,11 @@ class Results:
         return replace(mean_interval(by_seed), lost=planned - len(by_seed), of=quantity)
 
     def has_run(self, stage: FirstStage) -> bool:
-        """Whether every seed that a first stage asked for was run, also where it diverged."""
+        """Whether every seed that a first stage asks for was run; a seed that diverged counts as run."""
         return set(stage.added()) <= self.done()
 
     def done(self) -> set[str]:
-        """The jobs that were run, also where a seed diverged."""
+        """The jobs that were run, including those in which a seed diverged."""
         return set(self.jobs.loc[self.jobs["status"].isin(["ok", "diverged"]), "job"])
 
     def _finished(self, experiment: str, variant: str, metric: str) -> dict[int, float]:
@@ -377,7 +378,7 @@ class Results:
         return {int(seed): float(value) for seed, value in zip(chosen["seed"], chosen["value"], strict=True)}
 
     def table(self, experiment: str, variant: str, name: str) -> "pd.DataFrame":
-        """A table that the jobs of a variant left, with a column `seed`; raises `NotRun` where there is none."""
+        """A table that the jobs of a variant wrote, with a column `seed`; raises `NotRun` where there is none."""
         import pandas as pd
 
         jobs = self.of(self.jobs, experiment, variant)
@@ -391,12 +392,12 @@ class Results:
         return pd.concat(parts, ignore_index=True)
 
     def stand_ins(self) -> list[str]:
-        """What stood in for data sets that were not there, a line each."""
+        """One line for each stand-in that was used for a missing data set."""
         used = [json.loads(datasets) for datasets in self.jobs["datasets"].dropna()]
         return sorted({data["note"] for job in used for data in job if data["provenance"] == "bundled"})
 
     def warnings(self, experiment: str, variant: str) -> list[str]:
-        """What the jobs of a variant warn of."""
+        """The warnings of the jobs of a variant."""
         cells = self.of(self.jobs, experiment, variant)["warnings"].dropna()
         return [text for texts in cells for text in json.loads(texts)]
 
@@ -404,7 +405,7 @@ class Results:
         return int(self.of(self.jobs, experiment, variant)["seeds"].sum())
 
     def curves(self, experiment: str, variant: str, name: str) -> "pd.DataFrame":
-        """One column a seed, one row a step; raises `NotRun` where nothing was logged."""
+        """A curve with one column per seed and one row per step; raises `NotRun` where nothing was logged."""
         table = self.of(self.history, experiment, variant)
         chosen = table[table["name"] == name]
         if len(chosen) == 0:

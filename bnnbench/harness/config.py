@@ -1,4 +1,4 @@
-"""What to reproduce, at which scale, where data and results live: `config/config.yaml`, validated."""
+"""The validated `config/config.yaml`: what to reproduce, at which scale, and where data and results are."""
 
 import difflib
 import json
@@ -18,7 +18,7 @@ Scale = Literal["smoke", "laptop", "paper"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
 DEFAULT_PATH = Path("config/config.yaml")
 SHOWN = 30
-"""So many known names are listed beside one that is not known."""
+"""The number of known names that an error message about an unknown name lists."""
 
 
 T = TypeVar("T", int, str)
@@ -31,7 +31,7 @@ def _no_repeats(values: list[T]) -> list[T]:
 
 
 def _expanded(path: Path) -> Path:
-    """A path with `~` replaced; `~name` of nobody is a mistake, and so is what would be taken for an option."""
+    """A path with `~` replaced; `~name` without such a user is an error, and so is a path that looks like an option."""
     if str(path).startswith("-") or any(ord(character) < 32 for character in str(path)):
         raise ValueError(f"{str(path)!r} cannot be the name of a folder here; begin it with ./ or choose another name")
     try:
@@ -70,7 +70,7 @@ class DataConfig(Section):
     @field_validator("dir")
     @classmethod
     def _from_environment(cls, given: Path | None) -> Path | None:
-        # Resolved once, so that a job on another machine sees what the plan saw.
+        # Resolved once, so that a job on another machine uses the same folder as the plan.
         named = os.environ.get("BNNBENCH_DATA")
         chosen = given or (_expanded(Path(named)) if named else None)
         return chosen.absolute() if chosen else None
@@ -94,11 +94,11 @@ class Config(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def folder(self) -> Path:
-        """The results of this scale."""
+        """The folder with the results of this scale."""
         return self.results / self.scale
 
     def lock(self) -> Path:
-        """Locked by the workflow that is at work in these results."""
+        """The lock file of the workflow that is running in this results folder."""
         return self.results / ".workflow.lock"
 
     def times_kernels(self) -> bool:
@@ -106,7 +106,7 @@ class Config(Section):
         return self.scale != "smoke" if self.kernels is None else self.kernels
 
     def cache_dir(self) -> Path:
-        """Where downloads are kept: as configured, else $XDG_CACHE_HOME or ~/.cache; in /tmp without a home."""
+        """The folder for downloads: as configured, or else in $XDG_CACHE_HOME or ~/.cache; in /tmp without a home."""
         return self.data.cache or user_cache() / "bnnbench"
 
     def may_download(self) -> bool:
@@ -124,14 +124,15 @@ def user_cache() -> Path:
         return Path(named)
     try:
         return Path.home() / ".cache"
-    except RuntimeError:  # neither $HOME nor an account
+    except RuntimeError:  # there is neither $HOME nor an account
         return Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
 
 
 def load(source: str = str(DEFAULT_PATH), changes: Mapping[str, Any] | None = None) -> Config:
-    """The configuration in a file, or in JSON text, with `changes` to its top keys; without the default file: defaults.
+    """The configuration in a file or in JSON text, with `changes` to its top keys.
 
-    The workflow hands its jobs the text, so that they need no file and see what the plan saw.
+    Where the default file does not exist, the configuration is the default one. The workflow gives its jobs the text,
+    so that they need no file and use the same configuration as the plan.
     """
     if source.startswith("{"):
         try:
@@ -146,10 +147,10 @@ def load(source: str = str(DEFAULT_PATH), changes: Mapping[str, Any] | None = No
 
 
 def load_for_workflow(files: Iterable[Path], words: Iterable[str], where: str) -> Config:
-    """The configuration of a workflow: its files, each changing what it names, then `key=value` of the command line.
+    """The configuration of a workflow: its files, each of which overrides the earlier ones, then `key=value` arguments.
 
-    Snakemake reads them too, but takes the last of a key that is given twice, `010` for 8, and every list on the
-    command line for a list of texts.
+    Snakemake also reads them, but it takes the last value of a key that is given twice, reads `010` as 8, and reads
+    every list on the command line as a list of texts.
     """
     values: dict[str, Any] = {}
     for path in files:
@@ -176,12 +177,12 @@ def nested(key: str, value: Any) -> dict[str, Any]:
 
 
 def name(source: str) -> str:
-    """What errors call a configuration."""
+    """The name of a configuration in error messages."""
     return "the workflow's configuration" if source.startswith("{") else source
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping; anything else is one line that says where."""
+    """The mapping in a YAML file; anything else raises `UserError` with one line that names the place."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -207,9 +208,9 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def parse(model: type[M], values: Mapping[str, Any], where: str, prefix: str = "", texts: bool = False) -> M:
-    """`values` as a `model`; the first mistake becomes one line: where, which key, what is possible.
+    """`values` as a `model`; the first mistake raises `UserError` with one line: where, which key, what is possible.
 
-    With `texts` all values are texts, as in a CSV file, and numbers are read from them.
+    With `texts` all values are texts, as in a CSV file, and numbers are parsed from them.
     """
     try:
         if texts:
@@ -225,7 +226,7 @@ def parse(model: type[M], values: Mapping[str, Any], where: str, prefix: str = "
 
 
 def _misread(given: Any, read: Any, key: str = "") -> Iterator[tuple[str, Any, str]]:
-    """Texts taken for numbers, truth values for numbers and numbers for truth values: pydantic is lenient there."""
+    """Values that pydantic converted too leniently: texts to numbers, and truth values to numbers or the reverse."""
     if isinstance(given, Mapping) and isinstance(read, BaseModel | Mapping):
         parts = read if isinstance(read, Mapping) else dict(read)
         for name, value in given.items():
@@ -243,7 +244,7 @@ def _sentence(model: type[BaseModel], error: Any, prefix: str) -> str:
     path = [
         str(part) for part in error["loc"] if not str(part).startswith(("list[", "literal[", "function-", "constr"))
     ]
-    name = (prefix + ".".join(path)).rstrip(".: ")  # a mistake in how keys go together has no path
+    name = (prefix + ".".join(path)).rstrip(".: ")  # a mistake in a combination of keys has no path
     value = error["input"]
     explain: dict[str, Callable[[], str]] = {
         "extra_forbidden": lambda: _unknown_key(model, path, prefix),

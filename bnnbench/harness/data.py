@@ -1,4 +1,4 @@
-"""How the harness sees data sets: where one may come from, which was chosen, and the record of what was used."""
+"""Data sets as the harness sees them: where one may come from, which source was chosen, and the record of its use."""
 
 import hashlib
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from bnnbench.harness.result import DataRecord, VerifiedData
 
 
 class Source(Protocol):
-    """The place chosen for one data set."""
+    """The chosen source of one data set."""
 
     @property
     def dataset(self) -> str: ...  # noqa: D102
@@ -28,7 +28,7 @@ class Source(Protocol):
 
 
 class Dataset(Protocol):
-    """A registered data set. `bnnbench.data` holds the project's own; others come through the entry point."""
+    """A registered data set: one of the project's own, in `bnnbench.data`, or one that another package registers."""
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -56,7 +56,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Availability:
-    """What planning knows of a data set: its identity, and the reason when it cannot be had."""
+    """What planning knows about a data set: its identity, and the reason where it is unavailable."""
 
     name: str
     identity: str
@@ -72,16 +72,16 @@ def places(config: Config) -> Places:
 
 
 def availability(dataset: Dataset, config: Config) -> Availability:
-    """Where `dataset` would come from, without reading it or going to the network."""
+    """Where `dataset` would come from, determined without reading it or using the network."""
     try:
         source = dataset.locate(places(config))
     except DataUnavailable as missing:
         if config.may_download() and dataset.downloadable:
-            # Same identity as once it is there, so that fetching does not make results stale.
+            # The identity is the same as after the download, so that fetching does not make results stale.
             return Availability(dataset.name, f"official:{dataset.name}", "official", "will be downloaded")
         return Availability(dataset.name, "unavailable", "", "", str(missing))
     except DataError as broken:
-        # Not a reason to skip: the jobs that need it must fail where the user sees it.
+        # This is not a reason to skip: the jobs that need the data set must fail where the user sees it.
         return Availability(dataset.name, "broken", "", str(broken))
     note = source.note
     if source.folder is None and config.data.dir is not None:
@@ -90,12 +90,12 @@ def availability(dataset: Dataset, config: Config) -> Availability:
 
 
 def is_fetchable(dataset: Dataset, availability: Availability) -> bool:
-    """Whether the official address would give what this machine lacks, or has a stand-in for."""
+    """Whether this machine lacks the data set, or has only a stand-in, and its official address could provide it."""
     return dataset.downloadable and availability.folder is None and availability.identity != "broken"
 
 
 def present(datasets: Iterable[Dataset], config: Config) -> list[str]:
-    """Names of those data sets that can be had without a download."""
+    """Names of those data sets that are available without a download."""
     offline = config.model_copy(update={"data": config.data.model_copy(update={"download": False})})
     return sorted(dataset.name for dataset in datasets if availability(dataset, offline).provenance)
 
@@ -111,7 +111,7 @@ def obtain(dataset: Dataset, config: Config, progress: bool = False) -> Source:
 
 
 def fingerprint(source: Source) -> str:
-    """What the files of a source look like without being read; empty where a data set of another package has none."""
+    """A fingerprint of a source's files that needs no reading; empty where a data set of another package has none."""
     return str(getattr(source, "fingerprint", ""))
 
 
@@ -131,7 +131,7 @@ def record(dataset: Dataset, config: Config, progress: bool = False) -> Verified
 
 
 def record_path(config: Config, name: str, identity: str) -> Path:
-    """Where the workflow keeps the record of a verified data set: another source has another record."""
+    """Where the workflow keeps the record of a verified data set; each source has its own record."""
     digest = hashlib.blake2b(identity.encode(), digest_size=4).hexdigest()
     return config.folder() / "datasets" / f"{name}-{digest}.json"
 
@@ -143,7 +143,7 @@ def write_record(path: Path, value: VerifiedData) -> None:
 
 
 def read_record(config: Config, dataset: Dataset, source: Source) -> DataRecord:
-    """The record of `source` that the workflow made, or a fresh one where there is none for these very files."""
+    """The record of `source` that the workflow made, or a new one where there is none for exactly these files."""
     known = known_record(config, dataset.name, source.identity)
     if known is None or known.fingerprint != fingerprint(source):
         known = record(dataset, config)
@@ -151,7 +151,7 @@ def read_record(config: Config, dataset: Dataset, source: Source) -> DataRecord:
 
 
 def known_record(config: Config, name: str, identity: str) -> VerifiedData | None:
-    """The record that the workflow made of the data set `name`; `None` where there is none that can be read."""
+    """The record that the workflow made of the data set `name`; `None` where there is no readable one."""
     try:
         known = read_verified(record_path(config, name, identity))
     except UserError:
@@ -160,7 +160,7 @@ def known_record(config: Config, name: str, identity: str) -> VerifiedData | Non
 
 
 def read_verified(path: Path) -> VerifiedData:
-    """The record in a file; `UserError` where it is none or not as it was written."""
+    """The record in a file; `UserError` where the file is missing, not a record, or changed since it was written."""
     if not files.is_as_written(path):
         raise UserError(f"{path}: missing or changed since it was written; delete it and run: snakemake")
     return parse(VerifiedData, read_yaml(path), str(path))

@@ -1,4 +1,4 @@
-"""Which device a job computes on; on a machine with several GPUs each job locks one."""
+"""The device that a job computes on; on a machine with several GPUs each job locks one."""
 
 import ctypes
 import os
@@ -16,7 +16,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 @cache
 def _installed() -> int:
-    """GPUs of the machine, from NVML: a CUDA call here would fix the visible devices before a job has chosen one."""
+    """The number of GPUs, from NVML: a CUDA call here would fix the visible devices before a job has chosen one."""
     try:
         nvml = ctypes.CDLL("libnvidia-ml.so.1")
     except OSError:
@@ -36,10 +36,10 @@ def visible_gpus() -> list[str]:
 
 
 def choose(wanted: str, gpus: int) -> tuple[str, str]:
-    """The device of a job that asks for `gpus` GPUs, and the reason to skip it (empty: run it).
+    """The device of a job that asks for `gpus` GPUs, and the reason to skip it (empty where it can run).
 
-    `wanted` is `device` of the configuration: `auto` uses a GPU only for jobs that ask for one, `cpu` runs even those
-    on the CPU, and `cuda` trusts that there is a GPU where the job will run (a cluster's login node has none).
+    `wanted` is `device` of the configuration. `auto` uses a GPU only for jobs that ask for one. `cpu` runs even those
+    on the CPU. `cuda` assumes that there is a GPU where the job will run, as a cluster's login node has none.
     """
     if wanted == "cpu" or gpus == 0:
         return "cpu", ""
@@ -50,10 +50,10 @@ def choose(wanted: str, gpus: int) -> tuple[str, str]:
 
 @contextmanager
 def gpu(on_wait: Callable[[], None] | None = None, processes: int = 1) -> Iterator[None]:
-    """Makes one GPU the only visible one and locks it for this process, one of `processes` that do so here.
+    """Makes one GPU the only visible one and locks it for this process, one of `processes` on this machine that do so.
 
-    A scheduler that has left just one visible is trusted without a lock. Must be entered before torch is imported,
-    which reads the variable once.
+    Where a scheduler has left just one GPU visible, it is used without a lock. The context must be entered before torch
+    is imported, as torch reads the variable only once.
     """
     gpus = visible_gpus()
     if not gpus:
@@ -67,7 +67,7 @@ def gpu(on_wait: Callable[[], None] | None = None, processes: int = 1) -> Iterat
 
 
 def _lock_one(gpus: list[str], stack: ExitStack, on_wait: Callable[[], None] | None) -> str:
-    """Locks the first free GPU, or waits for the first of all."""
+    """Locks the first free GPU, or waits for the first GPU where none is free."""
     for name in gpus:
         try:
             stack.enter_context(locked(_lock_path(name), wait=False))

@@ -1,4 +1,4 @@
-"""The figures of a paper drawn from the collected tables."""
+"""Drawing the figures of a paper from the collected tables."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def figures(name: str) -> dict[str, Figure]:
 
 
 def path(plan: Plan, paper_name: str, figure: str) -> Path:
-    """Where a figure is drawn."""
+    """The file of a figure."""
     return plan.config.folder() / "figures" / paper_name / f"{figure}.svg"
 
 

@@ -1,4 +1,4 @@
-"""Energy that the processor counted, where the machine lets it be read (RAPL; mostly root only)."""
+"""Energy that the processor counts, where the machine permits reading it (RAPL, which mostly only root may read)."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ ZONES = Path("/sys/class/powercap")
 
 
 class Meter:
-    """Joules of all CPU packages since the meter was made; a GPU's are not among them, other programs' are."""
+    """Joules of all CPU packages since the meter was made, with those of other programs but without those of GPUs."""
 
     def __init__(self, zones: Path = ZONES) -> None:
-        # Whole packages only: their parts, and the "psys" zone of the whole machine, would count twice.
+        # Whole packages only: their parts, and the "psys" zone of the whole machine, would be counted twice.
         self._zones = [
             zone for zone in sorted(zones.glob("intel-rapl:*")) if _text(zone / "name").startswith("package")
         ]
@@ -17,7 +17,7 @@ class Meter:
         self._total = 0.0
 
     def joules(self) -> float | None:
-        """Energy so far; `None` where a counter is unreadable. Counters wrap within minutes: ask often."""
+        """Energy so far; `None` where a counter is unreadable. Counters wrap within minutes, so call this often."""
         now = self._read()
         if not self._last or len(now) != len(self._last):
             return None

@@ -1,4 +1,4 @@
-"""The machine and the software that produced results; no host names, no user names, no paths."""
+"""The machine and the software that produced results, without host names, user names and paths."""
 
 import hashlib
 import json
@@ -17,11 +17,11 @@ from bnnbench.harness.files import read_json, write_json
 from bnnbench.harness.registry import DATASETS, METHODS, PAPERS
 
 BESIDES = ("jaxlib", "llvmlite", "cupy-cuda12x", "pytest-benchmark", "laplace-torch", "pyro-ppl")
-"""Packages that matter to numbers and timings besides those that bnnbench asks for."""
+"""Packages that affect numbers and timings, in addition to those that bnnbench requires."""
 
 
 def capture() -> dict[str, Any]:
-    """What can be read of this machine; a part that cannot be read is `None`, never an error."""
+    """A description of this machine; a part that cannot be read is `None` and never an error."""
     content: dict[str, Any] = {
         "bnnbench": bnnbench.__version__,
         **git_state(),
@@ -48,7 +48,7 @@ def note(folder: Path) -> str:
 
 
 def noted(folder: Path, identifier: str) -> dict[str, Any]:
-    """The environment that was kept under `identifier`; empty where it was not, or where the file is damaged."""
+    """The environment that was kept under `identifier`; empty where there is none or its file is damaged."""
     try:
         return read(_path(folder, identifier))
     except UserError:
@@ -56,7 +56,7 @@ def noted(folder: Path, identifier: str) -> dict[str, Any]:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The environment in a file; `UserError` where it is not the one that the file is named after."""
+    """The environment in a file; `UserError` where it does not match the name of the file."""
     try:
         content = read_json(path)
         if _digest({name: value for name, value in content.items() if name != "id"}) != path.stem:
@@ -75,10 +75,10 @@ def _path(folder: Path, identifier: str) -> Path:
 
 
 def git_state() -> dict[str, Any]:
-    """Commit of the code and whether the working tree differs from it; `None` outside a git checkout."""
+    """Commit of the code and whether the working tree differs from it; both are `None` outside a git checkout."""
     folder = Path(__file__).parent
     if _output("git", "-C", str(folder), "ls-files", "--error-unmatch", Path(__file__).name) is None:
-        return {"commit": None, "dirty": None}  # installed, perhaps below a checkout of something else
+        return {"commit": None, "dirty": None}  # installed as a package, perhaps below a checkout of another project
     commit = _output("git", "-C", str(folder), "rev-parse", "HEAD")
     changed = _output("git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no")
     return {"commit": commit, "dirty": None if commit is None else bool(changed)}
@@ -93,7 +93,7 @@ def _output(*command: str) -> str | None:
 
 
 def _packages() -> list[str]:
-    """What bnnbench asks for, what is listed besides, and the packages that registered papers, methods or data sets."""
+    """The packages that bnnbench requires, those in `BESIDES`, and those that register papers, methods or data sets."""
     asked = [re.split(r"[^A-Za-z0-9._-]", line)[0] for line in requires("bnnbench") or () if "extra ==" not in line]
     points = [point for group in (PAPERS, METHODS, DATASETS) for point in entry_points(group=group)]
     others = [point.dist.name for point in points if point.dist is not None]

@@ -1,4 +1,4 @@
-"""Computes one job: seed after seed, from where a killed run left off, and writes its record last."""
+"""Computes one job seed by seed, continues from where a killed run stopped, and writes the record last."""
 
 import math
 import os
@@ -26,17 +26,17 @@ from bnnbench.harness.run import CHECKPOINT_SECONDS, Progress, Run, SharedStore,
 from bnnbench.harness.values import check_part, columns, number, text
 
 RUNNING = "running.json"
-"""There while a job computes: one that is left without its lock was killed."""
+"""A file that exists while a job computes; where it remains without a held lock, the job was killed."""
 
 
 def execute(
     plan: Plan, job: Job, progress: Progress | None = None, checkpoint_seconds: float = CHECKPOINT_SECONDS
 ) -> Result:
-    """The result of `job`: read where it is already there and current, computed otherwise.
+    """The result of `job`: read where it exists and is current, computed otherwise.
 
-    Two processes never compute the same job at once: the second waits, and then finds the result. The processes that
-    torchrun starts compute it together: this is the leader's part, `accompany` that of the others.
-    An exception of the experiment is noted in `failure.json` and raised.
+    Two processes never compute the same job at once: the second waits and then reads the result. The processes that
+    torchrun starts compute a job together: the leader calls this function, and the others call `accompany`. An
+    exception of the experiment is written to `failure.json` and raised again.
     """
     team = ALONE if job.skip else processes.team()
     folder, path = plan.folder(job), plan.result(job)
@@ -66,7 +66,7 @@ def execute(
 
 
 def _check_place(folder: Path, lock: int) -> None:
-    """Raises `UserError` where the folder that holds this job's lock is no longer there: half a result is none."""
+    """Raises `UserError` where the folder with this job's lock is gone: a partial result must not be written."""
     if not is_file(folder / ".lock", lock):
         raise UserError(f"{folder}: was moved or deleted while its job ran; run the job again")
 
@@ -77,9 +77,9 @@ def _forget_attempt(folder: Path) -> None:
 
 
 def accompany(plan: Plan, job: Job) -> None:
-    """What the processes of a team do that do not lead it: they compute along with `execute` and write nothing.
+    """The part of a team's processes that do not lead it: they compute together with `execute` and write no results.
 
-    An exception here is noted in `failure.json` all the same, since the leader only sees a lost connection.
+    An exception here is also written to `failure.json`, since the leader only sees a lost connection.
     """
     if job.skip:
         return
@@ -104,13 +104,13 @@ def _compute_along(plan: Plan, job: Job, folder: Path, team: Team) -> None:
         with (
             suppress(Diverged),
             registry.only_methods([*job.params.methods()]),
-        ):  # so does the leader, which records it
+        ):  # the leader also diverges, and records it
             declared(job.params, run)
 
 
 @contextmanager
 def _together(job: Job, team: Team, progress: Progress | None = None) -> Iterator[None]:
-    """A team's processes each take a GPU and are connected before the leader decides anything."""
+    """Gives each process of a team a GPU and connects the processes, before the leader decides anything."""
     if team.size > 1 and not paper.get(job.paper).declaration(job.experiment).parallel:
         raise UserError(f"{job.id} is computed by one process: start it with `bnnbench run`, not under torchrun")
     with ExitStack() as stack:
@@ -128,21 +128,21 @@ def _readable(job: Job, path: Path) -> Result | None:
 
 
 def _note_failure(folder: Path, error: Exception, team: Team = ALONE) -> None:
-    """The reason for people. In a team the first failure counts: the others follow from it."""
+    """Writes down why the job failed. In a team only the first failure is kept, as it causes the others."""
     path = folder / "failure.json"
     if not folder.exists() or (team.size > 1 and path.exists()):
         return
     where = "" if team.size == 1 else f"process {team.rank + 1} of {team.size}: "
-    with suppress(UserError, OSError):  # the disk may be what is wrong
+    with suppress(UserError, OSError):  # the disk may be the cause of the failure
         write_json(path, {"reason": f"{where}{one_line(error)}", "traceback": text(traceback.format_exc())})
         (folder / RUNNING).unlink(missing_ok=True)
 
 
 def one_line(error: BaseException) -> str:
-    """What an exception says, in a line of at most 500 characters: its class, unless it is a `UserError`, and text."""
+    """An exception in one line of at most 500 characters: its class, unless it is a `UserError`, and its text."""
     try:
         said = text(error)
-    except Exception:  # whatever the text of somebody else's exception does
+    except Exception:  # the text of an unknown exception may raise anything
         said = ""
     first = next((line.strip() for line in said.splitlines() if line.strip()), "")
     name = "" if isinstance(error, UserError) and first else type(error).__name__
@@ -162,15 +162,15 @@ def _compute(
     with ExitStack() as stack:
         if job.device == "cuda" and team.size == 1:
             stack.enter_context(device.gpu(progress.waiting if progress else None))
-        _forget_attempt(folder)  # in a team the first failure counts, so an earlier one must not be there
+        _forget_attempt(folder)  # in a team the first failure is kept, so an earlier file must be removed
         write_json(folder / RUNNING, {"started": time.time()})
         _prepare(plan, job)
-        captured = environment.note(plan.config.folder())  # now: the code may change while the job runs
+        captured = environment.note(plan.config.folder())  # captured now, as the code may change while the job runs
         declared = paper.get(job.paper).declaration(job.experiment)
         used: dict[str, DataRecord] = {}
         kept = {seed: _seed_record(folder, job, seed) for seed in job.seeds}
         if team.size > 1:
-            used = {name: _describe(plan, name) for name in job.datasets}  # downloaded once, before all read
+            used = {name: _describe(plan, name) for name in job.datasets}  # downloaded once, before all read it
         order = _from(job.seeds, plan.jobs.index(job))
         for seed in team.share(tuple(seed for seed in order if kept[seed] is None)):
             store = SharedStore(plan.config.folder() / "shared", job.basis, job.identities)
@@ -199,22 +199,22 @@ def _compute(
 
 
 def lone_run(plan: Plan, job: Job, seed: int, folder: Path) -> Run:
-    """A run outside of any job: it reads the data of `job` and what its seeds share, and writes to `folder`."""
+    """A run outside of any job: it reads the data and the shared results of `job`, and writes to `folder`."""
     store = SharedStore(plan.config.folder() / "shared", job.basis, job.identities)
     return Run(seed, job.device, folder, _loader(plan, job), store=store)
 
 
 def _from(seeds: tuple[int, ...], start: int) -> tuple[int, ...]:
-    """The seeds in turn from the one at `start`: jobs side by side do not wait for the same shared net."""
+    """The seeds in cyclic order from the one at `start`, so that parallel jobs do not wait for the same shared net."""
     start %= len(seeds)
     return seeds[start:] + seeds[:start]
 
 
 def _prepare(plan: Plan, job: Job) -> None:
-    """Threads and determinism: the same seed gives the same bits at the same number of threads.
+    """Sets threads and determinism: the same seed gives the same bits with the same number of threads.
 
-    What JAX compiles is kept for the next seed, job and run. Data are then arguments of a program and no part of it
-    (simplified constants), so that all data sets of one shape share it.
+    Programs that JAX compiles are cached for later seeds, jobs and runs. Data are arguments of a program instead of
+    constants in it (simplified constants), so that all data sets of one shape share the program.
     """
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BNNBENCH_THREADS"):
         os.environ[name] = str(job.resources.threads)
@@ -225,8 +225,8 @@ def _prepare(plan: Plan, job: Job) -> None:
     import torch
 
     torch.set_num_threads(job.resources.threads)
-    # `use_deterministic_algorithms(True)` does the same, but imports torch's compiler to tell it, for 2 CPU-seconds.
-    # Where an experiment compiles, the compiler reads the variable above.
+    # `use_deterministic_algorithms(True)` does the same, but takes 2 CPU-seconds to import torch's compiler in order to
+    # configure it. Where an experiment compiles, the compiler reads the variable above.
     torch.set_deterministic_debug_mode("error")
     if job.device == "cuda" and not torch.cuda.is_available():
         raise UserError(
@@ -235,9 +235,9 @@ def _prepare(plan: Plan, job: Job) -> None:
 
 
 def _loader(plan: Plan, job: Job, used: dict[str, DataRecord] | None = None) -> Callable[[str], Any]:
-    """What `Run.data` calls; `used` collects the records of what was read.
+    """The function that `Run.data` calls; `used` collects the records of the data sets that were read.
 
-    Only what the parameters declare is read: other data would be neither in the job's key nor in its record.
+    Only data sets that the parameters declare are read: others would be neither in the job's key nor in its record.
     """
 
     def load(name: str) -> Any:
@@ -299,12 +299,12 @@ def _seed(declared: Experiment[Any], job: Job, run: Run, folder: Path) -> "Kept"
 
 
 def _texts(warnings: str | Sequence[str]) -> list[str]:
-    """Warnings as files can hold them; a single one need not be in a list."""
+    """Warnings as texts that files can hold; a single warning need not be in a list."""
     return [text(one) for one in ([warnings] if isinstance(warnings, str) else warnings)]
 
 
 class Kept(Record):
-    """A seed that is finished while others of its job are not."""
+    """The record of a finished seed, kept while other seeds of its job are not finished."""
 
     key: str
     seed: SeedRecord
@@ -317,7 +317,7 @@ def _curve_rows(folder: Path, seed: int) -> int:
 
 
 def _warnings(seeds: Sequence[SeedRecord]) -> list[str]:
-    """Each warning once, with the seeds that gave it unless all did."""
+    """Each warning once, with the seeds that gave it, unless all seeds did."""
     by_text: dict[str, list[int]] = {}
     for seed in seeds:
         for said in dict.fromkeys(seed.warnings):
@@ -337,7 +337,7 @@ def _seed_path(folder: Path, seed: int) -> Path:
 
 
 def _seed_record(folder: Path, job: Job, seed: int) -> Kept | None:
-    """What a killed run of this very job had already finished, with all its curves and tables."""
+    """The record of a seed that a killed run of exactly this job had finished, if its curves and tables are intact."""
     try:
         kept = Kept.model_validate(read_json(_seed_path(folder, seed)))
     except (OSError, ValueError, ValidationError):

@@ -1,4 +1,4 @@
-"""What an experiment is: a pure function of its parameters, its data and its seed."""
+"""Experiments: pure functions of their parameters, their data and their seed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Params(BaseModel):
-    """Parameters of an experiment: types, ranges and units; an unknown name is an error."""
+    """Parameters of an experiment, with their types, ranges and units; an unknown name is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -22,7 +22,7 @@ class Params(BaseModel):
         return ()
 
     def optional_datasets(self) -> tuple[str, ...]:
-        """Names of data sets that are used where they can be had; for others `Run.data` raises `DataUnavailable`."""
+        """Names of data sets that are used where available; where one is not, `Run.data` raises `DataUnavailable`."""
         return ()
 
     def packages(self) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ class Params(BaseModel):
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that an experiment reports for each seed; `higher_is_better` is `None` where neither is.
+    """A number that an experiment reports for each seed; `higher_is_better` is `None` for a metric without direction.
 
     Metrics with the same `group` have a table of their own in the report.
     """
@@ -53,7 +53,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one seed gives: its metrics, tables by name (columns of equal length), and warnings."""
+    """The outcome of one seed: its metrics, tables by name (columns of equal length), and warnings."""
 
     metrics: Mapping[str, float]
     tables: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
@@ -75,10 +75,10 @@ class Experiment(Generic[P]):
     """Whether several processes (`run.team`) can compute it together."""
 
     def __call__(self, params: P, run: "Run") -> Outcome:
-        """Computes one seed; metrics that were not declared are a fault of the experiment."""
+        """Computes one seed; `ValueError` for metrics that the experiment did not declare."""
         try:
             outcome = self.function(params, run)
-        except SystemExit as left:  # which would end the process as if all were well
+        except SystemExit as left:  # it would end the process as if nothing had failed
             raise RuntimeError(f"{self.name} called exit({left.code!r:.60})") from left
         if not isinstance(outcome, Outcome):
             raise TypeError(f"{self.name} returned {type(outcome).__name__}; it must return an Outcome")
@@ -90,7 +90,10 @@ class Experiment(Generic[P]):
 
 @dataclass(frozen=True)
 class Study(Generic[P]):
-    """What experiments of several papers compute, each with parameters of its own: `paper.yaml` names its module."""
+    """A computation that experiments of several papers share, each with its own parameters.
+
+    `paper.yaml` names its module.
+    """
 
     params: type[P]
     metrics: tuple[Metric, ...]
@@ -109,7 +112,7 @@ class Study(Generic[P]):
 def study(
     params: type[P], metrics: Sequence[Metric], parallel: bool = False
 ) -> Callable[[Callable[[P, "Run"], Outcome]], Study[P]]:
-    """Declares the decorated function as the study of its module, which is imported to plan, as in `experiment`."""
+    """Declares the decorated function as the study of its module, which planning imports, as for `experiment`."""
 
     def declare(function: Callable[[P, "Run"], Outcome]) -> Study[P]:
         return Study(params, tuple(metrics), function, parallel)
@@ -122,7 +125,7 @@ def experiment(
 ) -> Callable[[Callable[[P, "Run"], Outcome]], Experiment[P]]:
     """Declares the decorated function as the experiment `name`.
 
-    The module that holds it is imported to plan, so it imports torch and the like inside the function.
+    Planning imports its module, so the module imports torch and similar packages inside the function.
     """
 
     def declare(function: Callable[[P, "Run"], Outcome]) -> Experiment[P]:

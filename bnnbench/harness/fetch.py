@@ -1,4 +1,4 @@
-"""What a plan lacks and the network has: the data sets with an official address, and how much each would load."""
+"""Data sets that a plan lacks and that can be downloaded, with the size of each download."""
 
 import threading
 import time
@@ -11,12 +11,12 @@ from bnnbench.harness.data import Dataset
 from bnnbench.harness.plan import Plan
 
 PATIENCE = 4.0
-"""Seconds in which all addresses together have to answer."""
+"""Seconds within which all addresses have to answer."""
 
 
 @dataclass(frozen=True)
 class Offer:
-    """What the address of one data set answered: the bytes to load, `None` where it does not say; or why not."""
+    """The answer for one data set: the bytes to download (`None` where not stated), and what went wrong (or "")."""
 
     dataset: Dataset
     size: int | None
@@ -24,13 +24,13 @@ class Offer:
 
 
 def lacking(plan: Plan) -> list[Dataset]:
-    """The data sets that `plan` uses and this machine lacks, or has a stand-in for, and that have an address."""
+    """The data sets of `plan` that this machine lacks, or has only a stand-in for, and that can be downloaded."""
     planned_sets = [(registry.dataset(name), planned) for name, planned in plan.data.items()]
     return [dataset for dataset, planned in planned_sets if data.is_fetchable(dataset, planned)]
 
 
 def offers(datasets: Sequence[Dataset]) -> list[Offer]:
-    """What the addresses of each data set offer; asked all at once, so that a dead network takes seconds."""
+    """An offer for each data set; all addresses are asked at once, so that a network failure takes only seconds."""
     urls = {dataset.name: [one.url for one in getattr(dataset, "downloads", ())] for dataset in datasets}
     answers = _at_once([url for listed in urls.values() for url in listed], _size, PATIENCE)
     return sorted(
@@ -46,21 +46,21 @@ def _offer(dataset: Dataset, answers: list[int | str | None]) -> Offer:
 
 
 def _size(url: str, patience: float) -> int | str | None:
-    """The bytes at an address, without loading them; `None` where it does not say, a text where it has nothing."""
+    """The number of bytes at an address, `None` where the server does not state it, or a text on what is wrong."""
     import requests
 
     try:
         answer = requests.head(url, timeout=patience, allow_redirects=True)
-    except OSError as error:  # also every error of requests
+    except OSError as error:  # errors of requests are also OSErrors
         return f"no answer ({type(error).__name__})"
     if answer.status_code in (404, 410):
         return f"HTTP {answer.status_code}"
-    length = answer.headers.get("Content-Length", "") if answer.ok else ""  # some refuse to be asked, and then give
+    length = answer.headers.get("Content-Length", "") if answer.ok else ""  # some servers refuse HEAD but allow GET
     return int(length) if length.isdigit() else None
 
 
 def _at_once(urls: Iterable[str], ask: Callable[[str, float], Any], patience: float) -> dict[str, Any]:
-    """The answer for each address; nobody waits for threads that a silent name server keeps."""
+    """The answer for each address; threads that wait for an unresponsive name server are left behind."""
     answers = dict.fromkeys(urls, f"no answer in {patience:g} s")
 
     def run(url: str) -> None:

@@ -11,7 +11,7 @@ from bnnbench.harness.files import produce_atomic, seal
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
-# Okabe and Ito's palette: distinct for every common form of colour blindness.
+# The palette of Okabe and Ito is distinct for every common form of colour blindness.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 STYLE: dict[str, Any] = {
     "figure.figsize": (7.2, 4.0),
@@ -29,7 +29,7 @@ STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of a paper: its name (a Snakemake target), title, caption, and how it is drawn from results."""
+    """A figure of a paper: its name (a Snakemake target), title, caption, and a function that draws it from results."""
 
     name: str
     title: str
@@ -42,7 +42,7 @@ class Figure:
 def figure(
     name: str, title: str, caption: str, source: str, experiments: Sequence[str]
 ) -> Callable[[Callable[[Results], "Canvas"]], Figure]:
-    """Declares the decorated function as a figure; its module imports matplotlib inside functions."""
+    """Declares the decorated function as a figure; its module must import matplotlib inside functions."""
 
     def declare(draw: Callable[[Results], "Canvas"]) -> Figure:
         return Figure(name, title, caption, source, tuple(experiments), draw)
@@ -51,7 +51,7 @@ def figure(
 
 
 def render(figure: Figure, results: Any, path: Path) -> None:
-    """Draws `figure` as SVG; where results are missing the picture says which."""
+    """Draws `figure` as SVG; where results are missing, the picture says which."""
     import matplotlib as mpl
     from cycler import cycler
 
@@ -62,7 +62,7 @@ def render(figure: Figure, results: Any, path: Path) -> None:
             canvas = figure.draw(results)
         except NotRun as missing:
             canvas = _placeholder(str(missing))
-        except Exception as error:  # a fault of one figure must not take the report with it
+        except Exception as error:  # an error in one figure must not prevent the report
             canvas = _placeholder(f"drawing failed: {type(error).__name__}: {error}")
         metadata = {"Date": None, "Title": figure.title}
         produce_atomic(path, lambda partial: canvas.savefig(partial, format="svg", metadata=metadata))

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, seals that show a change, and locks that end with the process that holds them."""
+"""Files that are complete or absent, seals that reveal changes, and locks that end with the process that holds them."""
 
 import fcntl
 import hashlib
@@ -16,7 +16,7 @@ from bnnbench.errors import UserError
 
 
 def check_folder(path: Path) -> None:
-    """Raises `UserError` where `path` could not become, or is not, a folder to write in; touches nothing."""
+    """Raises `UserError` where `path` is not, and could not become, a writable folder; changes nothing."""
     with writing(path):
         nearest = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
         if not nearest.is_dir():
@@ -27,7 +27,7 @@ def check_folder(path: Path) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns an `OSError` (full disk, no permission) into one line that names the file and the way out."""
+    """Turns an `OSError` (full disk, no permission) into a `UserError` in one line that names the file and a remedy."""
     try:
         yield
     except OSError as error:
@@ -38,7 +38,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Writes `content` so that `path` holds it whole or is untouched, even when killed in between."""
+    """Writes `content` so that `path` either holds all of it or is unchanged, even if the process is killed."""
     data = content.encode() if isinstance(content, str) else content
 
     def write(partial: Path) -> None:
@@ -51,7 +51,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 
 def produce_atomic(path: Path, produce: Callable[[Path], None]) -> None:
-    """Lets `produce` write a file beside `path`, then moves it there in one step; a folder there is set aside."""
+    """Lets `produce` write a file beside `path`, then moves it there in one step; a folder at `path` is set aside."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def produce_atomic(path: Path, produce: Callable[[Path], None]) -> None:
 
 
 def set_aside(path: Path) -> Path:
-    """Renames what is no good to `NAME.damaged`, or with a number behind it, and returns its new place."""
+    """Renames a damaged file to `NAME.damaged`, with a number if that name is taken, and returns its new path."""
     taken = 0
     while (place := path.with_name(f"{path.name}.damaged{f'-{taken}' if taken else ''}")).exists():
         taken += 1
@@ -75,7 +75,7 @@ def set_aside(path: Path) -> Path:
 
 
 def clear(path: Path) -> None:
-    """Removes a file where there is one; a folder in its place is set aside."""
+    """Removes a file if it exists; a folder in its place is set aside."""
     with writing(path):
         if path.is_dir() and not path.is_symlink():
             set_aside(path)
@@ -84,14 +84,14 @@ def clear(path: Path) -> None:
 
 
 def read_regular(path: Path) -> bytes:
-    """The content of a regular file; anything else there raises `OSError`, and nothing waits for who writes a pipe."""
+    """The content of a regular file; anything else raises `OSError`, so that a pipe is not waited for."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(EINVAL, "it is not a regular file")
     return path.read_bytes()
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value in a regular file; `OSError` or `ValueError` where there is none."""
+    """The JSON value in a regular file; `OSError` or `ValueError` where it holds none."""
     try:
         return json.loads(read_regular(path).decode())
     except RecursionError:
@@ -99,12 +99,12 @@ def read_json(path: Path) -> Any:
 
 
 def seal(path: Path) -> None:
-    """Keeps a digest of a finished file beside it, in `.NAME.seal`; new content has none until it is sealed."""
+    """Keeps a digest of a finished file beside it, in `.NAME.seal`; new content has no seal until it is sealed."""
     write_atomic(_seal_of(path), _digest(path))
 
 
 def is_as_written(path: Path) -> bool:
-    """Whether a file still holds what was sealed; one without a seal counts as it is, and one that is gone does not."""
+    """Whether a file still holds what was sealed: true for a file without a seal, false for a missing file."""
     while True:
         try:
             known = _sealed(path)
@@ -113,12 +113,12 @@ def is_as_written(path: Path) -> bool:
             return False
         if known in (None, digest):
             return True
-        if known == _sealed(path):  # otherwise the file was written anew meanwhile
+        if known == _sealed(path):  # otherwise the file was rewritten in the meantime
             return False
 
 
 def _sealed(path: Path) -> bytes | None:
-    """The digest in a file's seal; a seal that is none says nothing, since hours of computing may depend on it."""
+    """The digest in a file's seal; an invalid seal is ignored, since hours of computing may depend on the file."""
     try:
         known = read_regular(_seal_of(path))
     except OSError:
@@ -135,7 +135,7 @@ def _digest(path: Path) -> bytes:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as JSON, atomically; NaN and infinity are refused, since JSON has none."""
+    """Writes `value` as JSON, atomically; NaN and infinity are refused, since JSON cannot express them."""
     write_atomic(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
@@ -143,7 +143,7 @@ _held: set[int] = set()
 
 
 def _leave_to_the_parent() -> None:
-    """A forked process would share the locks, and keep them where it outlives its parent."""
+    """Makes forked processes close the locks, which they would otherwise hold even after their parent has ended."""
     while _held:
         os.close(_held.pop())
 
@@ -154,8 +154,8 @@ os.register_at_fork(after_in_child=_leave_to_the_parent)
 def acquire(path: Path, on_wait: Callable[[], None] | None = None, wait: bool = True) -> int:
     """Takes an exclusive lock on `path` and returns the descriptor that holds it.
 
-    The kernel frees the lock when the process ends, however it ends, and whatever it forked and left behind. `on_wait`
-    is called once before waiting for another holder; with `wait=False` a held lock raises `BlockingIOError` instead.
+    The kernel frees the lock when the process ends, however it ends, even if processes that it forked still run.
+    `on_wait` is called once before waiting for another holder; with `wait=False` a held lock raises `BlockingIOError`.
     """
     while True:
         with writing(path):
@@ -173,11 +173,11 @@ def acquire(path: Path, on_wait: Callable[[], None] | None = None, wait: bool = 
         if is_file(path, handle):
             _held.add(handle)
             return handle
-        os.close(handle)  # the file was removed or replaced while we waited: this lock keeps nobody out
+        os.close(handle)  # the file was removed or replaced meanwhile, so this lock excludes nobody
 
 
 def is_file(path: Path, handle: int) -> bool:
-    """Whether `path` is still the file that the descriptor `handle` is open on."""
+    """Whether `path` is still the file that the descriptor `handle` refers to."""
     try:
         there, held = path.stat(), os.fstat(handle)
     except OSError:
@@ -186,9 +186,9 @@ def is_file(path: Path, handle: int) -> bool:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock on `path`; nothing is made or changed."""
+    """Whether a process holds the lock on `path`; creates and changes nothing."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe there would wait for its writer
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # opening a pipe would wait for its writer
     except OSError:
         return False
     try:
@@ -202,7 +202,7 @@ def is_locked(path: Path) -> bool:
 
 @contextmanager
 def locked(path: Path, on_wait: Callable[[], None] | None = None, wait: bool = True) -> Iterator[int]:
-    """Holds the lock that `acquire` takes, and gives its descriptor."""
+    """Holds the lock that `acquire` takes, and yields its descriptor."""
     handle = acquire(path, on_wait, wait)
     try:
         yield handle

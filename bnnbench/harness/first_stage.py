@@ -1,9 +1,9 @@
-"""First stages: how many seeds settle a comparison, written down before they are run (Stein's two-stage rule).
+"""First stages: the number of seeds that settle a comparison, recorded before they are run (Stein's two-stage rule).
 
-A first stage is what the configured seeds gave for one comparison of a claim: their number n1, their standard deviation
-s1, and with the resolution d of the claim the number N of seeds that settle it. It is bound to the keys of the jobs
-that it was taken from: with other parameters, code or data it says nothing. A file of it is written once, and what a
-later look would give is left unread.
+A first stage records what the configured seeds gave for one comparison of a claim: their number n1, their standard
+deviation s1, and the number N of seeds that settle the comparison at the resolution d of the claim. It is valid only
+for the keys of the jobs that it was computed from, and so not for other parameters, code or data. Its file is written
+once and never updated from later results.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ FOLDER = "settled"
 
 
 class FirstStage(Record):
-    """The first stage of one comparison of one claim, and the seeds that it asks for."""
+    """The first stage of one comparison of one claim, with the seeds that it asks for."""
 
     claim: str = Field(description="paper/claim")
     quantity: str
@@ -39,18 +39,18 @@ class FirstStage(Record):
         return self
 
     def added(self) -> list[str]:
-        """The jobs that it adds: one for each variant and seed beyond the first ones."""
+        """The jobs that the first stage adds: one for each variant and each seed beyond the first ones."""
         return [f"{variant}@{seed}" for variant in self.variants for seed in self.seeds[len(self.first) :]]
 
 
 def seeds(first: Sequence[int], count: int) -> list[int]:
-    """`count` seeds that begin with the `first` ones and go on above the largest."""
+    """`count` seeds: the `first` ones, followed by those above the largest of them."""
     following = max(first) + 1
     return [*first, *range(following, following + count - len(first))]
 
 
 def write(config: Config, stage: FirstStage) -> Path:
-    """Writes a first stage down, unless there is one of this comparison and these jobs, which stands."""
+    """Writes a first stage to its file; an existing one of the same comparison and jobs is kept."""
     path = _path(config, stage)
     if not path.exists():
         write_json(path, stage.model_dump())
@@ -59,7 +59,7 @@ def write(config: Config, stage: FirstStage) -> Path:
 
 
 def read(path: Path) -> FirstStage:
-    """The first stage in a file; `UserError` where it is none."""
+    """The first stage in a file; `UserError` where the file does not hold one."""
     try:
         stage = FirstStage.model_validate(read_json(path))
     except (OSError, ValueError, ValidationError) as error:
@@ -74,9 +74,9 @@ def paths(config: Config) -> list[Path]:
 
 
 def current(config: Config, keys: Mapping[str, Mapping[str, str]]) -> Iterator[FirstStage]:
-    """The first stages that are of the jobs of a plan: `keys` holds, for each variant, its jobs with their keys.
+    """The first stages that belong to the jobs of a plan; `keys` holds, for each variant, its jobs with their keys.
 
-    A file that was changed since it was written says nothing; `mend` sets it aside.
+    A file that was changed since it was written is ignored; `mend` sets it aside.
     """
     for path in paths(config):
         try:
@@ -91,7 +91,7 @@ def current(config: Config, keys: Mapping[str, Mapping[str, str]]) -> Iterator[F
 
 
 def added_seeds(stages: Iterable[FirstStage]) -> dict[str, list[int]]:
-    """For each variant the seeds that first stages add to the configured ones, each once."""
+    """For each variant, the seeds that first stages add to the configured ones, each once."""
     added: dict[str, set[int]] = {}
     for stage in stages:
         for variant in stage.variants:

@@ -1,7 +1,7 @@
-"""The curves of a job, `history.jsonl`: one line a seed, stage and step, appended while the job runs.
+"""The curves of a job, `history.jsonl`: one line per seed, stage and step, appended while the job runs.
 
-A job killed in the middle of a line leaves a torn last line: readers pass over it, and the job cuts it off when
-it goes on from its checkpoint.
+A job that is killed while it writes leaves an incomplete last line. Readers skip it, and the job removes it when it
+continues from its checkpoint.
 """
 
 import json
@@ -16,26 +16,26 @@ from bnnbench.harness.values import LIMIT
 
 Row = dict[str, Any]
 RESERVED = ("seed", "stage", "step", "time")
-"""What a row holds besides the curves."""
+"""The entries of a row that are not curves."""
 
 
 @dataclass(frozen=True)
 class History:
-    """The rows of a file that can be read, and what is wrong with it (empty: nothing)."""
+    """The readable rows of a file, and what is wrong with the file (empty where nothing is)."""
 
     rows: tuple[Row, ...]
     damage: str = ""
 
 
 def read(path: Path) -> History:
-    """The whole rows of a history; none where there is no file. Damaged rows are left out and named."""
+    """The complete rows of a history; none where there is no file. Damaged rows are left out and named in `damage`."""
     try:
         content = read_regular(path)
     except FileNotFoundError:
         return History(())
     except OSError as error:
         return History((), f"{path}: cannot be read: {error.strerror or error}")
-    rows = [_parsed(line) for line in content.split(b"\n")[:-1]]  # what follows the last newline is torn
+    rows = [_parsed(line) for line in content.split(b"\n")[:-1]]  # the part after the last newline is incomplete
     damaged = [k for k, row in enumerate(rows, start=1) if row is None]
     damage = f"{path}: {len(damaged)} damaged rows, the first in line {damaged[0]}" if damaged else ""
     return History(tuple(row for row in rows if row is not None), damage)
@@ -49,13 +49,13 @@ def curves(row: Row) -> Iterator[tuple[str, float]]:
 
 
 def append(path: Path, row: Row) -> None:
-    """Adds one row in a single write; the folder must be there."""
+    """Adds one row in a single write; the folder must exist."""
     with writing(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row, allow_nan=False) + "\n")
 
 
 def rewind(path: Path, seed: int, stage: str, step: int | None) -> None:
-    """Forgets what a stage of `seed` logged after `step`, or everything with `None`: it is computed again."""
+    """Removes the rows that a stage of `seed` logged after `step`, or all for `None`; they are computed again."""
     before = read(path)
     if path.exists() and not path.is_file():
         set_aside(path)
@@ -65,7 +65,7 @@ def rewind(path: Path, seed: int, stage: str, step: int | None) -> None:
 
 
 def is_of(row: Row, seed: int, stage: str) -> bool:
-    """Whether a row is of this seed and stage."""
+    """Whether a row belongs to this seed and stage."""
     return bool(row["seed"] == seed and row.get("stage", "") == stage)
 
 

@@ -1,4 +1,4 @@
-"""Files of a results folder that are damaged, set aside so that the workflow makes them again."""
+"""Setting aside damaged files of a results folder, so that the workflow makes them again."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,11 +9,11 @@ from bnnbench.harness import collect, data, drawing, environment, files, first_s
 from bnnbench.harness.plan import Plan
 
 Check = Callable[[Path], Any]
-"""Raises `UserError` where the file is damaged."""
+"""A function that raises `UserError` where the file is damaged."""
 
 
 def mend(plan: Plan) -> list[str]:
-    """Sets aside all that is damaged and says so, a line each; nothing while a workflow is at work there."""
+    """Sets aside all damaged files and returns a line for each; does nothing while a workflow runs in the folder."""
     if files.is_locked(plan.config.lock()):
         return []
     moved = records(plan) + derived(plan)
@@ -25,13 +25,13 @@ def _way_back(path: Path) -> str:
 
 
 def records(plan: Plan) -> list[Path]:
-    """Sets aside records of jobs that cannot be read or are not of their job; returns where they are now."""
+    """Sets aside records of jobs that are unreadable or belong to another job; returns their new paths."""
     checks = [(plan.result(job), lambda path, job=job: result.read_of(job, path)) for job in plan.jobs]
     return _set_aside(iter(checks))
 
 
 def derived(plan: Plan) -> list[Path]:
-    """The same for what is made of results: tables, verdicts, figures, pages, and records of data and machines."""
+    """Sets aside other damaged files: tables, verdicts, figures, pages, and records of data and machines."""
     return _set_aside(_derived(plan))
 
 
@@ -81,7 +81,7 @@ def _set_aside(checks: Iterator[tuple[Path, Check]]) -> list[Path]:
     for path, check in checks:
         try:
             there = path.exists() or path.is_symlink()
-        except OSError as error:  # nobody may look: that is no damage
+        except OSError as error:  # a file without read permission is not damaged
             raise UserError(f"{path}: cannot be read: {error.strerror}; give yourself the right to") from error
         try:
             if there:

@@ -1,7 +1,7 @@
-"""The options of methods, checked by the methods themselves when the plan is made and not after a net has been trained.
+"""The options of methods, checked by the methods themselves when the plan is made, before any net is trained.
 
-A method's parameters are known to its module alone, which imports torch and the like. So a set of options that was
-found right is remembered in the cache, by a hash that includes the code of the methods, and costs nothing again.
+The parameters of a method are defined in its module, which imports torch and other slow packages. So sets of options
+that passed are remembered in the cache, under a hash that includes the code of the methods, and are not checked again.
 """
 
 import hashlib
@@ -27,13 +27,13 @@ class Asked:
 
 
 def check(asked: Sequence[Asked], cache: Path) -> None:
-    """Raises `UserError` for the first job whose options its method does not take; `cache` is a folder."""
+    """Raises `UserError` for the first job whose method does not accept its options; `cache` is a folder."""
     facts = sorted({json.dumps([one.method, one.options, one.code], sort_keys=True, default=str) for one in asked})
     digest = hashlib.blake2b("\n".join(facts).encode(), digest_size=16).hexdigest()
     if not facts or (cache / digest).exists():
         return
     for one in asked:
         parse(registry.method(one.method).params, one.options, f"{one.job}: method {one.method!r}", "options.")
-    with suppress(OSError):  # a cache that cannot be written costs seconds, and no result
+    with suppress(OSError):  # a cache that cannot be written only costs seconds
         cache.mkdir(parents=True, exist_ok=True)
         (cache / digest).touch()

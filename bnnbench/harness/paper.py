@@ -1,4 +1,4 @@
-"""A paper's folder as the harness reads it: `paper.yaml` (experiments, grids, scales) and `published.csv`."""
+"""The folder of a paper: `paper.yaml` (experiments, grids, scales) and `published.csv`."""
 
 import csv
 import re
@@ -25,7 +25,7 @@ PAPER = re.compile(r"[a-z][a-z0-9_-]{0,49}")
 
 
 class Resources(Section):
-    """What one job needs."""
+    """The resources that one job needs."""
 
     threads: PositiveInt = 1
     memory_mb: PositiveInt = 1500
@@ -47,7 +47,7 @@ class ScaleSpec(Section):
 
 
 class Choice(Section):
-    """What paper and released code say differently of a parameter: the claims are judged under each (`vary`)."""
+    """A parameter for which the paper and its released code have different values; `vary` judges claims under each."""
 
     parameter: str = Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", description="its name, dotted: options.length")
     alternatives: dict[str, Any] = Field(min_length=2, description="who says so: the value")
@@ -91,7 +91,7 @@ Origin = Literal["paper", "authors' code", "digitised", "recalled"]
 
 
 class Published(Section):
-    """A number that a paper prints, or would print where `value` is missing: it is not available to us."""
+    """A number that a paper prints; `value` is `None` where the number is not available to us."""
 
     experiment: str
     variant: str = ""
@@ -114,7 +114,7 @@ class Published(Section):
 
     @property
     def compared(self) -> float | None:
-        """The value that ours stands against; `None` where there is none, or nobody has checked it."""
+        """The value that ours is compared with; `None` where there is none or it was not checked against the paper."""
         return None if self.origin == "recalled" else self.value
 
 
@@ -138,7 +138,7 @@ class Paper:
         return _declaration(self.name, experiment, self.module(experiment), kind)
 
     def declared(self, part: str, kind: type[N]) -> list[N]:
-        """What the paper declares in its module or package `part`, "claims" or "figures", which need not be there."""
+        """What the paper declares in its module or package `part`, "claims" or "figures"; empty without such a part."""
         names = [f"{self.name}/{experiment}" for experiment in self.spec.experiments]
         return registry.declared(f"{self.package}.{part}", kind, names)
 

@@ -1,8 +1,8 @@
-"""What a module imports, and a digest of what it computes: parsed once and remembered by its content.
+"""The imports of a module and a digest of its code, parsed once and remembered by the content of its source.
 
-Parsing the package takes some 2 CPU-seconds, and every step of a workflow makes the plan, which needs the code of all
-experiments. So what was read from a source is kept in the user's cache under a digest of its bytes: nothing there can
-be stale, and deleting it costs time alone.
+Parsing the package takes about 2 CPU-seconds, and every step of a workflow makes the plan, which needs the code of all
+experiments. So the imports and digest of a source are kept in the user's cache under a digest of its bytes. Nothing
+there can be stale, and deleting the cache only costs time.
 """
 
 import ast
@@ -19,25 +19,25 @@ from bnnbench.harness.config import user_cache
 from bnnbench.harness.files import write_atomic
 
 VERSION = f"1 {sys.version_info.major}.{sys.version_info.minor}"
-"""Another version of the parser, ours or Python's, may read another digest from the same bytes."""
+"""The version of this parser and of Python; another version may compute another digest from the same bytes."""
 MOST = 5000
-"""Sources that are remembered, before the file begins anew."""
+"""The number of remembered sources above which the file is begun anew."""
 
 
 class Parsed(NamedTuple):
-    """What is known of a source."""
+    """What is known about a source."""
 
     imports: tuple[str, ...]
-    """Full names of what it imports, each with the names that it takes from there."""
+    """Full names of the imported modules, and of the names that are imported from them."""
     digest: str
-    """Of its syntax tree without comments, docstrings, layout and `__version__`."""
+    """A digest of the syntax tree without comments, docstrings, layout and `__version__`."""
 
 
 _fresh: dict[str, Parsed] = {}
 
 
 def parse(module: str, path: Path) -> Parsed:
-    """What the source at `path` holds, of the module with this full name."""
+    """The imports and digest of the source at `path` of the module with this full name."""
     content = path.read_bytes()
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     key = hashlib.blake2b(f"{VERSION}\0{package}\0".encode() + content, digest_size=16).hexdigest()
@@ -49,11 +49,11 @@ def parse(module: str, path: Path) -> Parsed:
 
 
 def remember() -> None:
-    """Keeps what was parsed anew for later processes; where the cache cannot be written, they parse it again."""
+    """Saves what this process parsed for later processes; where the cache cannot be written, they parse it again."""
     if not _fresh:
         return
     place = _place()
-    _remembered.cache_clear()  # other processes may have written meanwhile
+    _remembered.cache_clear()  # other processes may have written in the meantime
     there = _remembered(place)
     together = {**(there if len(there) < MOST else {}), **_fresh}
     with suppress(UserError):
@@ -68,7 +68,7 @@ def _place() -> Path:
 
 @cache
 def _remembered(place: Path) -> dict[str, Parsed]:
-    """What the file holds; nothing where it is absent or damaged."""
+    """The content of the file; empty where it is absent or damaged."""
     try:
         held = json.loads(place.read_bytes())
         return {key: Parsed(tuple(map(str, imports)), str(digest)) for key, (imports, digest) in held.items()}

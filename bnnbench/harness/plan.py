@@ -1,4 +1,4 @@
-"""From configuration to jobs: the grids of the papers expanded into the table that Snakemake schedules."""
+"""From configuration to jobs: the grids of the papers are expanded into the table that Snakemake schedules."""
 
 import hashlib
 import itertools
@@ -23,12 +23,12 @@ from bnnbench.harness.registry import NAME_RULE
 
 CELL = re.compile(r"[A-Za-z0-9._=+,-]*")  # becomes part of a path
 ADDED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,99}")
-LONGEST = 200  # characters of a variant's name: file systems take 255
+LONGEST = 200  # characters of a variant's name: file systems allow 255
 
 
 @dataclass(frozen=True)
 class Job:
-    """A variant with its seeds at a scale: the unit that is scheduled and cached."""
+    """A variant with its seeds at a scale; jobs are the unit that is scheduled and cached."""
 
     paper: str
     experiment: str
@@ -43,11 +43,11 @@ class Job:
     device: str
     skip: str = ""
     basis: str = ""
-    """Hash of the experiment's code, device and threads: what the result depends on besides parameters, seeds, data."""
+    """Hash of code, device and threads: what the result depends on apart from parameters, seeds and data."""
     identities: tuple[tuple[str, str], ...] = ()
-    """Of each data set its name and a hash of its content and of the code that reads it."""
+    """For each data set, its name and a hash of its content and of the code that reads it."""
     is_added: bool = False
-    """Whether it computes a seed that no configuration names: one that settles a claim."""
+    """Whether the job computes a seed that the configuration does not name but that is to settle a claim."""
 
     @property
     def id(self) -> str:
@@ -58,13 +58,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs of a configuration, and what is known of their data."""
+    """The jobs of a configuration, and what is known about their data."""
 
     config: Config
     jobs: tuple[Job, ...]
     data: dict[str, Availability]
     stages: tuple[FirstStage, ...] = ()
-    """What was written down to settle claims, of the very jobs of this plan."""
+    """The first stages that were recorded to settle claims and that are valid for the jobs of this plan."""
 
     def job(self, name: str) -> Job:
         """The job with the id `name`; an unknown one raises `UserError` with the nearest known one."""
@@ -78,7 +78,7 @@ class Plan:
         return sorted({job.paper for job in self.jobs})
 
     def folder(self, job: Job) -> Path:
-        """Where a job keeps all that it writes: a folder of its own for each key, so that nothing is ever stale."""
+        """The folder for all that a job writes; each key has its own folder, so that nothing is ever stale."""
         return self.config.folder() / job.id / job.key
 
     def result(self, job: Job) -> Path:
@@ -116,7 +116,7 @@ def make(config: Config, where: str = "config") -> Plan:
 
 
 def _keys(jobs: Sequence[Job]) -> dict[str, dict[str, str]]:
-    """For each `paper/experiment/variant` its jobs with their keys."""
+    """For each `paper/experiment/variant`, its jobs with their keys."""
     keys: dict[str, dict[str, str]] = {}
     for job in jobs:
         keys.setdefault(f"{job.paper}/{job.experiment}/{job.variant}", {})[job.id] = job.key
@@ -177,10 +177,10 @@ def _jobs(
     data: dict[str, Availability],
     more: Mapping[str, Sequence[int]] | None = None,
 ) -> Iterator[Job]:
-    """The jobs of an experiment, or, where `more` names seeds of its variants, one job for each of these."""
+    """The jobs of an experiment, or, where `more` gives seeds for its variants, one job for each of these seeds."""
     spec, experiment = publication.spec.experiments[name], f"{publication.name}/{name}"
     scale = spec.scales[config.scale]
-    variants = list(_variants(publication, name, config, where))  # a mistake in paper.yaml is told before all else
+    variants = list(_variants(publication, name, config, where))  # mistakes in paper.yaml are reported first
     code = code_hash(publication.module(name))
     place, lacking = device.choose(config.device, scale.resources.gpus)
     seed_per_job = config.scale == "paper" if scale.seed_per_job is None else scale.seed_per_job
@@ -225,7 +225,7 @@ def _variants(publication: Paper, name: str, config: Config, where: str) -> Iter
 
 
 def _look_for(datasets: Sequence[str], known: dict[str, Availability], config: Config, where: str) -> None:
-    """Adds to `known` what this machine has of the data sets; `UserError` for a name that is none."""
+    """Adds to `known` the availability of the data sets on this machine; `UserError` for an unknown name."""
     for name in datasets:
         if name not in registry.datasets():
             raise UserError(f"{where}: {unknown('data set', name, sorted(registry.datasets()))}")
@@ -236,7 +236,7 @@ def _look_for(datasets: Sequence[str], known: dict[str, Availability], config: C
 def _params(
     kind: type[Params], experiment: str, config: Config, where: str, variant: str, values: dict[str, Any]
 ) -> Params:
-    """The parameters of a variant, with those that the configuration overrides; a mistake names where it was made."""
+    """The parameters of a variant with the configuration's overrides; an error names the file with the mistake."""
     paper_name, _, name = experiment.partition("/")
     if variant.partition(",")[0] in config.add_variants.get(experiment, {}):
         params = parse(kind, values, where, f"add_variants.{experiment}.{variant}.")
@@ -274,7 +274,7 @@ def _cells(
 
 
 def _grid(spec: ExperimentSpec, scale: ScaleSpec, where: str) -> dict[str, list[Any]]:
-    """The grid with the values that the scale has otherwise."""
+    """The grid, with the values that the scale overrides."""
     for key in scale.grid:
         if key not in spec.grid:
             raise UserError(f"{where}: {unknown('parameter of the grid', key, [*spec.grid])}")
@@ -282,7 +282,7 @@ def _grid(spec: ExperimentSpec, scale: ScaleSpec, where: str) -> dict[str, list[
 
 
 def _seeds(scale: ScaleSpec, cell: str, config: Config) -> Sequence[int]:
-    """The configuration's, or the cell's own (that of the first name or pattern that it matches), or the scale's."""
+    """The configuration's seeds, or else the cell's own (of the first name or pattern that matches), or the scale's."""
     if config.seeds is not None:
         return config.seeds
     names = (cell, cell.partition(",")[0])
@@ -298,7 +298,7 @@ def _absent(params: Params) -> Iterator[str]:
 
 
 def _data_code(dataset: str) -> str:
-    """Hash of the code that reads a data set; its content has an identity of its own."""
+    """Hash of the code that reads a data set; the identity of its content is separate."""
     return code_hash(type(registry.dataset(dataset)).__module__)
 
 
@@ -317,10 +317,10 @@ def _key(
     place: str,
     threads: int,
 ) -> str:
-    """What a result depends on, as one short hash: a result with another key is stale.
+    """A short hash of all that a result depends on; a result with another key is stale.
 
-    Whether this machine can compute it (`skip`) is no part of it: a machine without a GPU must not make stale what
-    another one has computed.
+    Whether this machine can compute the job (`skip`) is not part of the key: a machine without a GPU must not make
+    stale what another machine has computed.
     """
     code = codes[0] if len(codes) == 1 else list(codes)
     return _hash([experiment, params.model_dump(mode="json"), list(seeds), code, data, place, threads])

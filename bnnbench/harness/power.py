@@ -1,4 +1,4 @@
-"""What would decide an inconclusive comparison: so many more seeds, at such a cost, or nothing that seeds can give."""
+"""What would decide an inconclusive comparison: how many more seeds, at which cost, or why seeds cannot decide it."""
 
 import json
 from collections.abc import Iterable
@@ -12,12 +12,12 @@ from bnnbench.harness.first_stage import FirstStage
 from bnnbench.harness.statistics import Quantity, deviation, stein_seeds
 
 MOST_SEEDS = 1000
-START_SECONDS = 4.0  # of a job of one seed, which is a process that imports torch: no part of the time of its seed
+START_SECONDS = 4.0  # to start a job, a process that imports torch; the time of a seed does not include it
 
 
 @dataclass(frozen=True)
 class Need:
-    """What an inconclusive comparison lacks: the seeds of a first stage, or `obstacle` says why no seeds help."""
+    """What an inconclusive comparison needs: the seeds of a first stage; or `obstacle` says why no seeds help."""
 
     comparison: Comparison
     stage: FirstStage | None = None
@@ -26,7 +26,7 @@ class Need:
 
     @property
     def text(self) -> str:
-        """It in words."""
+        """The need in words."""
         unit = f" {self.comparison.unit}" if self.comparison.unit else ""
         if self.stage is None:
             return f"{self.comparison.what}: {self.obstacle}"
@@ -36,7 +36,7 @@ class Need:
 
 
 def needs(paper: str, claim: Claim, results: Results, evidence: Evidence) -> list[Need]:
-    """What each quantity lacks that leaves `claim` inconclusive; empty for any other verdict."""
+    """The need of each quantity that leaves `claim` inconclusive; empty for any other verdict."""
     if evidence.verdict != "inconclusive":
         return []
     still_open = [comparison for comparison in evidence.comparisons if comparison.verdict == "inconclusive"]
@@ -45,7 +45,7 @@ def needs(paper: str, claim: Claim, results: Results, evidence: Evidence) -> lis
 
 
 def minutes(results: Results, stages: Iterable[FirstStage]) -> float:
-    """Minutes of the jobs that `stages` add and that were not run yet, one after another, by those seen so far."""
+    """Minutes for the jobs that `stages` add and that were not run yet, in sequence, estimated from finished jobs."""
     jobs = results.jobs[["paper", "experiment", "variant"]].agg("/".join, axis=1)
     spent = results.jobs.groupby(jobs)[["wall_seconds", "seeds"]].sum()
     seconds = spent["wall_seconds"] / spent["seeds"]
@@ -65,7 +65,7 @@ def _need(name: str, claim: Claim, results: Results, comparison: Comparison) -> 
     if limit := _limit_of_test_points(results, interval.of, interval.mean, resolution):
         return Need(comparison, obstacle=limit)
     stage = results.stages.get(interval.of.name)
-    if stage is not None and interval.freedom == interval.n - 1:  # written down, and not all of its seeds were run
+    if stage is not None and interval.freedom == interval.n - 1:  # recorded, but not all of its seeds were run
         return Need(comparison, stage, minutes(results, [stage]))
     if stage is not None or interval.half_width <= resolution.smallest * (1 + 1e-9):
         within = f"{resolution.smallest if stage is None else stage.resolution:g} {comparison.unit}".strip()
@@ -74,7 +74,7 @@ def _need(name: str, claim: Claim, results: Results, comparison: Comparison) -> 
 
 
 def _second_stage(name: str, results: Results, comparison: Comparison, quantity: Quantity, half_width: float) -> Need:
-    """The seeds that narrow a comparison to `half_width`, by the spread of those that were run."""
+    """The seeds that narrow a comparison to `half_width`, estimated from the spread of those that were run."""
     first, spread = sorted(results.values(quantity.experiment, *quantity.operands[0])), deviation(comparison.interval)
     count = stein_seeds(len(first), spread, half_width)
     if count > MOST_SEEDS:
@@ -98,10 +98,10 @@ def _keys(results: Results, quantity: Quantity) -> dict[str, str]:
 
 
 def _limit_of_test_points(results: Results, quantity: Quantity, mean: float, resolution: Resolution) -> str:
-    """Whether test points limit what can be told, and not seeds; empty where they do not.
+    """Why test points and not seeds limit the precision of a comparison; empty where they do not.
 
     A proportion p over n test points has the binomial standard error sqrt(p (1 - p) / n). All seeds share the test
-    points, so it stays in the mean over seeds however many there are. Of a ratio it is the relative error that counts.
+    points, so this error remains in the mean over any number of seeds. For a ratio the relative error counts.
     """
     known = resolution.points_at(results.scale)
     if known is None:
@@ -122,7 +122,7 @@ def _limit_of_test_points(results: Results, quantity: Quantity, mean: float, res
 
 
 def _tested(results: Results, quantity: Quantity) -> list[int]:
-    """Numbers of test points to which the parameters limit the variants of a quantity."""
+    """The numbers of test points to which the parameters (`n_test`) limit the variants of a quantity."""
     tables = [results.of(results.jobs, quantity.experiment, variant) for variant, _ in quantity.operands]
     params = [json.loads(text) for table in tables for text in table["params"].dropna()]
     return [one["n_test"] for one in params if isinstance(one.get("n_test"), int)]

@@ -1,7 +1,7 @@
-"""The processes that compute one job together, as torchrun starts them; usually there is only one.
+"""The processes that compute one job together, started by torchrun; usually there is only one.
 
 Each runs the same code on its part of every batch. The first one (rank 0) leads: it holds the job's lock, decides what
-is to be computed, and alone writes.
+is computed, and is the only one that writes results.
 """
 
 import os
@@ -16,7 +16,7 @@ from bnnbench.errors import UserError
 
 T = TypeVar("T")
 
-# A process that ends is noticed at once, whatever this is; a leader may verify a large data set or wait for the lock.
+# This may be long: a process that ends is noticed at once, and a leader may verify a large data set or wait for a lock.
 PATIENCE = timedelta(days=1)
 
 
@@ -27,7 +27,7 @@ class Team:
     rank: int = 0
     size: int = 1
     here: int = 1
-    """How many of them are on this machine."""
+    """How many of the processes are on this machine."""
 
     def share(self, value: T) -> T:
         """The leader's `value`, in every process."""
@@ -45,8 +45,8 @@ ALONE = Team()
 
 
 def team() -> Team:
-    """Where torchrun has put this process; alone without it."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:  # other launchers set RANK for purposes of their own
+    """The place that torchrun gave this process; without torchrun, a team of one."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:  # other launchers set RANK for other purposes
         return ALONE
     return Team(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")))
 
@@ -55,7 +55,7 @@ def team() -> Team:
 def joined(team: Team, device: str) -> Iterator[None]:
     """Connects the processes, for `Team.share` and for the experiment's own exchanges.
 
-    After an error there is no farewell: the process ends, and torchrun ends the others.
+    After an error the processes do not disconnect: this process ends, and torchrun ends the others.
     """
     if team.size == 1:
         yield
@@ -69,7 +69,7 @@ def joined(team: Team, device: str) -> Iterator[None]:
 
 @contextmanager
 def named_losses() -> Iterator[None]:
-    """Turns what Gloo or NCCL say of a lost connection into one line; the lost process has said why, if it could."""
+    """Turns errors of Gloo or NCCL about a lost connection into one line; the lost process itself reports the cause."""
     try:
         yield
     except RuntimeError as error:

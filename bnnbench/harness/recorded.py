@@ -1,9 +1,9 @@
 """Summaries of runs worth keeping, small enough for the repository: `results/recorded/<name>/`.
 
-A recording is six files, however many jobs it is of: `numbers.csv` (a row a job, seed and metric; a job is its line of
-`jobs.jsonl`, from 0), `measures.csv` (unit
-and direction of each metric), `jobs.jsonl` (the records of jobs without their numbers), `datasets.csv`, `claims.json`
-and `environments.json`. `read` makes the records of results of it again, with the same bits in every number.
+A recording has six files, for any number of jobs: `numbers.csv` (one row per job, seed and metric, where a job is
+named by its line in `jobs.jsonl`, from 0), `measures.csv` (unit and direction of each metric), `jobs.jsonl` (the
+records of jobs without their numbers), `datasets.csv`, `claims.json` and `environments.json`. `read` restores the
+records of results, with the same bits in every number.
 """
 
 import csv
@@ -30,7 +30,7 @@ FILES = ("numbers.csv", "measures.csv", "jobs.jsonl", "datasets.csv", "claims.js
 
 
 def record(plan: Plan, name: str) -> list[Path]:
-    """Writes the recording `name` of the plan's results and verdicts, whole or not at all; returns its files."""
+    """Writes the recording `name` of the plan's results and verdicts, completely or not at all; returns its files."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise UserError(
             f"name {name!r}: it may hold only letters, digits and . _ -, begin with one of the first two,"
@@ -103,7 +103,7 @@ def _numbers(results: Iterable[Result]) -> Iterator[Sequence[Any]]:
 
 
 def _measures(results: Iterable[Result]) -> Iterator[Sequence[Any]]:
-    """Of the metrics that have numbers."""
+    """The rows of `measures.csv`, for the metrics that have numbers."""
     seen: dict[tuple[str, str], MetricRecord] = {}
     for result in results:
         for metric in dict.fromkeys(metric for seed in result.seeds for metric in seed.metrics):
@@ -113,7 +113,7 @@ def _measures(results: Iterable[Result]) -> Iterator[Sequence[Any]]:
 
 
 def _job(result: Result, datasets: Sequence[DataRecord]) -> dict[str, Any]:
-    """A record without what the other files hold; data sets are named by their row."""
+    """A record without what the other files hold; data sets are given by their row."""
     left_out: Any = {"metrics": True, "datasets": True, "digest": True, "seeds": {"__all__": {"metrics", "tables"}}}
     about = result.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
     return {**about, "datasets": [datasets.index(one) for one in result.datasets]}

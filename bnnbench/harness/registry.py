@@ -1,4 +1,4 @@
-"""Papers, methods and data sets, found through entry points: the project's own use the same door as anybody's."""
+"""Papers, methods and data sets, found through entry points; the project's own are registered in the same way."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +24,7 @@ NAME_RULE = "it must begin with a-z or 0-9 and may hold only a-z, 0-9 and . _ = 
 
 
 class Named(Protocol):
-    """What a paper declares: a claim or a figure."""
+    """A declaration of a paper: a claim or a figure."""
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -39,7 +39,7 @@ PAPERS, METHODS, DATASETS = "bnnbench.papers", "bnnbench.methods", "bnnbench.dat
 
 @cache
 def paper_folders() -> dict[str, tuple[str, Path]]:
-    """Of each paper: its package and the folder that holds its `paper.yaml`, without importing the paper."""
+    """For each paper, its package and the folder with its `paper.yaml`; this does not import the paper."""
     folders: dict[str, tuple[str, Path]] = {}
     for point in _points(PAPERS):
         try:
@@ -57,7 +57,7 @@ def paper_folders() -> dict[str, tuple[str, Path]]:
 
 @cache
 def datasets() -> dict[str, Dataset]:
-    """Every registered data set, by name. An entry point names a data set or several."""
+    """Every registered data set, by name. An entry point refers to one data set or to several."""
     by_name: dict[str, Dataset] = {}
     for point in _points(DATASETS):
         loaded = _load(point)
@@ -104,7 +104,7 @@ _usable: ContextVar[tuple[str, ...] | None] = ContextVar("usable", default=None)
 
 @contextmanager
 def only_methods(names: Sequence[str]) -> Iterator[None]:
-    """While a job runs: `method` gives those of `names` alone, as the code of no other is part of the job's key."""
+    """A context for running jobs in which `method` gives only `names`: other code is not part of the job's key."""
     token = _usable.set(tuple(names))
     try:
         yield
@@ -127,9 +127,9 @@ def method(name: str) -> Method:
 
 
 def members(module_name: str, kind: type[T]) -> list[T]:
-    """The objects of class `kind` that a module defines, or the modules of a package; none where there is no module.
+    """The objects of class `kind` in a module or in the modules of a package; none where there is no module.
 
-    Those of one module come in the order of its text.
+    The objects of one module are in the order of its source.
     """
     try:
         if find_spec(module_name) is None:
@@ -137,14 +137,14 @@ def members(module_name: str, kind: type[T]) -> list[T]:
         module = import_module(module_name)
         below = [part.name for part in walk_packages(getattr(module, "__path__", ()), f"{module_name}.")]
         modules = [module, *map(import_module, below)]
-    except Exception as error:  # whatever a module of somebody else's does when it is imported
+    except Exception as error:  # importing another package's module may raise anything
         raise UserError(f"module {module_name} cannot be imported: {_one_line(error)}") from error
     objects = [value for module in modules for value in vars(module).values() if isinstance(value, kind)]
-    return list({id(value): value for value in objects}.values())  # one that is imported elsewhere is still one
+    return list({id(value): value for value in objects}.values())  # an object that several modules import counts once
 
 
 def declared(module_name: str, kind: type[N], experiments: Sequence[str]) -> list[N]:
-    """The claims or figures of a paper, in the order of the first of the `experiments` that each of them needs."""
+    """The claims or figures of a paper, ordered by the first of the `experiments` that each of them needs."""
     objects = members(module_name, kind)
     place = {name: k for k, name in enumerate(experiments)}
     for member in objects:
@@ -165,7 +165,7 @@ def _one_line(error: Exception) -> str:
 
 @cache
 def _points(group: str) -> tuple[EntryPoint, ...]:
-    """In order of name; asking takes 10 ms, and a plan asks for each job."""
+    """The entry points of a group, sorted by name; cached, as a query takes 10 ms and a plan makes one per job."""
     return tuple(sorted(entry_points(group=group), key=lambda point: (point.name, point.value)))
 
 

@@ -1,4 +1,4 @@
-"""The record that a job leaves: `result.json`, validated when written and when read."""
+"""The record that a job writes: `result.json`, validated when written and when read."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ class Record(BaseModel):
 
 
 class SeedRecord(Record):
-    """What one seed gave, and what it cost."""
+    """The outcome and the cost of one seed."""
 
     seed: int
     status: Literal["ok", "diverged"]
@@ -47,7 +47,7 @@ class MetricRecord(Record):
 
 
 class DataRecord(Record):
-    """A data set as it was used: where it came from and what it held."""
+    """A data set as it was used: its origin and its content."""
 
     name: str
     provenance: str
@@ -57,13 +57,13 @@ class DataRecord(Record):
 
 
 class VerifiedData(DataRecord):
-    """The record that the workflow keeps of a data set once it was read, and what its files looked like then."""
+    """The record that the workflow keeps of a verified data set, with a fingerprint of its files at that time."""
 
     fingerprint: str = ""
 
 
 class Result(Record):
-    """What a job leaves (see `docs/architecture.md`, "The walk of one job")."""
+    """The record of a job (see `docs/architecture.md`, "The walk of one job")."""
 
     schema_version: int = SCHEMA_VERSION
     job: str
@@ -89,26 +89,26 @@ class Result(Record):
     finished: float = 0.0
     warnings: list[str] = []
     curve_rows: int | None = None
-    """Rows of `history.jsonl`."""
+    """The number of rows of `history.jsonl`."""
     digest: str = ""
-    """Of all the rest, so that a change by hand or by a disk is noticed; records of version 1 have none."""
+    """Digest of all other fields, which reveals a change by hand or by a disk; records of version 1 have none."""
 
 
 def write(path: Path, result: Result) -> Result:
-    """Writes the record whole or not at all, with its digest, and returns it as `read` gives it."""
+    """Writes the record completely or not at all, with its digest, and returns it as `read` gives it."""
     complete = result.model_copy(update={"digest": digest(result)})
     write_atomic(path, complete.model_dump_json(indent=1) + "\n")
     return complete
 
 
 def digest(record: Record) -> str:
-    """Hex digest of all of a record but its digest."""
+    """Hex digest of all fields of a record except its digest."""
     content = json.dumps(record.model_dump(mode="json", exclude={"digest"}), sort_keys=True)
     return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
 
 def read(path: Path) -> Result:
-    """Reads a record; a file that is not one, or is not as it was written, raises `UserError` with the way out."""
+    """Reads a record; `UserError` with a remedy for a file that is not a record or was changed since it was written."""
     try:
         record = Result.model_validate(read_json(path))
         if record.schema_version > 1 and record.digest != digest(record):
@@ -122,7 +122,7 @@ def read(path: Path) -> Result:
 
 
 def read_of(job: "Job", path: Path) -> Result:
-    """Reads the record of `job`; that of another job, key or seeds raises `UserError`, and so do lost tables."""
+    """Reads the record of `job`; `UserError` for a record of another job, key or seeds, and for missing tables."""
     record = read(path)
     for name in ("key", "paper", "experiment", "variant", "scale"):
         if getattr(record, name) != getattr(job, name):

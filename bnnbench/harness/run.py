@@ -1,4 +1,4 @@
-"""What an experiment sees while it runs: its seed's random streams, its device, data, log and checkpoints."""
+"""The interface of an experiment while it runs: its seed's random streams, its device, data, log and checkpoints."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ CHECKPOINT_SECONDS = 15.0
 
 
 class Progress(Protocol):
-    """Told of what goes on; the command line draws it."""
+    """Receives the progress of a job; the command line displays it."""
 
     def waiting(self) -> None:
         """Another process holds the job or the GPU."""
@@ -39,7 +39,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class SharedStore:
-    """Where jobs keep what they share, what all of it depends on, and the identity of each data set."""
+    """The folder for results that jobs share, the hash that all of them depend on, and each data set's identity."""
 
     folder: Path
     basis: str = ""
@@ -47,11 +47,11 @@ class SharedStore:
 
 
 class Run:
-    """One seed of one job. Everything random must come from `generator` or `rng`, or from torch's global stream.
+    """One seed of one job. All random numbers must come from `generator` or `rng`, or from torch's global stream.
 
-    Where several processes compute it together (`team`), each has a `Run`; only that of rank 0 writes.
+    Where several processes compute a seed together (`team`), each has a `Run`; only that of rank 0 writes.
 
-    A run has curves and checkpoints for one fit. An experiment of several fits gives each a `stage` of its own.
+    A run has the curves and checkpoints of one fit. An experiment with several fits gives each its own `stage`.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Run:
         self._meter = Meter()
         self._spent_before: tuple[float, float, float | None] = (0.0, 0.0, 0.0)
         self._last_checkpoint = time.monotonic()
-        if team.rank == 0:  # now and not with the first row: a folder that goes later is an error
+        if team.rank == 0:  # made now and not with the first row: a folder that disappears later is an error
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
         self._stages = {"": Stage(self, "")}
@@ -91,7 +91,7 @@ class Run:
         self._restored = 0
 
     def generator(self, axis: str) -> "torch.Generator":
-        """The torch stream of `axis` ("split", "init", "noise"): the same object at every call (on the CPU)."""
+        """The torch stream of `axis` ("split", "init", "noise") on the CPU; every call returns the same object."""
         if axis not in self._generators:
             import torch
 
@@ -99,7 +99,7 @@ class Run:
         return self._generators[axis]
 
     def rng(self, axis: str) -> "np.random.Generator":
-        """The NumPy stream of `axis`: the same object at every call."""
+        """The NumPy stream of `axis`; every call returns the same object."""
         if axis not in self._rngs:
             import numpy as np
 
@@ -113,15 +113,15 @@ class Run:
         datasets: Sequence[str],
         compute: Callable[["Run"], Mapping[str, Any]],
     ) -> Mapping[str, Any]:
-        """What several jobs need, such as a trained net: computed by the first, then kept.
+        """A result that several jobs need, such as a trained net; the first job computes it, and then it is kept.
 
-        `inputs` and `datasets` are all that it depends on besides the seed and the experiment's code. `compute` gets a
-        run of its own, with the same seed, and returns tensors, numbers, strings and containers of them. Others wait
-        meanwhile; a damaged file is computed again.
+        `inputs` and `datasets` must be all that it depends on, apart from the seed, the device and the experiment's
+        code. `compute` gets its own run with the same seed, and returns tensors, numbers, strings and containers of
+        them. Other jobs wait meanwhile. A damaged file is computed again.
         """
         check_part(name, "shared result")
         known = dict(self._store.identities)
-        if known and (unknown := sorted(set(datasets) - known.keys())):  # where none is declared, none can be read
+        if known and (unknown := sorted(set(datasets) - known.keys())):  # without declared data sets, none can be read
             raise ValueError(f"shared result {name!r}: data sets {unknown} are not among the declared {sorted(known)}")
         data = [identity for dataset, identity in known.items() if dataset in datasets]
         parts = [name, dict(inputs), data, self._store.basis, self.seed, self.device]
@@ -142,7 +142,10 @@ class Run:
 
     @contextmanager
     def _apart(self) -> Iterator[None]:
-        """The global streams begin as those of the seed and end as they were: a job that reads sees no difference."""
+        """Within this context the global streams start from the seed; afterwards they are restored.
+
+        So computing a shared result and reading it leave the same streams.
+        """
         before = self._streams()
         seed_global_streams(self.seed)
         try:
@@ -158,7 +161,7 @@ class Run:
                 self._progress.step(self.seed, step + 1, total, self._values)
 
     def stage(self, name: str) -> "Stage":
-        """The journal of the fit `name`, for an experiment that makes several: curves and checkpoints of its own."""
+        """The journal of the fit `name`, with its own curves and checkpoints, for an experiment with several fits."""
         check_part(name, "stage")
         return self._stages.setdefault(name, Stage(self, name))
 
@@ -167,17 +170,17 @@ class Run:
         self._current.log(step, **values)
 
     def checkpoint(self, step: int, state: Callable[[], Mapping[str, Any]]) -> None:
-        """Saves `state()` and all random streams after `step`, if the last save is some seconds ago.
+        """Saves `state()` and all random streams after `step`, unless the last save was only seconds ago.
 
-        `state()` holds tensors, numbers, strings and containers of them; nothing else is read back.
+        `state()` may hold only tensors, numbers, strings and containers of them; nothing else can be restored.
         """
         self._current.checkpoint(step, state)
 
     def restore(self) -> tuple[int, Mapping[str, Any]] | None:
         """The step and state of this job's last checkpoint, with all random streams put back; or `None`.
 
-        What was logged after that step is forgotten, since it is computed again. Asked again, it goes on to the next
-        stage, since another fit begins: no fit is handed the state of another.
+        Curves that were logged after that step are removed, since they are computed again. Each further call begins the
+        next stage, as another fit begins then, so that no fit receives the state of another.
         """
         self._restored += 1
         if self._restored > 1:
@@ -185,7 +188,7 @@ class Run:
         return self._current.restore()
 
     def append(self, stage: str, step: int, values: Mapping[str, Any]) -> None:
-        """Writes a row of the curves of a stage, whose name is a part of theirs."""
+        """Writes a row of the curves of a stage; its name becomes part of the names of the curves."""
         curves: dict[str, float] = {}
         for name, value in values.items():
             check_name(name, "curve")
@@ -203,7 +206,7 @@ class Run:
             history.append(self._history, {**about, **({"stage": stage} if stage else {}), **curves})
 
     def save(self, path: Path, content: Callable[[], Mapping[str, Any]]) -> None:
-        """Writes a checkpoint with all that the run itself needs to go on, if it is time."""
+        """Writes a checkpoint with all that the run needs to continue, if enough time has passed since the last one."""
         if self.team.rank != 0 or time.monotonic() - self._last_checkpoint < self._interval:
             return
         start = time.monotonic()
@@ -215,11 +218,11 @@ class Run:
             self._interval = max(self._interval, 20 * (self._last_checkpoint - start))
 
     def go_on(self, content: Mapping[str, Any]) -> None:
-        """Puts back what `save` added."""
+        """Restores what `save` added."""
         self._put_back(content["streams"])
         wall, cpu, joules = content["spent"]
         self._spent_before = (wall, cpu, joules)
-        self._start = time.monotonic(), time.process_time()  # what was done again since then counts once
+        self._start = time.monotonic(), time.process_time()  # work that is repeated since the checkpoint counts once
         self._meter = Meter()
         self.resumed = content["resumed"] + 1
 
@@ -228,7 +231,7 @@ class Run:
         return self._folder / "history.jsonl"
 
     def spent(self) -> tuple[float, float, float | None]:
-        """Wall seconds, CPU seconds and joules of this seed, those before a kill included (up to the checkpoint)."""
+        """Wall seconds, CPU seconds and joules of this seed, including those of killed runs up to their checkpoint."""
         wall, cpu = time.monotonic() - self._start[0], time.process_time() - self._start[1]
         joules, before = self._meter.joules(), self._spent_before[2]
         energy = None if joules is None or before is None else before + joules
@@ -272,7 +275,7 @@ class Run:
 
 
 class Stage:
-    """The curves and checkpoints of one fit: a `Journal` of bnnbench.bayes. `Run` is that of its first fit."""
+    """The curves and checkpoints of one fit, a `Journal` of bnnbench.bayes. A `Run` acts as that of its first fit."""
 
     def __init__(self, run: Run, name: str) -> None:
         self._run, self._name = run, name
@@ -286,7 +289,7 @@ class Stage:
         return self._run.steps(total, start)
 
     def log(self, step: int, **values: float) -> None:
-        """As `Run.log`; the stage's name stands before those of its curves."""
+        """As `Run.log`; the name of the stage precedes those of its curves."""
         self._run.append(self._name, step, values)
 
     def checkpoint(self, step: int, state: Callable[[], Mapping[str, Any]]) -> None:
@@ -294,7 +297,7 @@ class Stage:
         self._run.save(self.path, lambda: {**self._about(), "step": step, "state": dict(state()), "rows": self._rows()})
 
     def restore(self) -> tuple[int, Mapping[str, Any]] | None:
-        """As `Run.restore`. Curves that lack rows before the checkpoint are computed again, and all else with them."""
+        """As `Run.restore`; where rows of the curves before the checkpoint are missing, the fit starts again."""
         content, self._saved = self._saved, None
         if content is None or self._rewind(content["step"]) != content["rows"]:
             self._rewind(None)
@@ -303,7 +306,7 @@ class Stage:
         return content["step"], content["state"]
 
     def _read(self) -> dict[str, Any] | None:
-        """The checkpoint, if it is one of this very stage, seed and job."""
+        """The checkpoint, if it belongs to exactly this stage, seed and job."""
         content = saved.read(self.path)
         expected = {"step": int, "state": dict, "rows": int, "streams": dict, "spent": tuple, "resumed": int}
         if content is None or any(content.get(name) != value for name, value in self._about().items()):
@@ -314,7 +317,7 @@ class Stage:
         return {"job": self._run._folder.name, "seed": self._run.seed, "stage": self._name}
 
     def _rewind(self, step: int | None) -> int:
-        """Forgets what was logged after `step`, and counts the rows up to it."""
+        """Removes what was logged after `step`, and counts the rows up to it."""
         if self._run.team.rank == 0:
             history.rewind(self._run._history, self._run.seed, self._name, step)
         return 0 if step is None else self._rows(step)
@@ -325,7 +328,7 @@ class Stage:
 
 
 def seed_global_streams(seed: int) -> None:
-    """Dropout and the like draw from torch's global stream; libraries may draw from Python's and NumPy's."""
+    """Seeds the global streams of torch, from which dropout draws, and of Python and NumPy, which libraries may use."""
     import numpy as np
     import torch
 

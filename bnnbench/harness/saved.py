@@ -1,4 +1,4 @@
-"""States in files: tensors, numbers, texts and containers of them, with a digest that shows damage."""
+"""States in files: tensors, numbers, texts and containers of them, with a digest that reveals damage."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,17 +12,17 @@ _MARK = b"bnnbench state "
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes the state whole or not at all."""
+    """Writes the state completely or not at all."""
     import torch
 
-    buffer = BytesIO()  # torch.save into a file would answer a full disk with a RuntimeError
+    buffer = BytesIO()  # torch.save into a file would raise a RuntimeError for a full disk
     torch.save(dict(content), buffer)
     body = buffer.getvalue()
     write_atomic(path, _MARK + _digest(body) + b"\n" + body)
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """The state in a file, on the CPU; `None` where there is none or it is damaged: starting over is right then."""
+    """The state in a file, on the CPU; `None` where there is none or it is damaged, so that the fit starts over."""
     try:
         head, _, body = read_regular(path).partition(b"\n")
     except OSError:
@@ -33,7 +33,7 @@ def read(path: Path) -> dict[str, Any] | None:
 
     try:
         content = torch.load(BytesIO(body), map_location="cpu", weights_only=True)
-    except Exception:  # of another version of torch, in whatever way it fails
+    except Exception:  # a file of another version of torch may raise anything
         return None
     return content if isinstance(content, dict) else None
 

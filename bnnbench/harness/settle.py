@@ -1,4 +1,4 @@
-"""Which inconclusive claims seeds can settle, and what that costs."""
+"""Which inconclusive claims can be settled by more seeds, and what that costs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from bnnbench.harness.plan import Plan
 
 @dataclass(frozen=True)
 class Unsettled:
-    """A claim that is asked for: the first stages that settle it, or `obstacle` says why seeds do not."""
+    """A requested claim: the first stages that settle it, or `obstacle`, which says why seeds do not."""
 
     name: str
     verdict: Verdict
@@ -22,15 +22,15 @@ class Unsettled:
     obstacle: str = ""
 
     def write_down(self, plan: Plan) -> None:
-        """Writes its first stages down: from then on their seeds are part of every plan."""
+        """Records the first stages; from then on their seeds are part of every plan."""
         for stage in self.stages:
             first_stage.write(plan.config, stage)
 
 
 def unsettled(plan: Plan, names: Sequence[str]) -> list[Unsettled]:
-    """The claims called `paper/claim` or `claim`, or all inconclusive ones; the cheapest first, the hopeless last.
+    """The claims called `paper/claim` or `claim`, or all inconclusive ones: cheapest first, those with obstacles last.
 
-    They are judged by the collected tables. An unknown name raises `UserError`.
+    The claims are judged by the collected tables. An unknown name raises `UserError`.
     """
     known = {f"{paper}/{claim.name}": (paper, claim) for paper in plan.papers() for claim in verdicts.claims(paper)}
     chosen = list(_chosen(names, list(known))) if names else list(known)
@@ -40,7 +40,7 @@ def unsettled(plan: Plan, names: Sequence[str]) -> list[Unsettled]:
 
 
 def text(plan: Plan, name: str) -> str:
-    """The verdict on the claim `paper/claim` with its evidence, in a line."""
+    """The verdict on the claim `paper/claim` with its evidence, in one line."""
     paper, _, wanted = name.partition("/")
     claim = next(claim for claim in verdicts.claims(paper) if claim.name == wanted)
     evidence = judge(claim, verdicts.results(plan, paper, claim))

@@ -1,6 +1,6 @@
-"""Intervals over seeds: Student-t, paired where seeds are shared; how many seeds decide, and how many tests mislead.
+"""Intervals over seeds: Student-t, paired where seeds are shared; also numbers of seeds and false discovery rates.
 
-Bootstrap percentile intervals undercover at the handful of seeds that experiments have (74 % instead of 95 % at n = 3).
+Bootstrap percentile intervals undercover for the few seeds that experiments have (74 % instead of 95 % at n = 3).
 """
 
 from collections.abc import Sequence
@@ -13,24 +13,24 @@ FALSE_DISCOVERY_RATE = 0.05
 
 @dataclass(frozen=True)
 class Quantity:
-    """What an interval is of: a number a seed, made in one way of metrics of variants of one experiment."""
+    """The quantity of an interval: one number per seed, computed from metrics of variants of one experiment."""
 
     experiment: str
     operands: tuple[tuple[str, str], ...]
     """Pairs of variant and metric."""
     form: str
-    """How they are put together, such as `bnn - float-relu`."""
+    """How the operands are combined, such as `bnn - float-relu`."""
     is_ratio: bool = False
 
     @property
     def name(self) -> str:
-        """One text for each quantity."""
+        """A text that identifies the quantity."""
         metrics = dict.fromkeys(metric for _, metric in self.operands)
         return f"{self.experiment}, {', '.join(metrics)}: {self.form}"
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """The variants whose jobs give it, as `paper/experiment/variant`."""
+        """The variants whose jobs give the quantity, as `paper/experiment/variant`."""
         return tuple(dict.fromkeys(f"{self.experiment}/{variant}" for variant, _ in self.operands))
 
 
@@ -38,7 +38,7 @@ class Quantity:
 class Interval:
     """A mean over `n` seeds with its two-sided confidence interval; infinite bounds at n = 1.
 
-    `lost` more seeds were run and gave no number (they diverged): the mean is over the survivors.
+    `lost` more seeds were run but diverged and gave no number; the mean does not include them.
     """
 
     mean: float
@@ -47,7 +47,7 @@ class Interval:
     n: int
     lost: int = 0
     freedom: float = field(default=0.0, compare=False)
-    """Degrees of freedom of its variance: `n - 1`, or those of the first stage, or of Welch; 0 without an interval."""
+    """Degrees of freedom of the variance: `n - 1`, or those of the first stage or of Welch; 0 without an interval."""
     of: Quantity | None = field(default=None, compare=False)
 
     @property
@@ -88,20 +88,20 @@ def deviation(interval: Interval) -> float:
 
 
 def stein_seeds(first: int, deviation: float, half_width: float, level: float = LEVEL) -> int:
-    """How many seeds give an interval of `half_width`, by the first stage alone (Stein 1945).
+    """The number of seeds that give an interval of `half_width`, computed from the first stage alone (Stein 1945).
 
-    N = max(n1, ceil((t_{n1-1} s1 / d)^2)) for `first` seeds n1 of standard deviation s1. N does not depend on the mean
-    of the first stage, which therefore cannot buy a verdict.
+    N = max(n1, ceil((t_{n1-1} s1 / d)^2)) for n1 = `first` seeds with standard deviation s1. N does not depend on the
+    mean of the first stage, so it cannot be chosen to obtain a verdict.
     """
     return max(first, ceil((_t_quantile(level, first - 1) * deviation / half_width) ** 2))
 
 
 def stein_interval(values: Sequence[float], first: int, deviation: float, level: float = LEVEL) -> Interval:
-    """The interval of both stages together: mean of all N `values`, half-width t_{n1-1} s1 / sqrt(N).
+    """The interval of both stages together: the mean of all N `values`, with half-width t_{n1-1} s1 / sqrt(N).
 
-    With N from `stein_seeds` it is at most as wide as asked for and covers the mean of normal values with at least
-    `level`, exactly as a t interval of `first - 1` degrees of freedom does: given s1, the mean of all is normal with
-    variance sigma^2 / N and independent of s1.
+    With N from `stein_seeds` the interval is at most as wide as requested. For normal values it covers the mean with
+    probability `level`, as a t interval with `first - 1` degrees of freedom does: given s1, the mean of all values is
+    normal with variance sigma^2 / N.
     """
     n = len(values)
     mean, half = sum(values) / n, _t_quantile(level, first - 1) * deviation / sqrt(n)
@@ -109,7 +109,7 @@ def stein_interval(values: Sequence[float], first: int, deviation: float, level:
 
 
 def p_value(interval: Interval) -> float:
-    """Two-sided p-value of the t test that the mean is 0; `interval` has a spread, at the level `LEVEL`."""
+    """Two-sided p-value of the t test that the mean is 0; `interval` must have a spread and the level `LEVEL`."""
     from scipy.special import stdtr
 
     error = interval.half_width / _t_quantile(LEVEL, interval.freedom)
@@ -117,9 +117,9 @@ def p_value(interval: Interval) -> float:
 
 
 def discoveries(p_values: Sequence[float], rate: float = FALSE_DISCOVERY_RATE) -> list[bool]:
-    """Which of many tests are told by Benjamini and Hochberg (1995): of those, at most `rate` are false on average.
+    """Which of many tests Benjamini and Hochberg (1995) call discoveries; on average at most `rate` of them are false.
 
-    The rate holds for independent tests and for those that depend on each other positively.
+    The rate holds for independent tests and for positively dependent ones.
     """
     ranked, m = sorted(p_values), len(p_values)
     largest = max((p for rank, p in enumerate(ranked, start=1) if p <= rate * rank / m), default=-inf)

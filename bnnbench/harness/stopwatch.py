@@ -1,4 +1,4 @@
-"""Interleaved timings: A, B, C, A, B, C... in one process, so that all candidates see the same machine."""
+"""Interleaved timings: A, B, C, A, B, C... in one process, so that all candidates run under the same conditions."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ Clock = Callable[[], float]
 def interleaved(
     candidates: Mapping[str, Callable[[], Any]], rounds: int, clock: Clock = time.thread_time
 ) -> dict[str, list[float]]:
-    """Seconds of `clock` (CPU time of this thread) for each candidate in each round, after one untimed call of each."""
+    """Seconds of `clock` for each candidate in each round, after one untimed call of each candidate."""
     for call in candidates.values():
         call()
     spent: dict[str, list[float]] = {name: [] for name in candidates}
@@ -28,7 +28,7 @@ def timed(call: Callable[[], Any], clock: Clock = time.thread_time) -> float:
 
 
 def device_clock(device: str) -> Clock:
-    """CPU time of this thread; on a GPU wall time after all that was launched has ended."""
+    """A clock of this thread's CPU time; on a GPU, of the wall time once all launched work has ended."""
     if device != "cuda":
         return time.thread_time
     import torch

@@ -1,7 +1,7 @@
-"""YAML read as it was meant: no key twice, and no scalar that different readers of YAML take for different values.
+"""Strict YAML: no key occurs twice, and no scalar has different values for different readers of YAML.
 
-Scalars are resolved as in YAML 1.2, so `1e-3` is a number. What YAML 1.1 reads otherwise (`yes` as true, `010` as 8,
-`1:30` as 90, `1_000` as 1000) is refused, since nobody can say which of both was meant.
+Scalars are resolved as in YAML 1.2, so `1e-3` is a number. Scalars that YAML 1.1 reads differently (`yes` as true,
+`010` as 8, `1:30` as 90, `1_000` as 1000) are refused, since either reading may be intended.
 """
 
 import re
@@ -50,7 +50,7 @@ class _Loader(_Base):  # type: ignore[misc]
             return super().construct_object(node, deep)
         except (yaml.YAMLError, RecursionError):
             raise
-        except Exception as error:  # what `!!int`, `!!timestamp` and the like do with another text
+        except Exception as error:  # raised by tags such as `!!int` and `!!timestamp` on other texts
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise _problem(f"{str(node.value)[:60]!r}: {reason}", node) from error
 
@@ -101,7 +101,7 @@ def load(text: str, where: str) -> Any:
 
 
 def _count(value: Any, before: int = 0) -> int:
-    """How many values there are, those behind aliases at each of their places: more than `MOST` are a mistake."""
+    """The number of values, where an aliased value counts at each of its places; more than `MOST` raise an error."""
     if before > MOST:
         raise yaml.YAMLError(f"its aliases stand for more than {MOST} values")
     parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list | set) else ()

@@ -1,4 +1,4 @@
-"""Timings that pytest-benchmark wrote, as rows of the tidy table, and the targets that the benchmarks name in them."""
+"""Timings that pytest-benchmark wrote, as rows of the tidy table, with the targets that the benchmarks name in them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,12 +27,12 @@ class Timing:
     ratio_low: float
     ratio_high: float
     of_limit: float | None
-    """Share of the measured limit; `None` where there is no limit of this machine."""
+    """Share of the measured limit; `None` where no limit of this machine was measured."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What ours should reach: at least `bound` times a peer's speed, or at least this share of the limit (no peer)."""
+    """What our kernel should reach: `bound` times the speed of a peer, or without a peer this share of the limit."""
 
     name: str
     statement: str
@@ -69,9 +69,9 @@ def path(plan: Plan) -> Path:
 
 
 def read(path: Path) -> Timings:
-    """The timings in a file of pytest-benchmark, and what the benchmarks hold them against; none without a file.
+    """The timings in a file of pytest-benchmark, with what they are compared to; empty where there is no file.
 
-    A benchmark names in its `extra_info` its `candidates`, and perhaps `targets` and `published` speed-ups.
+    The `extra_info` of a benchmark holds its `candidates`, and may hold `targets` and `published` speed-ups.
     """
     if not path.exists():
         return Timings()
@@ -114,7 +114,7 @@ def _about(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def judged(timings: Timings) -> list[tuple[Target, Evidence]]:
-    """Each target whose candidates were timed: reached, missed, or within the noise."""
+    """The evidence for each target whose candidates were timed: reached, missed, or within the noise."""
     by_place = {(timing.group, timing.candidate): timing for timing in timings.rows}
     places = [(target, (target.group, target.peer or target.candidate)) for target in timings.targets]
     return [
@@ -136,7 +136,7 @@ def _evidence(target: Target, timing: Timing) -> Evidence:
 
 
 def speed_ups(timings: Timings) -> list[tuple[SpeedUp, str]]:
-    """The published speed-ups, and those of this machine."""
+    """Each published speed-up with the one that was measured on this machine."""
     seconds = {(timing.group, timing.candidate): timing.seconds for timing in timings.rows}
     return [
         (one, f"{seconds[one.group, one.slow] / seconds[one.group, one.fast]:.1f}x")
@@ -146,7 +146,7 @@ def speed_ups(timings: Timings) -> list[tuple[SpeedUp, str]]:
 
 
 def rows(plan: Plan) -> list[dict[str, Any]]:
-    """The timings as rows of the tidy table: paper `kernels`, a group an experiment, a candidate a variant."""
+    """The timings as rows of the tidy table: paper `kernels`, groups as experiments, candidates as variants."""
     table = []
     for timing in read(path(plan)).rows:
         numbers = {"seconds": ("s", False), "gops": ("Gops/s", True), "ratio": ("x ours", None), "of_limit": ("", True)}

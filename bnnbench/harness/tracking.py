@@ -1,7 +1,7 @@
-"""Results and running curves into MLflow: one writer, incremental, and as often as one likes.
+"""Copies results and running curves into MLflow, with a single writer and incrementally, so it can be repeated.
 
-Jobs never open MLflow: this module reads what they leave. A job is one run, found again by its tag `bnnbench.job`, so
-a database can be deleted and rebuilt, and a job killed and run again does not appear twice.
+Jobs never open MLflow: this module reads the files that they write. Each job is one run, which its tag `bnnbench.job`
+identifies. So a database can be deleted and rebuilt, and a job that is killed and run again does not appear twice.
 """
 
 import json
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
     from mlflow.tracking import MlflowClient
 
-BATCH = 1000  # the most metrics that MLflow takes in one call
+BATCH = 1000  # the largest number of metrics that MLflow accepts in one call
 VALUE_LIMIT = 500  # characters of a parameter
 TAG_LIMIT = 5000  # characters of a tag
 JOB, SCALE, RESULTS, STATE = "bnnbench.job", "bnnbench.scale", "bnnbench.results", "bnnbench.state"
@@ -35,7 +35,7 @@ JOB, SCALE, RESULTS, STATE = "bnnbench.job", "bnnbench.scale", "bnnbench.results
 
 @dataclass
 class Tracked:
-    """What one pass wrote."""
+    """What one call of `track` wrote."""
 
     created: int = 0
     updated: int = 0
@@ -43,13 +43,13 @@ class Tracked:
     failed: list[str] = field(default_factory=list)
     """Jobs that could not be tracked, with the reason."""
     mended: list[str] = field(default_factory=list)
-    """What was done to the database first."""
+    """What was first repaired in the database."""
 
 
 def track(plan: Plan, papers: list[str] | None = None) -> Tracked:
-    """Brings the jobs of `papers` (all with `None`) into MLflow: finished ones whole, running ones so far.
+    """Copies the jobs of `papers` (`None`: all) into MLflow: finished ones completely, running ones as they are now.
 
-    A job that cannot be tracked is named in what is returned and does not keep the others out; `UserError` where the
+    A job that cannot be tracked is named in the returned value, and the others are still tracked. `UserError` where the
     store itself cannot be used.
     """
     for name in papers or []:
@@ -75,12 +75,12 @@ def _try_job(
     try:
         _track_job(client, experiment_id, plan, job, run, done)
     except (MlflowException, OSError, ValueError, TypeError, UserError) as error:
-        client.search_experiments(max_results=1)  # raises where it is the store that fails, and not this job
+        client.search_experiments(max_results=1)  # raises if the store fails, and not this job
         done.failed.append(f"{job.id}: {tracking_store.reason(error)}")
 
 
 def link(port: int, plan: Plan) -> str:
-    """The address of the first experiment's runs in a UI at `port`, in the view for model training."""
+    """The address of the first experiment's runs in MLflow's UI at `port`, in the view for model training."""
     client = tracking_store.connect()
     name = f"{plan.jobs[0].paper}/{plan.jobs[0].experiment}"
     with tracking_store.one_line():
@@ -110,7 +110,7 @@ def _runs(client: "MlflowClient", experiment_id: str, plan: Plan) -> dict[str, "
         page = client.search_runs([experiment_id], wanted, page_token=token)
         for run in page:
             job = run.data.tags[JOB]
-            if job in runs:  # of two writers on different machines, whom the lock does not keep apart
+            if job in runs:  # written twice from two machines, between which the lock does not work
                 client.delete_run(run.info.run_id)
             else:
                 runs[job] = run
@@ -169,7 +169,7 @@ def _log_figures(
 
 
 def _state(plan: Plan, job: Job, record: Result | None, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What a run shows; an equal state needs no writing."""
+    """The state that a run shows; where it is unchanged, nothing is written."""
     failed = record is None and collect.read_failure(plan, job) is not None
     return {
         "key": job.key,
@@ -183,7 +183,7 @@ def _state(plan: Plan, job: Job, record: Result | None, rows: list[dict[str, Any
 
 
 def _results_id(plan: Plan) -> str:
-    """An id of the results folder, kept in it: checkouts that share a server do not touch each other's runs."""
+    """An id kept in the results folder, so that checkouts that share a server do not change each other's runs."""
     path = plan.config.results / ".id"
     with suppress(OSError, UnicodeDecodeError):
         if re.fullmatch("[0-9a-f]{32}", known := read_regular(path).decode()):
@@ -194,7 +194,7 @@ def _results_id(plan: Plan) -> str:
 
 
 def _rows_that_stand(before: dict[str, Any] | None, rows: list[dict[str, Any]]) -> int | None:
-    """How many rows a running run already shows; `None` where it must be written anew (curves were rewound)."""
+    """The number of rows that a running run already shows; `None` where it must be rewritten as curves were rewound."""
     if before is None or before["status"] != "running" or before["rows"] > len(rows):
         return None
     last = rows[before["rows"] - 1]["time"] if before["rows"] else 0.0

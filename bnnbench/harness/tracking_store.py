@@ -1,4 +1,4 @@
-"""MLflow's store: opened, or made whole before anybody sees it, and set aside where it is no database."""
+"""MLflow's store: a new database is complete before it becomes visible, and a damaged one is set aside."""
 
 import os
 import sqlite3
@@ -20,16 +20,16 @@ SQLITE = "sqlite:///"
 
 
 def uri() -> str:
-    """Where runs are tracked: `$MLFLOW_TRACKING_URI`, else MLflow's own default in the current folder."""
+    """The address of the store: `$MLFLOW_TRACKING_URI`, or else MLflow's own default in the current folder."""
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
 
 
 @contextmanager
 def client(fallback_lock: Path) -> Iterator[tuple["MlflowClient", list[str]]]:
-    """A client for as long as this process is the only one of bnnbench to write, and what was mended for it.
+    """A context in which only this process of bnnbench writes; yields a client and what was repaired for it.
 
-    The lock lies beside a SQLite database, so that writers with different results folders take turns. For a server it
-    is `fallback_lock`.
+    The lock file is beside a SQLite database, so that writers with different results folders take turns. For a server
+    it is `fallback_lock`.
     """
     _prepare()
     path = database()
@@ -47,7 +47,7 @@ def database() -> Path | None:
 
 @contextmanager
 def one_line() -> Iterator[None]:
-    """Turns what MLflow and its database say into one line that names the store."""
+    """Turns errors of MLflow and its database into one line that names the store."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -58,7 +58,7 @@ def one_line() -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """What went wrong, and what to do about it where that is known."""
+    """What went wrong, with a remedy where one is known."""
     text = " ".join((str(error).splitlines() or [type(error).__name__])[0].split())
     if "database is locked" in text:
         return "the database is in use by another program; close it, or wait, and track again"
@@ -72,7 +72,7 @@ def reason(error: Exception) -> str:
 
 
 def connect() -> "MlflowClient":
-    """A client of the store as it is."""
+    """A client of the store, without any repair."""
     _prepare()
     from mlflow.tracking import MlflowClient
 
@@ -85,15 +85,15 @@ def connect() -> "MlflowClient":
 def _prepare() -> None:
     try:
         Path.home()
-    except RuntimeError:  # neither $HOME nor an account, and MLflow is not imported without a home
+    except RuntimeError:  # there is neither $HOME nor an account, and MLflow cannot be imported without a home
         os.environ["HOME"] = tempfile.gettempdir()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # its default keeps a user waiting for minutes
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the default makes a user wait for minutes
 
 
 def _mend(path: Path) -> list[str]:
-    """Sets aside a file that is no whole database, and makes one where there is none."""
+    """Sets aside a file that is not a complete database, and makes a database where there is none."""
     said = []
     if path.exists() and (wrong := _wrong_with(path, path.stat().st_ino)):
         with writing(path):
@@ -106,9 +106,9 @@ def _mend(path: Path) -> list[str]:
 
 @cache
 def _wrong_with(path: Path, inode: int) -> str:
-    """Why a file is of no use: not a database, or one whose making was interrupted before it held a run.
+    """Why a file is unusable: it is not a database, or its creation was interrupted before it held a run; "" if usable.
 
-    A large one takes a second to check, so each file (`inode`) is checked once.
+    Checking a large file takes a second, so each file (`inode`) is checked once.
     """
     if not path.is_file():
         return "is no file"
@@ -123,7 +123,7 @@ def _wrong_with(path: Path, inode: int) -> str:
             counted = connection.execute("select count(*) from runs").fetchone() if "runs" in tables else (0,)
             marked = "alembic_version" in tables
             versions = connection.execute("select version_num from alembic_version").fetchall() if marked else []
-    except sqlite3.OperationalError:  # locked or not readable: it may be sound, so MLflow says what is the matter
+    except sqlite3.OperationalError:  # locked or not readable: the file may be sound, so MLflow reports the problem
         return ""
     except sqlite3.DatabaseError:
         return "is no database"
@@ -132,7 +132,7 @@ def _wrong_with(path: Path, inode: int) -> str:
 
 
 def _heads() -> set[str]:
-    """The version of the schema that this MLflow makes."""
+    """The versions of the schema that this MLflow creates."""
     from alembic.script import ScriptDirectory
     from mlflow.store import db_migrations
 
@@ -140,7 +140,7 @@ def _heads() -> set[str]:
 
 
 def _make(path: Path) -> None:
-    """Makes the database beside its place and moves it there: whoever is killed meanwhile leaves none."""
+    """Makes the database beside its place and moves it there, so that a killed process leaves no incomplete one."""
     _prepare()
     from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -148,10 +148,10 @@ def _make(path: Path) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with writing(path), one_line():
         path.parent.mkdir(parents=True, exist_ok=True)
-        for old in path.parent.glob(f".{path.name}.*.partial*"):  # of killed processes: we hold the lock
+        for old in path.parent.glob(f".{path.name}.*.partial*"):  # left by killed processes, as we hold the lock
             old.unlink(missing_ok=True)
         try:
-            make: Any = SqlAlchemyStore  # which has no types
+            make: Any = SqlAlchemyStore  # SqlAlchemyStore has no types
             store = make(f"{SQLITE}{partial}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
             store.engine.dispose()
             partial.replace(path)

@@ -1,17 +1,17 @@
-"""Numbers as experiments hand them over: Python's, NumPy's or torch's."""
+"""Numbers, names and tables as experiments return them, with numbers of Python, NumPy or torch."""
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 CURVE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. /-]{0,99}")
-"""Names that MLflow takes for a metric and that files can hold."""
+"""Names that MLflow accepts for a metric and that files can hold."""
 LIMIT = 2**63
-"""Steps and seeds are below it: tables and MLflow hold them in 64 bits."""
+"""Steps and seeds must be below this limit, as tables and MLflow store them in 64 bits."""
 
 
 def number(value: Any, name: str) -> float:
-    """`value` as a float; anything but a single real number raises `TypeError` with `name`, and a masked one does."""
+    """`value` as a float; `TypeError` with `name` for anything but a single real number that is not masked."""
     single = getattr(value, "size", 1) in (1, ()) if not hasattr(value, "numel") else value.numel() == 1
     plain = value.item() if hasattr(value, "item") and single else value
     if isinstance(plain, bool | int | float) and not getattr(value, "mask", False):
@@ -23,7 +23,7 @@ def number(value: Any, name: str) -> float:
 
 
 def whole_step(value: Any) -> int:
-    """`value` as the number of a step; what is not whole raises `ValueError`, what is no number `TypeError`."""
+    """`value` as the number of a step; `ValueError` if it is not whole, `TypeError` if it is not a number."""
     plain = number(value, "step")
     if not plain.is_integer() or abs(plain) >= LIMIT:
         raise ValueError(f"step is {_shown(value)}; it must be a whole number of at most 63 bits")
@@ -33,7 +33,7 @@ def whole_step(value: Any) -> int:
 def _shown(value: Any) -> str:
     try:
         return f"{value!r:.60}"
-    except Exception:  # whatever the repr of somebody else's object does
+    except Exception:  # the repr of an unknown object may raise anything
         return f"a {type(value).__name__}"
 
 
@@ -46,19 +46,19 @@ def check_name(name: str, what: str) -> None:
 
 
 def check_part(name: str, what: str) -> None:
-    """Raises `ValueError` for a name that could not be a part of that of a file."""
+    """Raises `ValueError` for a name that cannot be part of a file name."""
     check_name(name, what)
     if "/" in name:
         raise ValueError(f"{what} {name!r}: a {what} is part of a file's name and holds no /")
 
 
 def text(value: Any) -> str:
-    """`value` as a text that every file can hold: what has no encoding (a lone surrogate) becomes `?`."""
+    """`value` as a text that every file can hold: characters without an encoding (lone surrogates) become `?`."""
     return str(value).encode(errors="replace").decode()
 
 
 def column(values: Any, name: str) -> Sequence[Any]:
-    """A column of a table: an array or tensor of one dimension, or a list in which scalars are Python's."""
+    """A column of a table: a one-dimensional array or tensor, or a list with its scalars converted to Python's."""
     if hasattr(values, "detach"):
         values = values.detach().cpu().numpy()
     if getattr(values, "ndim", 1) != 1:

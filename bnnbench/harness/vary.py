@@ -1,4 +1,4 @@
-"""A claim under the choices that paper and released code leave open: `choices` in `paper.yaml`, one at a time."""
+"""A claim under each value on which paper and released code disagree: `choices` in `paper.yaml`, one at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from bnnbench.harness.plan import Job, Plan, make
 
 @dataclass(frozen=True)
 class Planned:
-    """A claim with the jobs that it is judged by as the configuration has it, and its verdict then."""
+    """A claim with its jobs under the configuration, and its verdict from their results."""
 
     claim: Claim
     plan: Plan
@@ -25,14 +25,14 @@ class Planned:
 
     @property
     def variants(self) -> set[str]:
-        """What it compares, as `paper/experiment/variant`."""
+        """The variants that the claim compares, as `paper/experiment/variant`."""
         quantities = [comparison.interval.of for comparison in self.evidence.comparisons]
         return {variant for quantity in quantities if quantity is not None for variant in quantity.variants}
 
 
 @dataclass(frozen=True)
 class Alternative:
-    """One value of a parameter of some variants, which somebody names, and the plan that has it."""
+    """One value of a parameter of some variants, the source `whose` value it is, and the plan that has it."""
 
     choice: Choice
     whose: str
@@ -40,19 +40,19 @@ class Alternative:
 
     @property
     def text(self) -> str:
-        """Parameter, value, and whose it is."""
+        """The parameter, its value, and the source of the value."""
         value = self.choice.alternatives[self.whose]
         return f"{self.choice.parameter} = {value} ({self.whose}; {self.choice.source})"
 
     def jobs(self, planned: Planned) -> Iterator[tuple[Job, Plan]]:
-        """The jobs of the claim's variants: those that the choice is about from its plan, the others as planned."""
+        """The jobs of the claim's variants: from this alternative's plan where it concerns them, else as configured."""
         concerned = {job.id: job for job in self.plan.jobs}
         for job in planned.plan.jobs:
             if f"{job.paper}/{job.experiment}/{job.variant}" in planned.variants:
                 yield (concerned[job.id], self.plan) if job.id in concerned else (job, planned.plan)
 
     def missing(self, planned: Planned) -> list[tuple[Config, list[Path]]]:
-        """What is not computed yet: results by the configuration that makes them."""
+        """The results that are not computed yet, with the configurations that compute them."""
         jobs = []
         for plan in (planned.plan, self.plan):
             paths = [plan.result(job) for job, of in self.jobs(planned) if of is plan]
@@ -67,7 +67,7 @@ class Alternative:
 
 
 def as_planned(config: Config, where: str, name: str) -> Planned:
-    """The claim `paper/claim`, judged by the results of the configured seeds; `UserError` if that is not possible."""
+    """The claim `paper/claim`, judged by the results of the configured seeds; `UserError` if it cannot be judged."""
     known = {f"{paper_name}/{one.name}": one for paper_name in paper.names() for one in verdicts.claims(paper_name)}
     if name not in known:
         raise UserError(unknown("claim", name, list(known)))
@@ -81,7 +81,7 @@ def as_planned(config: Config, where: str, name: str) -> Planned:
 
 
 def choices(planned: Planned) -> list[Alternative]:
-    """Every alternative that is about what the claim compares."""
+    """Every alternative that concerns variants that the claim compares."""
     every = [one for experiment in planned.claim.experiments for one in alternatives(planned.plan, experiment)]
     return [one for one in every if any(of is one.plan for _, of in one.jobs(planned))]
 
@@ -89,7 +89,7 @@ def choices(planned: Planned) -> list[Alternative]:
 def alternatives(plan: Plan, experiment: str) -> Iterator[Alternative]:
     """The alternatives of the planned variants of an experiment (`paper/name`), each planned.
 
-    A parameter or value that the experiment does not have is a `UserError` that names the choice in `paper.yaml`.
+    `UserError` that names the choice in `paper.yaml` for a parameter or value that the experiment does not have.
     """
     paper_name, _, short = experiment.partition("/")
     planned = {job.variant for job in plan.jobs if f"{job.paper}/{job.experiment}" == experiment}

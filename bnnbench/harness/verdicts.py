@@ -1,4 +1,4 @@
-"""The claims of a paper judged over the collected tables."""
+"""Judging the claims of a paper from the collected tables."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from bnnbench.harness.collect import Results
 from bnnbench.harness.files import read_json, seal, write_json
 from bnnbench.harness.plan import Plan
 
-CHAINS = "chains: "  # begins what a result warns of its chains
+CHAINS = "chains: "  # the beginning of warnings about chains
 
 
 def claims(name: str) -> list[Claim]:
@@ -19,18 +19,18 @@ def claims(name: str) -> list[Claim]:
 
 
 def path(plan: Plan, name: str) -> Path:
-    """Where the verdicts on a paper's claims are kept."""
+    """The file with the verdicts on a paper's claims."""
     return plan.config.folder() / "claims" / f"{name}.json"
 
 
 def results(plan: Plan, name: str, claim: Claim) -> Results:
-    """What a claim of the paper `name` is judged by: the results of its experiments and its own first stages."""
+    """The results by which a claim of the paper `name` is judged, with the claim's first stages."""
     loaded = Results.load(plan, claim.experiments)
     return loaded.settled(stage for stage in plan.stages if stage.claim == f"{name}/{claim.name}")
 
 
 def record(name: str, claim: Claim, results: Results) -> dict[str, Any]:
-    """The verdict on a claim of the paper `name`, what would decide it, and what it cannot stand for."""
+    """The verdict on a claim of the paper `name`, what would decide it, and the stand-ins for data that it used."""
     evidence = judge(claim, results)
     return {
         "name": claim.name,
@@ -46,7 +46,7 @@ def record(name: str, claim: Claim, results: Results) -> dict[str, Any]:
 
 
 def _doubt(results: Results, evidence: Evidence) -> str:
-    """Which of the compared variants come from chains that are beyond their bounds, as their warnings say."""
+    """A remark that names the compared variants whose warnings report chains beyond their bounds; empty without any."""
     quantities = [comparison.interval.of for comparison in evidence.comparisons]
     compared = dict.fromkeys((of.experiment, name) for of in quantities if of is not None for name, _ in of.operands)
     doubted = [name for place, name in compared if any(CHAINS in text for text in results.warnings(place, name))]
@@ -54,13 +54,13 @@ def _doubt(results: Results, evidence: Evidence) -> str:
 
 
 def write(plan: Plan, name: str) -> None:
-    """Writes one record a claim with its verdict and evidence."""
+    """Writes one record for each claim, with its verdict and evidence."""
     write_json(path(plan, name), [record(name, claim, results(plan, name, claim)) for claim in claims(name)])
     seal(path(plan, name))
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The records that `write` made; `UserError` for a file that holds none."""
+    """The records that `write` made; `UserError` for a file that does not hold such records."""
     try:
         records = read_json(path)
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""How far a run of the workflow is, from what it leaves in the results folder, and how long the rest takes."""
+"""The progress of a run of the workflow and its remaining time, read from the results folder."""
 
 import re
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from bnnbench.harness.files import is_locked, read_json
 from bnnbench.harness.plan import Job, Plan
 
 STEP_SECONDS = 3.0
-"""Of one core: what any step costs beside what a job computes, mostly the start of Python."""
+"""Overhead of any step, on one core: mostly the start of Python."""
 TIMING_SECONDS = 60.0
-"""Of all cores: what it takes to time the kernels."""
+"""Time to time the kernels, on all cores."""
 PRIOR_SECONDS = 60.0
-"""The estimates of the plan count as much as so many seconds of watching."""
+"""The weight of the plan's estimates against the observed speed, in seconds of observation."""
 STEPS = re.compile(r"(\d+) of (\d+) steps|total +(\d+)")
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a look at a run shows: jobs that are done of those that the run began with, and the seconds that remain."""
+    """The state of a run: how many of its jobs are done, which are running, and the estimated seconds that remain."""
 
     done: int
     total: int
@@ -28,22 +28,22 @@ class Look:
 
 
 class WholeRun:
-    """A run that begins at `now`, a time in seconds since the epoch, on so many cores."""
+    """A run that begins at `now`, in seconds since the epoch, on `cores` cores."""
 
     def __init__(self, plan: Plan, cores: int, now: float) -> None:
-        """Notes what there is to do: jobs without a result, and the timings where they are asked for."""
+        """Determines the work: jobs without a result, and the timings of kernels where they are requested."""
         self.plan, self.cores, self.begun = plan, cores, now
         self.waiting = [job for job in plan.jobs if not plan.result(job).exists()]
         self.timing = plan.config.times_kernels() and not timings.path(plan).exists()
         self.steps = (0, 0)
 
     def read(self, line: str) -> None:
-        """Takes the counts of steps from a line of Snakemake's log."""
+        """Reads the counts of steps from a line of Snakemake's log."""
         if match := STEPS.match(line):
             self.steps = int(match[1] or 0), int(match[2] or match[3])
 
     def look(self, now: float) -> Look:
-        """What is done at `now`. The speed is that of the plan's estimates at first, and more and more the one seen."""
+        """The state at `now`. The assumed speed moves from that of the plan's estimates to the observed one."""
         done = [job for job in self.waiting if self.plan.result(job).exists()]
         running = {job.id: started for job in self.waiting if (started := self._started(job)) is not None}
         work = sum(map(_core_seconds, self.waiting)) + self._other_work()
@@ -57,14 +57,14 @@ class WholeRun:
         return Look(len(done), len(self.waiting), tuple(running), max(work - credit, 0.0) / speed)
 
     def _other_work(self, done: int | None = None) -> float:
-        """Core-seconds of all that is no job; with `done`, the number of jobs that are, of what is behind us."""
+        """Core-seconds of all steps but jobs; given the number `done` of finished jobs, only of the finished steps."""
         finished, total = self.steps
         steps = max(total - len(self.waiting), 0) if done is None else max(finished - done, 0)
         timed = self.timing and (done is None or timings.path(self.plan).exists())
         return STEP_SECONDS * steps + (self.cores * TIMING_SECONDS if timed else 0.0)
 
     def _started(self, job: Job) -> float | None:
-        """When a job began that computes now; a file that a killed one left does not count."""
+        """When a running job began; `None` for a job that is not running, even if a killed process left its file."""
         folder = self.plan.folder(job)
         try:
             started = read_json(folder / RUNNING)["started"]

@@ -1,1 +1,1 @@
-"""Tables, figures, claims and the HTML page, from results alone."""
+"""The report, made from results alone: tables, figures, claims and HTML pages."""

@@ -1,7 +1,7 @@
-"""Two result folders side by side: which numbers changed beyond their interval, and what else is different.
+"""A comparison of two result folders: which numbers changed beyond chance, and what else is different.
 
-Nothing but the `result.json` files is read, and where several are of one job, the list of current ones that the
-workflow keeps; so a folder that was kept from last year compares as well.
+Only the `result.json` files are read or, for a recording, its files; where a job has several results, the collected
+tables say which one is current. So a folder that was kept for years can still be compared.
 """
 
 from collections import Counter
@@ -45,18 +45,18 @@ class Change:
     difference: Interval
     paired: bool
     higher_is_better: bool | None
-    """`None` too where the folders disagree."""
+    """`None` also where the folders disagree."""
     judgement: Judgement = "unchanged"
 
     @property
     def is_tested(self) -> bool:
-        """Whether chance may be behind the difference: it varies over seeds."""
+        """Whether the difference is tested: it varies over seeds, so that chance may explain it."""
         return self.difference.n > 1 and self.difference.half_width > 0.0
 
 
 @dataclass(frozen=True)
 class Switch:
-    """Something other than a metric that is not the same in both folders."""
+    """Something other than a metric that differs between the folders."""
 
     variant: str
     what: str
@@ -66,7 +66,7 @@ class Switch:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What differs between two result folders; variants are named `scale/paper/experiment/variant`."""
+    """The differences between two result folders; variants are named `scale/paper/experiment/variant`."""
 
     first: Path
     second: Path
@@ -93,7 +93,7 @@ class _Variant:
 
 
 def compare(first: Path, second: Path) -> Comparison:
-    """Compares two folders that each hold the results of one scale, or of several below it."""
+    """Compares two folders; each holds the results of one scale, or of several scales in its subfolders."""
     a, b = _variants(first), _variants(second)
     shared = [name for name in a if name in b]
     changes = _judged([change for name in shared for change in _changes(name, a[name], b[name])])
@@ -113,7 +113,7 @@ def compare(first: Path, second: Path) -> Comparison:
 
 
 def _judged(changes: Sequence[Change]) -> tuple[Change, ...]:
-    """What each difference means, of all tested ones together: the false discovery rate is that of the whole list."""
+    """The changes with their judgements; the false discovery rate is controlled over all tested differences."""
     told = iter(discoveries([p_value(change.difference) for change in changes if change.is_tested]))
     return tuple(
         replace(change, judgement=_judge(change, next(told) if change.is_tested else True)) for change in changes
@@ -134,7 +134,7 @@ def _judge(change: Change, is_told: bool) -> Judgement:
 
 
 def tables(comparison: Comparison) -> "list[Table]":
-    """The comparison for the terminal: numbers first, then everything else that is not the same."""
+    """The comparison for the terminal: numbers first, then everything else that differs."""
     parts = [_changes_table(comparison)]
     for title, switches in (
         ("Status", comparison.statuses),
@@ -158,9 +158,9 @@ def _variants(folder: Path) -> dict[str, _Variant]:
 
 
 def _current(folder: Path) -> list[Result]:
-    """One record a job: that of the key which the workflow collected last, else the latest.
+    """One record for each job: the one with the key that the workflow collected last, or else the latest.
 
-    After going back to earlier parameters the record of the abandoned ones is the later one, and it does not count.
+    After a return to earlier parameters, the latest record is that of the abandoned parameters and must not be taken.
     """
     keys = _collected_keys(folder)
     chosen: dict[tuple[str, str], Result] = {}
@@ -174,7 +174,7 @@ def _current(folder: Path) -> list[Result]:
 def _collected_keys(folder: Path) -> dict[tuple[str, str], str]:
     keys: dict[tuple[str, str], str] = {}
     for path in _below(folder, "collected/*/*/jobs.parquet"):
-        with suppress(UserError):  # a damaged list: the latest records are taken
+        with suppress(UserError):  # if the table is damaged, the latest records are taken
             for row in collect.arrow_table(path, "jobs").select(["scale", "job", "key"]).to_pylist():
                 keys[row["scale"], row["job"]] = row["key"]
     return keys
@@ -216,7 +216,7 @@ def _add(variant: _Variant, record: Result) -> None:
 
 
 def _outcomes(variant: _Variant) -> dict[str, list[str]]:
-    """The status of the variant and that of every seed: different ones may be lost on either side."""
+    """The status of the variant and of every seed, as different seeds may have diverged in the two folders."""
     return {"status": variant.statuses, **{f"seed {seed}": [of] for seed, of in sorted(variant.seeds.items())}}
 
 
@@ -235,7 +235,7 @@ def _changes(name: str, first: _Variant, second: _Variant) -> Iterable[Change]:
 
 
 def _difference(first: dict[int, float], second: dict[int, float]) -> tuple[Interval, Interval, Interval, bool]:
-    """Both means, second minus first, and whether it is paired: then only shared seeds count, in the means too."""
+    """Both means, second minus first, and whether it is paired; if so, only shared seeds count, also in the means."""
     shared = sorted(first.keys() & second.keys())
     if len(shared) >= 2 or (shared and min(len(first), len(second)) == 1):
         a, b = [first[seed] for seed in shared], [second[seed] for seed in shared]
@@ -246,7 +246,7 @@ def _difference(first: dict[int, float], second: dict[int, float]) -> tuple[Inte
 
 
 def _only(these: Mapping[str, _Variant], those: Mapping[str, _Variant]) -> tuple[str, ...]:
-    """Variants without a counterpart, and metrics without one of variants that have one."""
+    """Variants that only `these` have, and for shared variants the metrics that only `these` have."""
     names = [name for name in these if name not in those]
     for name in these.keys() & those.keys():
         names += [f"{name}: {metric}" for metric in these[name].values if metric not in those[name].values]
@@ -266,7 +266,7 @@ def _switches(
 
 
 def _changes_table(comparison: Comparison) -> "Table":
-    """What is not unchanged, by variant; those with the most telling verdict come first."""
+    """The changes by variant, without unchanged metrics; variants with the most important judgement come first."""
     right = ("A", "B", "B \u2212 A")
     title = f"A: {comparison.first}\nB: {comparison.second}"
     counted = Counter(change.judgement for change in comparison.changes)

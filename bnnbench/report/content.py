@@ -1,4 +1,4 @@
-"""All that a report shows of a plan, gathered once from its collected tables, verdicts, figures and records."""
+"""The content of a report on a plan, gathered once from collected tables, verdicts, figures and records."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ from bnnbench.report.study import study
 
 @dataclass(frozen=True)
 class Content:
-    """What a report shows: the papers, their data, and where and when it was computed."""
+    """The content of a report: the papers, their data, and where and when the results were computed."""
 
     scale: str
     papers: tuple[PaperContent, ...]
@@ -42,7 +42,7 @@ class Content:
 
 
 def gather(plan: Plan) -> Content:
-    """Reads all that the report of `plan` shows; what has not been computed yet is listed as such."""
+    """Reads all that the report on `plan` shows; what has not been computed yet is listed as such."""
     papers = tuple(_paper(plan, paper.get(name)) for name in plan.papers())
     states = [state for publication in papers for part in publication.studies for state in part.jobs]
     finished = [state.finished for state in states if state.finished > 0]
@@ -86,7 +86,7 @@ def _paper(plan: Plan, publication: Paper) -> PaperContent:
 
 
 def _claims(plan: Plan, publication: Paper) -> dict[ClaimKind, tuple[ClaimRecord, ...]]:
-    """The claims by what their verdicts count for, the telling ones first; kinds without any are left out."""
+    """The claims by kind, in the order of `TELLING` verdicts; kinds without claims are left out."""
     path = verdicts.path(plan, publication.name)
     read = verdicts.read(path) if path.exists() else []
     lists = ("experiments", "stand_ins")
@@ -128,7 +128,7 @@ def _grouped(said: Iterable[tuple[str, str, str]]) -> tuple[Remark, ...]:
 
 
 def _why_uncovered(row: Published, publication: Paper, studies: Sequence[Study]) -> str:
-    """Why a published value has no place in a table; empty where it has one."""
+    """Why a published value is not in any table; empty where it is in one."""
     if row.experiment not in publication.spec.experiments:
         return "no experiment of ours yet"
     part = next((part for part in studies if part.name == row.experiment), None)

@@ -1,4 +1,4 @@
-"""Numbers as people read them: rounded to what their interval supports."""
+"""Numbers formatted for readers, rounded to the digits that their interval supports."""
 
 from math import floor, isfinite, log10
 
@@ -18,14 +18,14 @@ def difference(value: Interval) -> str:
 
 
 def spread(value: float | None, std: float | None) -> str:
-    """A published value as it was printed, with its spread if it has one, or that it is not there."""
+    """A published value as it was printed, with its spread if it has one, or "not available"."""
     if value is None:
         return "not available"
     return plain(value) if std is None else f"{plain(value)} ± {plain(std)}"
 
 
 def plain(value: float, sign: str = "", digits: int = 6) -> str:
-    """A number to so many digits, but whole where it is large, and without an exponent where it can do without."""
+    """A number with `digits` significant digits; larger numbers below 1e12 are rounded to integers instead."""
     if 10**digits - 0.5 <= abs(value) < 1e12:
         return _minus(f"{value:{sign}.0f}")
     mantissa, _, exponent = f"{value:{sign}.{digits}g}".partition("e")
@@ -33,10 +33,10 @@ def plain(value: float, sign: str = "", digits: int = 6) -> str:
 
 
 def decimals(half_width: float) -> int:
-    """Decimals that a half-width supports: one digit of it, or two where it begins with a 1 or a 2."""
+    """The decimals that a half-width supports: one significant digit of it, or two where it begins with a 1 or a 2."""
     place = floor(log10(half_width))
     leading = half_width / 10.0**place
-    return (1 if leading < 2.95 else 0) - place  # 2.95 becomes 3 in print
+    return (1 if leading < 2.95 else 0) - place  # 2.95 is printed as 3
 
 
 def count(number: int, noun: str) -> str:
@@ -64,7 +64,7 @@ def memory(megabytes: float) -> str:
 
 
 def energy(joules: float | None) -> str:
-    """`230 J`, `4.2 kJ`, `1.3 MJ`; empty where it was not read."""
+    """`230 J`, `4.2 kJ`, `1.3 MJ`; empty where the energy was not read."""
     if joules is None:
         return ""
     for size, unit in ((1e6, "MJ"), (1e3, "kJ")):
@@ -77,7 +77,7 @@ def _rounded(value: Interval, sign: str) -> str:
     half = value.half_width
     if not isfinite(half):
         return plain(value.mean, sign, digits=4)
-    # Seeds that agree, or differ by rounding errors alone, support every digit.
+    # Seeds that agree, or differ only by rounding errors, support every digit.
     if half <= 1e-9 * abs(value.mean) or half == 0.0:
         return f"{plain(value.mean, sign)} ± 0"
     places = decimals(half)

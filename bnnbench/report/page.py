@@ -1,4 +1,4 @@
-"""The report as HTML: an overview and a page for each paper, each one file that needs no network."""
+"""The report as HTML: an overview and a page for each paper, each of them a single file that needs no network."""
 
 import base64
 from collections import Counter
@@ -60,7 +60,7 @@ def write_paper(plan: Plan, content: Content, name: str, folder: Path) -> None:
 
 
 def _plots(study: Study, folder: Path) -> dict[str, list[tuple[str, str]]]:
-    """Of each group of metrics its series, as a title and a picture each."""
+    """For each group of metrics its series, each as a title and a picture."""
     plots: dict[str, list[tuple[str, str]]] = {}
     for number, one in enumerate(series.of(study)):
         path = folder / f"{study.name}-{number}.svg"
@@ -70,7 +70,7 @@ def _plots(study: Study, folder: Path) -> dict[str, list[tuple[str, str]]]:
 
 
 def _write(path: Path, text: str) -> None:
-    write_atomic(path, text.encode(errors="replace"))  # a reason may hold what no encoding has
+    write_atomic(path, text.encode(errors="replace"))  # a reason may hold characters without an encoding
     seal(path)
 
 
@@ -81,7 +81,7 @@ def _shared(plan: Plan, content: Content) -> dict[str, Any]:
 def _templates() -> "Environment":
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    # Autoescape always: names, reasons and captions come from results and may hold anything.
+    # Always escape: names, reasons and captions come from results and may hold anything.
     environment = Environment(
         loader=PackageLoader("bnnbench.report"),
         autoescape=True,
@@ -127,12 +127,12 @@ def _moment(seconds: float) -> str:
 
 
 def _decided(rows: Sequence[Judged]) -> list[Judged]:
-    """The claims that were run, of all papers together in the order in which each paper has its own."""
+    """The claims of all papers that were run, in the order of `TELLING` verdicts, as on the page of each paper."""
     return sorted((row for row in rows if row[1].verdict != "not run"), key=lambda row: TELLING.index(row[1].verdict))
 
 
 def _not_run(rows: Iterable[Judged]) -> dict[str, list[Judged]]:
-    """The claims that were not run, by their reason, the commonest first."""
+    """The claims that were not run, by their reason, with the most common reason first."""
     by_reason: dict[str, list[Judged]] = {}
     for paper, claim in rows:
         if claim.verdict == "not run":
@@ -145,14 +145,14 @@ def _words(name: str) -> str:
 
 
 def _value(value: Any) -> str:
-    """A parameter as it stands in YAML."""
+    """A parameter as YAML writes it."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     return ", ".join(map(_value, value)) if isinstance(value, list) else str(value)
 
 
 def _picture(drawing: Drawing) -> str:
-    """The figure as a data URI, which keeps the ids of several SVGs on one page apart; empty where it is not drawn."""
+    """The figure as a data URI, so that ids of several SVGs on one page do not clash; empty where it is not drawn."""
     return _data_uri(drawing.svg) if drawing.svg.is_file() else ""
 
 
@@ -161,7 +161,7 @@ def _data_uri(svg: Path) -> str:
 
 
 def _axis(study: Study, column: int) -> tuple[float, float] | None:
-    """The range of a metric over all variants, intervals and published values included; `None` where it is a point."""
+    """The range of a metric over all variants, including intervals and published values; `None` where it is a point."""
     ends = [end for row in study.rows for end in _ends(row.cells[column])]
     return (min(ends), max(ends)) if ends and min(ends) < max(ends) else None
 
@@ -174,7 +174,7 @@ def _ends(cell: Cell) -> list[float]:
 
 
 def _strip(cell: Cell, axis: tuple[float, float] | None) -> dict[str, Any] | None:
-    """Positions in percent of the small picture under a number: the mean, its interval, the published values."""
+    """Positions, in percent, of the mean, its interval and the published values in the small picture under a number."""
     if axis is None or cell.ours is None:
         return None
 

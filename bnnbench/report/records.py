@@ -1,4 +1,4 @@
-"""What a report shows, as plain values: computed once, then shown alike by the page and in the terminal."""
+"""The content of a report as plain values, which are computed once and shown by both the page and the terminal."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -10,15 +10,15 @@ from bnnbench.harness.claim import Origin, Verdict
 from bnnbench.harness.paper import Published
 from bnnbench.harness.statistics import Interval
 
-# From the best to the worst: a variant with several jobs shows the worst of theirs.
+# From the best to the worst: a variant with several jobs shows the worst status of its jobs.
 STATUSES = ("ok", "skipped", "missing", "stale", "diverged", "failed")
-# From the official files to stand-ins: what counts for a paper is the weakest that it used.
+# From the official files to stand-ins: the provenance of a paper is the weakest that it used.
 PROVENANCES = ("official", "copy", "bundled")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What jobs cost: sums of time and energy, the peak of memory. Energy is `None` where it cannot be read."""
+    """The cost of jobs: sums of time and energy, and the peak of memory. Energy is `None` where it cannot be read."""
 
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -28,7 +28,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class JobState:
-    """A planned job and what became of it."""
+    """A planned job and its outcome."""
 
     job: str
     variant: str
@@ -43,7 +43,7 @@ class JobState:
 
 @dataclass(frozen=True)
 class Remark:
-    """Something that is said alike of one or several jobs; `kind` is their status, or `warning`."""
+    """A text that applies to one or several jobs; `kind` is their status, or `warning`."""
 
     kind: str
     text: str
@@ -52,13 +52,13 @@ class Remark:
 
 @dataclass(frozen=True)
 class Comparand:
-    """A published value beside ours; where there is no difference, `why_not` says so unless ours is not there."""
+    """A published value that ours is compared with; where ours exists without a difference, `why_not` says why."""
 
     published: Published
     difference: Interval | None
     why_not: str
     flag: str = ""
-    """In words, where ours is beyond the published value by more than the spread of both."""
+    """A text where ours differs from the published value by more than the spread of both."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A metric, as the experiment declares it, and which of its columns hold anything."""
+    """A metric as the experiment declares it, and which of its columns in the table are not empty."""
 
     name: str
     unit: str
@@ -85,7 +85,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One variant: its cells in the order of the columns, its jobs taken together, and the parameters of its own."""
+    """One variant: its cells in the order of the columns, its jobs combined, and the parameters in which it differs."""
 
     variant: str
     status: str
@@ -101,7 +101,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Study:
-    """One experiment: variants by metrics, of which those without any number are left out."""
+    """One experiment: variants by metrics, without metrics that have no number."""
 
     name: str
     title: str
@@ -115,18 +115,18 @@ class Study:
 
     @property
     def is_computed(self) -> bool:
-        """Whether any number of it is there."""
+        """Whether any number of the experiment was computed."""
         return any(cell.ours for row in self.rows for cell in row.cells)
 
     @property
     def statuses(self) -> dict[str, int]:
-        """How many jobs are in which state, the best first."""
+        """The number of jobs by status, the best status first."""
         counted = Counter(job.status for job in self.jobs)
         return {status: counted[status] for status in STATUSES if counted[status]}
 
     @property
     def groups(self) -> dict[str, tuple[int, ...]]:
-        """The places of those columns that hold a number of ours, by the name of their group."""
+        """The positions of those columns that hold a number of ours, by the name of their group."""
         columns_of_group: dict[str, tuple[int, ...]] = {}
         for place, column in enumerate(self.columns):
             if column.has_ours:
@@ -145,7 +145,7 @@ CLAIM_KINDS: dict[ClaimKind, str] = {
     "ours": "Controls of our own, of which the paper says nothing",
     "stand-in": "On stand-in data, which decides nothing about the paper",
 }
-# What was decided comes first, and of that what speaks against a claim.
+# Decided claims come first, and among them the contradicted ones.
 TELLING: tuple[Verdict, ...] = ("contradicted", "reproduced", "inconclusive", "not run")
 
 
@@ -161,27 +161,27 @@ class ClaimRecord:
     verdict: Verdict
     text: str
     power: str
-    """What would decide it, where it is inconclusive."""
+    """What would decide the claim, where it is inconclusive."""
     stand_ins: tuple[str, ...]
-    """What stood in for data sets that it needs: then the verdict is none on the paper."""
+    """The stand-ins that were used for data sets; with any of them, the verdict does not count for the paper."""
     scales: tuple[str, ...] = ()
-    """Where it means something."""
+    """The scales at which the claim is meaningful."""
 
     @property
     def reason(self) -> str:
-        """Why it was not run, without the variant that was found missing first, so that reasons can be counted."""
+        """Why the claim was not run, without the variant that was missing first, so that equal reasons are counted."""
         missing, _, why = self.text.partition(": ")
         return why if "/".join(missing.split("/")[:2]) in self.experiments else self.text
 
     @property
     def kind(self) -> "ClaimKind":
-        """What the verdict counts for."""
+        """The kind of the claim, which says what its verdict counts for."""
         return "stand-in" if self.stand_ins else self.origin
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure of the paper redrawn; `svg` may not be there yet."""
+    """A redrawn figure of the paper; the file `svg` may not exist yet."""
 
     name: str
     title: str
@@ -192,7 +192,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Uncovered:
-    """A published value that no variant of this run stands beside, and why."""
+    """A published value that is compared with no variant of this run, and why."""
 
     published: Published
     why: str
@@ -220,7 +220,7 @@ class PaperContent:
 
 @dataclass(frozen=True)
 class DataLine:
-    """A data set: where it came from, or why it is not there; and whether `bnnbench data fetch` would bring it in."""
+    """A data set: its origin, or why it is missing, and whether `bnnbench data fetch` would download it."""
 
     name: str
     provenance: str
@@ -233,7 +233,7 @@ class DataLine:
 
 
 def total(costs: Iterable[Cost]) -> Cost:
-    """The cost of several jobs together."""
+    """The total cost of several jobs."""
     listed = list(costs)
     energies = [cost.energy_joules for cost in listed if cost.energy_joules is not None]
     return Cost(
@@ -245,6 +245,6 @@ def total(costs: Iterable[Cost]) -> Cost:
 
 
 def weakest(provenances: Iterable[str]) -> str:
-    """The provenance that is furthest from the official files; one with an unknown name counts as further still."""
+    """The provenance that is furthest from the official files; an unknown name counts as the furthest."""
     order = {name: place for place, name in enumerate(PROVENANCES)}
     return max(provenances, key=lambda name: order.get(name, len(order)), default="")

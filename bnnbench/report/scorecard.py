@@ -1,6 +1,6 @@
-"""The end of a run in the terminal: what was decided, what was left out and how to bring it in, what went wrong.
+"""The summary in the terminal at the end of a run: what was decided, what was left out, and what went wrong.
 
-For five papers it has at most 40 lines of at most 100 columns, whatever happened. Nothing is printed here.
+For five papers it has at most 40 lines of at most 100 columns in all cases. This module prints nothing itself.
 """
 
 from collections import Counter
@@ -30,7 +30,7 @@ KINDS: dict[ClaimKind, str] = {
 
 
 def lines(content: Content, report: Path, options: str = "") -> "list[Text]":
-    """The scorecard of what `content` holds; `options` follow every command that it names, as ` --config FILE`."""
+    """The scorecard for `content`; `options`, such as ` --config FILE`, are appended to every command that it names."""
     parts = [_run(content), _claims(content), _left_out(content, options), _problems(content)]
     shown = [[_cut(line) for line in part] for part in parts]
     blank = plain("")
@@ -47,7 +47,7 @@ def _run(content: Content) -> "list[Text]":
 
 
 def _claims(content: Content) -> "list[Text]":
-    """A line a paper, under a heading for each kind of claim that any paper has."""
+    """One line for each paper, under a heading for each kind of claim that any paper has."""
     lines = []
     for kind, title in KINDS.items():
         rows = [(paper.name, paper.verdicts[kind]) for paper in content.papers if kind in paper.verdicts]
@@ -64,7 +64,7 @@ def _claims(content: Content) -> "list[Text]":
 
 
 def _left_out(content: Content, options: str) -> "list[Text]":
-    """What this run does not tell, each with the one command that would bring it in."""
+    """What this run leaves out, with the commands that would add it."""
     lines = [
         *_other_scales(content),
         *_data(content, options),
@@ -105,7 +105,7 @@ def _open(content: Content, options: str) -> "Iterator[Text]":
 
 
 def _not_computed(content: Content, options: str) -> "Iterator[Text]":
-    """Jobs that are not there yet, and those skipped for another reason than data."""
+    """The jobs that were not computed yet, and those that were skipped for another reason than data."""
     missing = sum(len(remark.jobs) for remark in _remarks(content, "missing", "stale"))
     if missing:
         again = options.partition(" --scale")[0].replace(" --config ", " CONFIG=")

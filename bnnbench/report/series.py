@@ -1,4 +1,4 @@
-"""Metrics of a group that differ by a number, as rotations and severities do, as a picture in place of columns."""
+"""Metrics of a group whose names differ only by a number (rotations, severities), drawn instead of tabulated."""
 
 import re
 from collections.abc import Iterable
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 NUMBERED = re.compile(r"(.+)_([0-9]+(?:\.[0-9]+)?)")
 DASHES = ("-", "--", ":", "-.")
 FEWEST = 3
-"""Fewer points than these are read more easily as columns."""
+"""The least number of points for a picture; fewer are easier to read as columns."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """Columns of a study, by their places, whose names are a stem and the numbers `at`."""
+    """Columns of a study whose names consist of a common stem and the numbers `at`; `places` are their positions."""
 
     group: str
     stem: str
@@ -33,12 +33,12 @@ class Series:
 
     @property
     def title(self) -> str:
-        """What is drawn: the stem in words, with its unit."""
+        """The title of the picture: the stem in words, with its unit."""
         return self.stem.replace("_", " ") + (f" ({self.unit})" if self.unit else "")
 
 
 def of(study: Study) -> list[Series]:
-    """The series of those groups of a study that consist of nothing else."""
+    """The series of those groups of a study that consist only of series with at least `FEWEST` points."""
     series = []
     for group, places in study.groups.items():
         parts = list(_split(study, group, places)) if group else []
@@ -63,7 +63,7 @@ def _split(study: Study, group: str, places: Iterable[int]) -> Iterable[Series]:
 
 
 def draw(study: Study, series: Series, path: Path) -> None:
-    """Writes an SVG: a line a variant over the numbers, with the interval at each of them where there is one."""
+    """Writes an SVG with one line for each variant over the numbers, with intervals where there are any."""
     render(Figure(series.stem, series.title, "", "", (), lambda _: _lines(study, series)), None, path)
 
 
@@ -82,7 +82,7 @@ def _lines(study: Study, series: Series) -> "Canvas":
 
 
 def _line(axes: "Axes", points: "list[tuple[float, Interval]]", number: int, label: str) -> None:
-    """Colours, markers and dashes all differ, so that none of them has to be told apart alone."""
+    """Draws a line; colours, markers and dashes all differ, so that no line is identified by only one of them."""
     at = [place for place, _ in points]
     means = [one.mean for _, one in points]
     spread = [one.half_width if one.n > 1 else 0.0 for _, one in points]

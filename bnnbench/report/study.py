@@ -1,4 +1,4 @@
-"""One experiment of a paper as a table: ours beside the published values, the difference, every job's state."""
+"""One experiment of a paper as a table: our values, the published ones, the differences, and the state of every job."""
 
 import json
 import re
@@ -76,7 +76,7 @@ def study(plan: Plan, publication: Paper, name: str) -> Study:
 
 
 def difference(ours: Interval, published: float) -> Interval:
-    """Ours minus the published value, which counts as exact: how many runs stand behind it is mostly not printed."""
+    """Ours minus the published value, which is treated as exact, as papers mostly do not state their number of runs."""
     return Interval(ours.mean - published, ours.low - published, ours.high - published, ours.n)
 
 
@@ -106,7 +106,7 @@ def _state(job: Job, row: Mapping[Hashable, Any] | None) -> JobState:
 
 def _text(row: Mapping[Hashable, Any], name: str) -> str:
     value = row.get(name)
-    return value if isinstance(value, str) else ""  # a job without a result has NaN or None here
+    return value if isinstance(value, str) else ""  # a job without a result holds NaN or None here
 
 
 def _number(row: Mapping[Hashable, Any], name: str) -> float:
@@ -158,7 +158,7 @@ def _cell(
 
 
 def _stands_in(states: Sequence[JobState]) -> bool:
-    """Whether a variant was computed on data that stand in for the published ones."""
+    """Whether a variant was computed on stand-ins for the published data."""
     return weakest(name for state in states for name in state.provenance) not in ("", "official", "copy")
 
 
@@ -179,14 +179,14 @@ def _comparand(
 
 
 def _flag(gap: Interval, std: float | None, higher_is_better: bool | None) -> str:
-    """Whether ours is too good or falls short: beyond the published value by more than the spread of both."""
+    """A text where ours is better or worse than the published value by more than the spread of both; else empty."""
     if higher_is_better is None or gap.n == 1 or abs(gap.mean) <= gap.half_width + (std or 0.0):
         return ""
     return "better than published" if (gap.mean > 0) == higher_is_better else "worse than published"
 
 
 def _registered(printed: str) -> str:
-    """The name of the data set that a paper prints as `printed` ("CIFAR-10": cifar10); empty where none is meant."""
+    """The registered data set that a paper calls `printed` ("CIFAR-10": cifar10); empty where there is none."""
     letters = {re.sub(r"[^a-z0-9]", "", name): name for name in registry.datasets()}
     return letters.get(re.sub(r"[^a-z0-9]", "", printed.lower()), "")
 

@@ -1,4 +1,4 @@
-"""Tables for the terminal in one style. Text is shown as it is: a reason may hold what rich would take for markup."""
+"""Tables for the terminal in one style. Text is shown literally, as a reason may look like markup of rich."""
 
 from typing import TYPE_CHECKING
 
@@ -54,5 +54,5 @@ def word(name: str) -> "Text":
 
 
 def counts(numbers: dict[str, int]) -> "Text":
-    """`2 ok, 1 failed`."""
+    """Counts as a text, such as `2 ok, 1 failed`."""
     return plain(", ").join(plain(f"{count} {name}", STYLES.get(name, "")) for name, count in numbers.items())

@@ -1,4 +1,4 @@
-"""The report for the terminal: the same tables as the page, 80 to 120 columns wide. Nothing is printed here."""
+"""The report for the terminal: the same tables as the page, 80 to 120 columns wide. This module prints nothing."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def tables(content: Content) -> "list[Table | Text]":
-    """The overview, then of each paper its claims, its experiments and what is not there; the data last."""
+    """The overview, then for each paper its claims, its experiments and what is missing, and finally the data."""
     parts: list[Table | Text] = [_overview(content)]
     for paper in content.papers:
         parts += [_claims(paper, kind) for kind in paper.claims]
@@ -40,7 +40,7 @@ def _overview(content: Content) -> "Table":
 
 
 def _counts(kind: ClaimKind, counted: "dict[Verdict, int]") -> "Text":
-    """What was decided; of all but the paper's claims it says first what they are."""
+    """The counts of verdicts, preceded by the kind of the claims unless they are the paper's own."""
     named = {"paper": "", "ours": "ours: ", "stand-in": "on stand-in data: "}
     return plain(named[kind]) + counts(dict(counted.items()))
 
@@ -56,7 +56,7 @@ def _claims(paper: PaperContent, kind: ClaimKind) -> "Table":
 
 
 def _study(content: Content, paper: PaperContent, study: Study) -> "Table":
-    """One line a variant and metric, which fits any number of metrics."""
+    """A table with one line for each variant and metric, which fits any number of metrics."""
     right = ("Ours", "Published", "Difference", "n")
     title = f"{paper.name}/{study.name} at scale {content.scale}"
     shown = table(title, "Variant and metric", *right, right=right, caption=" ".join(study.notes))
@@ -72,7 +72,7 @@ def _without_number(paper: PaperContent, study: Study) -> "Text":
 
 
 def _lines(study: Study, row: Row) -> "Iterator[list[Text]]":
-    # Why a variant is in trouble is said once, in the table of what is not there.
+    # The reason for a bad status is given only in the table of remarks.
     trouble = word(row.status) if len(row.statuses) == 1 else counts(row.statuses)
     yield [plain(row.variant, "bold"), plain("") if row.status == "ok" else trouble]
     for column, cell in zip(study.columns, row.cells, strict=True):

@@ -1,4 +1,4 @@
-"""Kernel timings as one picture: speed of every candidate by group, with the measured limit."""
+"""Kernel timings as one picture: the speed of every candidate by group, with the measured limit."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def draw(timings: Sequence[Timing], limit_gops: float, path: Path) -> None:
-    """Writes an SVG: Gops/s (logarithmic) for the products, convolutions and nets; packing has other units."""
+    """Writes an SVG of Gops/s (logarithmic) for products, convolutions and nets; packing has another unit."""
     title = "Speed of binary kernels and their peers"
     shown = [timing for timing in timings if not timing.group.startswith(("pack", "all threads"))]
     render(Figure("kernels", title, "", "", (), lambda _: _bars(shown, limit_gops)), None, path)

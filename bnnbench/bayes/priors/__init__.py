@@ -1,5 +1,6 @@
-"""Families of priors: their parameters, which a plan checks without torch, and their definition in NumPyro.
+"""Families of priors: their parameters, which can be checked without torch, and their definition in NumPyro.
 
-`mixture.py` holds the parameters, `scale_mixture.py` the one definition that sampling, log density and NUTS use,
-`distributions.py` what NumPyro lacks, `shrinkage.py` the closed forms of what these priors do to a weight.
+`mixture.py` holds the parameters; `scale_mixture.py` the one definition that sampling, log density and NUTS use;
+`distributions.py` the distributions that NumPyro lacks; and `shrinkage.py` closed forms of how these priors shrink a
+weight.
 """

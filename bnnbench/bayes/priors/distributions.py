@@ -1,7 +1,7 @@
 """Distributions that NumPyro lacks, in coordinates where small shares of a variance do not underflow.
 
-A Dirichlet with alpha = 0.1 has most of its mass at the boundary: shares of 1e-30 are usual. Its logarithms are sampled
-instead: phi = softmax(g) of independent g_k = log Gamma(alpha, 1).
+A Dirichlet with alpha = 0.1 has most of its mass at the boundary: shares of 1e-30 are common. Logarithms are therefore
+sampled instead: phi = softmax(g) with independent g_k = log Gamma(alpha, 1).
 """
 
 import jax
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.special import betaln, gammaln
 from numpyro.distributions import Distribution, constraints
 
-TRIES = 8  # of a draw below a bound: of a half-Cauchy below 50 all miss with probability 7e-16
+TRIES = 8  # attempts at a draw below a bound; for a half-Cauchy below 50 all of them fail with probability 7e-16
 
 
 class LogGamma(Distribution):  # type: ignore[misc]
@@ -40,7 +40,7 @@ class LogitBeta(Distribution):  # type: ignore[misc]
         super().__init__(batch_shape=shape)
 
     def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
-        """Draws [*sample_shape, *shape] as the difference of two `LogGamma`."""
+        """Draws [*sample_shape, *shape] as the difference of two log-gamma variables."""
         shape = (*sample_shape, *self.batch_shape)
         first, second = jax.random.split(key)
         return jax.random.loggamma(first, self.a, shape, dtype=float) - jax.random.loggamma(
@@ -71,7 +71,7 @@ class HalfStudent(Distribution):  # type: ignore[misc]
         return constraints.positive if self.bound is None else constraints.interval(0.0, self.bound)
 
     def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
-        """Draws [*sample_shape, *shape]: of several tries the first one that is below the bound."""
+        """Draws [*sample_shape, *shape]: the first of several tries that is below the bound."""
         shape = (*sample_shape, *self.batch_shape)
         tries = jnp.abs(jax.random.t(key, self.freedom, (TRIES, *shape), dtype=float))
         inside = tries < (jnp.inf if self.bound is None else self.bound)

@@ -8,12 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, m
 class ScaleMixture(BaseModel):
     """A weight from input k to unit j is w_jk = s tau lambda~_jk sqrt(phi_jk) z_jk with z_jk ~ N(0, 1).
 
-    tau is one scale for the layer, lambda~ a heavy-tailed scale of a weight or of a unit that a slab bounds, lambda~^2
-    = c_j^2 lambda^2 / (c_j^2 + tau^2 lambda^2) with c_j^2 ~ InvGamma, and phi_j the shares of the inputs in the
-    variance of unit j. All weights and biases that are not shrunk are N(0, 1).
+    tau is one scale for the layer. lambda~ is a heavy-tailed scale of a weight or of a unit, which a slab bounds:
+    lambda~^2 = c_j^2 lambda^2 / (c_j^2 + tau^2 lambda^2) with c_j^2 ~ InvGamma. phi_j are the shares of the inputs in
+    the variance of unit j. All weights and biases that are not shrunk are N(0, 1); in version C, N(0, 1 / width).
 
-    Arnstad, Rønneberg, Storvik 2026, "Dirichlet Scale Mixture Priors for Bayesian Neural Networks"; the horseshoe and
-    its slab are of Piironen, Vehtari 2017.
+    The mixtures are those of Arnstad, Rønneberg, Storvik 2026, "Dirichlet Scale Mixture Priors for Bayesian Neural
+    Networks"; the horseshoe and its slab are those of Piironen, Vehtari 2017.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -57,7 +57,7 @@ class ScaleMixture(BaseModel):
         return self
 
     def global_scale(self, fan_in: int, n_train: int) -> float:
-        """tau0; `ValueError` where as many inputs as there are, or more, are expected to matter."""
+        """tau0; `ValueError` where `active` is not smaller than the number of inputs."""
         if self.spread == "unit":
             return 1.0
         if self.spread == "root-n":
@@ -92,9 +92,9 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "dirichlet": {"share": "dirichlet"},
     "dirichlet-laplace": {"share": "dirichlet", "laplace": True},
 }
-"""The named members: both Gaussians, that with a learned scale, and the mixtures, node-wise where they have shares."""
+"""The named members of the family: two Gaussians with fixed scales, one with a learned scale, and the mixtures."""
 
 
 def mixture(family: str, **changes: Any) -> ScaleMixture:
-    """The member `family` of `FAMILIES` with changes; `KeyError` for another name."""
+    """The member `family` of `FAMILIES` with changes; `KeyError` for a name that is not there."""
     return ScaleMixture(**{**FAMILIES[family], **changes})

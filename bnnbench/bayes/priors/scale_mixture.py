@@ -1,6 +1,6 @@
-"""Scale mixtures of normals over a net's weights, defined once: NumPyro samples, evaluates and differentiates this.
+"""Scale mixtures of normals over a net's weights; NumPyro samples, evaluates and differentiates this one definition.
 
-All sites are in coordinates without boundaries or with one at 0, and weights are non-centred: w = scale * z.
+All sites have coordinates without boundaries or with one at 0, and weights are non-centred: w = scale * z.
 """
 
 from collections.abc import Mapping
@@ -12,16 +12,17 @@ from bnnbench.bayes.priors.mixture import ScaleMixture
 if TYPE_CHECKING:
     import jax
 
-NOISE_SHAPE, NOISE_SCALE = 3.0, 2.0  # of the inverse gamma that the noise's standard deviation has
-NOISE_LOG_SCALE = 0.5  # of the log-normal in version C
+NOISE_SHAPE, NOISE_SCALE = 3.0, 2.0  # of the inverse gamma prior of the noise's standard deviation
+NOISE_LOG_SCALE = 0.5  # of the log-normal prior in version C
 
 
 def scale_mixture(params: ScaleMixture, width: int, n_train: int, learns_noise: bool = True) -> NumpyroPrior:
     """The prior of a perceptron of `width` hidden units, with layers "0", "2", ..., for `n_train` training points.
 
     Sites of a shrunk layer are `<layer>.global`, `.local`, `.slab`, `.share` and `.raw`, and its prior standard
-    deviation given them is `<layer>.scale` [fan_out, fan_in]. `learns_noise`: the noise of real targets has the prior
-    InvGamma(3, 2) on its standard deviation. `ValueError` where fewer layers have weights than are to be shrunk.
+    deviation given them is `<layer>.scale` [fan_out, fan_in]. With `learns_noise` the standard deviation of the noise
+    of real targets has the prior InvGamma(3, 2), and in version C a log-normal one. `ValueError` where more layers are
+    to be shrunk than have weights to sample.
     """
 
     rest = params.rest_scale(width)
@@ -113,7 +114,7 @@ def _log_share(params: ScaleMixture, name: str, fan_out: int, fan_in: int) -> An
 
 
 def _laplace(params: ScaleMixture, name: str, fan_out: int, fan_in: int) -> "jax.Array":
-    """tau_j phi_jk sqrt(psi_jk) with psi ~ Exp(1/2), whose normals are Laplace(tau_j phi_jk): [fan_out, fan_in]."""
+    """tau_j phi_jk sqrt(psi_jk) [fan_out, fan_in] with psi ~ Exp(1/2); its normals are Laplace(tau_j phi_jk)."""
     import jax.numpy as jnp
     import numpyro
     import numpyro.distributions as dist
@@ -136,7 +137,7 @@ def _normal(name: str, shape: Any, scale: float) -> Any:
 def draws(
     params: ScaleMixture, shape: tuple[int, int], n_train: int, n_draws: int, seed: int = 0
 ) -> dict[str, "jax.Array"]:
-    """Draws from the prior of one layer "0" of `shape`: its sites by name, and "weight", all [n_draws, ...]."""
+    """Draws from the prior of one layer "0" of `shape`: its sites by name and "weight", all [n_draws, ...]."""
     import jax
     from numpyro.infer import Predictive
 

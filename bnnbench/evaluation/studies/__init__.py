@@ -1,1 +1,1 @@
-"""Studies that `paper.yaml` names (`study: bnnbench.evaluation.studies.images`), a module each."""
+"""Studies that `paper.yaml` names (`study: bnnbench.evaluation.studies.images`); each has its own module."""

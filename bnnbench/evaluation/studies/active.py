@@ -1,4 +1,4 @@
-"""Active learning on a table: a method asks for the labels of rows, and is measured as they come in."""
+"""Active learning on a table: a method asks for labels of rows, and is measured after every round."""
 
 from typing import Any
 
@@ -18,9 +18,9 @@ METRICS = (
 
 @study(params=ActiveLearning, metrics=METRICS)
 def active(params: ActiveLearning, run: Run) -> Outcome:
-    """Scores after the last round, those before the first, and the table "rounds" of all.
+    """The scores after the last round, those before the first, and the table "rounds" with all of them.
 
-    The net is fitted from scratch to the rows with labels; then labels come in for `batch` more of the pool.
+    In each round the net is fitted from scratch to the labelled rows; then `batch` more rows of the pool are labelled.
     """
     from bnnbench.evaluation import inference, scores
     from bnnbench.evaluation.pools import acquired, labelled_split, pool, uncertainty

@@ -1,4 +1,4 @@
-"""Images classified by a method: calibration, other data, shifts, and the distance of its draws to reference draws."""
+"""A method that classifies images: calibration, other data, shifts, and distance of its draws to reference draws."""
 
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -29,7 +29,7 @@ METRICS = (
 
 @study(params=ImagePosterior, metrics=METRICS)
 def images(params: ImagePosterior, run: Run) -> Outcome:
-    """Fits the method and measures its predictions, and its draws of the weights beside HMC's."""
+    """Fits the method and measures its predictions, and its draws of the weights against those of HMC."""
     from bnnbench.evaluation import inference
     from bnnbench.evaluation.problem import reference
 
@@ -43,7 +43,7 @@ def images(params: ImagePosterior, run: Run) -> Outcome:
 
 
 def posed(params: ImagePosterior, run: Run) -> "tuple[Splits, Problem]":
-    """The images, and what the method is given."""
+    """The images, and the problem that the method is given."""
     from bnnbench.evaluation.images import splits
     from bnnbench.evaluation.problem import problem
 
@@ -52,7 +52,7 @@ def posed(params: ImagePosterior, run: Run) -> "tuple[Splits, Problem]":
 
 
 def measured(posterior: "Posterior", here: "Problem", data: "Splits", params: ImagePosterior, run: Run) -> Outcome:
-    """Predictions at test images, at shifted ones and at other data, and what the posterior tells of itself."""
+    """Measures of predictions at test images, at shifted images and at other data, and the posterior's diagnostics."""
     from bnnbench.evaluation import inference, scores, shift
 
     def predict(pictures: "Tensor") -> "ClassPredictive":
@@ -69,7 +69,7 @@ def measured(posterior: "Posterior", here: "Problem", data: "Splits", params: Im
 
 
 def reference_case(params: ImagePosterior, run: Run) -> "ReferenceCase":
-    """The posterior that methods are measured against: of the last layer, or of all weights of the trained net."""
+    """The posterior that methods are compared with: of the last layer, or of all weights of the trained net."""
     from bnnbench.evaluation.case import case
 
     data, here = posed(params.model_copy(update={"scope": "last"}) if params.scope == "all" else params, run)

@@ -1,4 +1,4 @@
-"""The target of a table predicted by a method: real numbers with a noise that is known or inferred, or classes."""
+"""A method that predicts the target of a table: real numbers with a known or inferred noise, or classes."""
 
 from typing import TYPE_CHECKING, Any
 
