@@ -124,7 +124,10 @@ def test_surplus_outputs_have_no_effect() -> None:
         (lambda: matrix_generator(((2, 2),), 4), "shapes: 1 given"),
         (lambda: matrix_generator(((2, 2), (3, 3)), 10), "holds 9 of 10 weights"),
         (lambda: Correlated(((2, 2), (2, 2)), [((2, 3), (3, 3))], 9), "trunk: it gives 4"),
-        (lambda: Correlated(((2, 2), (2, 3)), [((2, 3), (3, 3))], 10), "branches: together they hold 9"),
+        (
+            lambda: Correlated(((2, 2), (2, 3)), [((2, 3), (3, 3))], 10),
+            "branches: the 1 hold 9 weights, and the net has 10",
+        ),
     ],
 )
 def test_sizes_that_do_not_fit_are_named(make: object, message: str) -> None:

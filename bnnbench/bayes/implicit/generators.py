@@ -159,6 +159,18 @@ def _check_shapes(shapes: Sequence[Shape], n_outputs: int) -> None:
         raise ValueError(f"shapes: the last one, {shapes[-1]}, holds {prod(shapes[-1])} of {n_outputs} weights")
 
 
+def shares(parts: Sequence[Sequence[Shape]], n_outputs: int, name: str) -> list[int]:
+    """How many of `n_outputs` consecutive weights each part makes: what its last shape holds, or what is left.
+
+    `ValueError`, with the parts' `name`, where together they hold too few or the last ones are not needed.
+    """
+    sizes = [prod(shapes[-1]) for shapes in parts]
+    kept = [min(size, n_outputs - sum(sizes[:k])) for k, size in enumerate(sizes)]
+    if sum(sizes) < n_outputs or min(kept) < 1:
+        raise ValueError(f"{name}: the {len(sizes)} hold {sum(sizes)} weights, and the net has {n_outputs}")
+    return kept
+
+
 class Correlated(nn.Module):
     """A trunk whose outputs are cut into one matrix for each branch; the branches' outputs follow each other in theta.
 
@@ -170,10 +182,7 @@ class Correlated(nn.Module):
 
     def __init__(self, trunk: Sequence[Shape], branches: Sequence[Sequence[Shape]], n_outputs: int) -> None:
         super().__init__()
-        sizes = [prod(branch[-1]) for branch in branches]
-        kept = [min(size, n_outputs - sum(sizes[:k])) for k, size in enumerate(sizes)]
-        if sum(sizes) < n_outputs or min(kept) < 1:
-            raise ValueError(f"branches: together they hold {sum(sizes)} weights, and the net has {n_outputs}")
+        kept = shares(branches, n_outputs, "branches")
         self.slices = [prod(branch[0]) for branch in branches]
         if prod(trunk[-1]) < sum(self.slices):
             raise ValueError(f"trunk: it gives {prod(trunk[-1])} numbers, and the branches take {sum(self.slices)}")

@@ -9,6 +9,7 @@ is maximised by gradients through its draws. The entropy is that of the generato
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -27,6 +28,7 @@ from bnnbench.bayes.implicit.generators import (
     Shape,
     matrix_generator,
     perceptron,
+    shares,
 )
 from bnnbench.bayes.journal import Journal
 from bnnbench.bayes.method import MethodParams, Train, method
@@ -82,10 +84,7 @@ class Separate(MethodParams):
 
     def made(self, n_weights: int) -> Generator:
         """The generator of `n_weights`; the last part may hold more than are left."""
-        sizes = [shapes[-1][0] * shapes[-1][1] for shapes in self.parts]
-        kept = [min(size, n_weights - sum(sizes[:k])) for k, size in enumerate(sizes)]
-        if sum(sizes) < n_weights or min(kept) < 1:
-            raise ValueError(f"parts: together they hold {sum(sizes)} weights, and the net has {n_weights}")
+        kept = shares(self.parts, n_weights, "parts")
         return Independent([matrix_generator(shapes, size) for shapes, size in zip(self.parts, kept, strict=True)])
 
 
@@ -168,13 +167,12 @@ def livi(model: nn.Module, train: Train, params: LIVIParams, generator: Stream, 
     """Maximises the bound; a learned noise is one of the weights. `ValueError` for a net with batch norms."""
     if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in model.modules()):
         raise ValueError("model: livi does not know batch norms, whose statistics belong to one vector of weights")
-    net = WholeNet(model)
+    net = WholeNet(deepcopy(model))
     weights = flat(trainable(model))
     centre = weights if params.start == "net" else torch.zeros_like(weights)
     sampler = Sampler(params.generator.made(len(weights)), params, generator, weights)
-    descend(
-        sampler, _bound(net, sampler, centre, train, params, generator), len(train), params.training, generator, journal
-    )
+    bound = _bound(net, sampler, centre, train, params, generator)
+    descend(sampler, bound, len(train), params.training, generator, journal)
     return NetPosterior(net, Implicit(sampler.generator.eval(), centre, params.sigma), train.likelihood)
 
 
