@@ -260,7 +260,7 @@ def test_every_generator_and_entropy_learns(name: str) -> None:
     errors = []
     for steps in (1, 300):
         options = {**OPTIONS[name], "prior_weight": 0.1, "entropy_weight": 0.1}
-        training = {"steps": steps, "batch_size": 64, "learning_rate": 2e-2}
+        training = {"steps": steps, "batch_size": 64, "learning_rate": 5e-3}
         posterior: Any = livi.fit(net, train, {**options, "training": training}, stream(1))
         outputs = evaluate(posterior.net, posterior.sample(50, stream(2)), train.x)
         errors.append(train.likelihood.nll(outputs, train.y).mean())
@@ -273,7 +273,7 @@ def test_without_entropy_the_posterior_collapses() -> None:
     gap = torch.linspace(-0.2, 0.2, 9)[:, None]
     spreads = []
     for name in ("none", "log-det"):
-        options = {"entropy": name, "training": {"steps": 1000, "batch_size": 64, "learning_rate": 5e-3}}
+        options = {"entropy": name, "training": {"steps": 1500, "batch_size": 64, "learning_rate": 5e-3}}
         posterior: Any = livi.fit(net, train, options, stream(1))
         spreads.append(evaluate(posterior.net, posterior.sample(200, stream(2)), gap)[..., 0].std(0).mean())
     assert spreads[1] > 3 * spreads[0]

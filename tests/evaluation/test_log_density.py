@@ -26,7 +26,11 @@ def test_classes_against_scikit_learn(
     logits, labels = torch.from_numpy(rng.normal(0, 3, (s, n, n_classes))).to(dtype), rng.integers(0, n_classes, n)
     mean = logits.double().softmax(-1).mean(0).numpy()
     expected = log_loss(labels, mean, labels=range(n_classes))
-    assert nll(ClassPredictive(logits), torch.from_numpy(labels)) == pytest.approx(expected, rel=tolerance)
+    # Where p is nearly 1, log p is a difference from 1 and has the rounding of numbers near 1.
+    rounding = tolerance / 10
+    assert nll(ClassPredictive(logits), torch.from_numpy(labels)) == pytest.approx(
+        expected, rel=tolerance, abs=rounding
+    )
 
 
 @given(st.integers(1, 6), st.integers(1, 20), seeds, dtypes)
