@@ -79,16 +79,25 @@ def batch_loss(net: nn.Module, train: Train, rows: Tensor, generator: Generator 
     Raises `ValueError` for an augmentation that does not return a tensor with as many points, and for a loss that
     depends on no parameter.
     """
+    x = batch_inputs(train, rows, generator)
+    loss = train.likelihood.nll(net(x), train.y[rows]).mean()
+    if not loss.requires_grad:
+        raise ValueError("model: its outputs have no gradient in any parameter that is not frozen, so it cannot learn")
+    return loss
+
+
+def batch_inputs(train: Train, rows: Tensor, generator: Generator | None) -> Tensor:
+    """Inputs of the points `rows`, augmented where the data ask for it.
+
+    Raises `ValueError` for an augmentation that does not return a batch of as many points.
+    """
     x = train.x[rows]
     if train.augment is not None:
         x = train.augment(x, generator)
         if not isinstance(x, Tensor) or len(x) != len(rows):
             given = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
             raise ValueError(f"augment: of a batch of {len(rows)} points it made {given}; it must keep the points")
-    loss = train.likelihood.nll(net(x), train.y[rows]).mean()
-    if not loss.requires_grad:
-        raise ValueError("model: its outputs have no gradient in any parameter that is not frozen, so it cannot learn")
-    return loss
+    return x
 
 
 def batches(n_points: int, size: int, generator: Generator | None, device: torch.device) -> list[Tensor]:

@@ -188,12 +188,14 @@ def nutpie(model: Model, setting: Setting, low_rank: bool = False) -> Sampled:
 
     target = flat(model, setting)
     gradient = jax.jit(jax.value_and_grad(target.log_density))
+    double = target.starts.dtype == np.float64
     starts = iter(np.asarray(target.starts, np.float64).repeat(2, axis=0))
     size = target.starts.shape[1]
 
     def density() -> Callable[[Any], tuple[float, Any]]:
         def evaluate(z: Any) -> tuple[float, Any]:
-            value, slope = gradient(z)
+            with jax.enable_x64(double):  # it holds for a thread, and nutpie samples in threads of its own
+                value, slope = gradient(z)
             return float(value), np.asarray(slope, np.float64)
 
         return evaluate

@@ -56,8 +56,9 @@ def remember() -> None:
     _remembered.cache_clear()  # other processes may have written in the meantime
     there = _remembered(place)
     together = {**(there if len(there) < MOST else {}), **_fresh}
+    text = json.dumps(together)
     with suppress(UserError):
-        write_atomic(place, json.dumps(together))
+        write_atomic(place, f"{_checksum(text)}\n{text}")
     _remembered.cache_clear()
     _fresh.clear()
 
@@ -70,10 +71,16 @@ def _place() -> Path:
 def _remembered(place: Path) -> dict[str, Parsed]:
     """The content of the file; empty where it is absent or damaged."""
     try:
-        held = json.loads(place.read_bytes())
-        return {key: Parsed(tuple(map(str, imports)), str(digest)) for key, (imports, digest) in held.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+        checksum, _, text = place.read_text(encoding="utf-8").partition("\n")
+    except (OSError, UnicodeDecodeError):
         return {}
+    if checksum != _checksum(text):
+        return {}
+    return {key: Parsed(tuple(imports), digest) for key, (imports, digest) in json.loads(text).items()}
+
+
+def _checksum(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _imports(tree: ast.Module, package: str) -> tuple[str, ...]:

@@ -17,9 +17,9 @@ from bnnbench.bayes.implicit.generators import (
     Chain,
     Correlated,
     Dense,
-    Generator,
     Independent,
     MatrixProduct,
+    WeightGenerator,
     matrix_generator,
     perceptron,
 )  # fmt: skip
@@ -32,11 +32,11 @@ LENET = ((65, 65), (250, 250), (250, 250), (350, 127))
 MNIST_MLP = ((40, 40), (420, 420), (420, 420), (420, 420), (957, 500))
 
 
-def made(kind: str, seed: int = 0) -> Generator:
+def made(kind: str, seed: int = 0) -> WeightGenerator:
     """A small generator of 23 weights in double precision."""
     torch.manual_seed(seed)
     matrices = [((2, 3), (4, 3), (3, 4)), ((2, 2), (3, 5))]
-    generators: dict[str, Generator] = {
+    generators: dict[str, WeightGenerator] = {
         "dense": perceptron(4, (6, 7), 23),
         "matrix": matrix_generator(((2, 3), (4, 4), (5, 5)), 23),
         "correlated": Correlated(((2, 2), (3, 4), (2, 6)), matrices, 23),
@@ -45,11 +45,11 @@ def made(kind: str, seed: int = 0) -> Generator:
     return generators[kind].double()
 
 
-def noise(generator: Generator, n_draws: int = 3) -> Tensor:
+def noise(generator: WeightGenerator, n_draws: int = 3) -> Tensor:
     return torch.randn(n_draws, generator.n_noise, generator=stream(1), dtype=torch.float64)
 
 
-def dense_jacobian(generator: Generator, z: Tensor) -> Tensor:
+def dense_jacobian(generator: WeightGenerator, z: Tensor) -> Tensor:
     """J [S, P, d] by automatic differentiation of every draw."""
     found: Tensor = vmap(jacrev(lambda one: generator.linearised(one[None]).theta[0]))(z)
     return found

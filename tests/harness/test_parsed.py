@@ -74,7 +74,8 @@ def test_a_later_process_reads_what_was_remembered(
     parsed.remember()
     parsed.parse("package.inner.module", write(tmp_path, "import os", "other.py"))
     parsed.remember()
-    assert len(json.loads(cache_of_its_own.read_text())) == 2, "a second writer keeps what the first one knew"
+    _, held = cache_of_its_own.read_text().split("\n")
+    assert len(json.loads(held)) == 2, "a second writer keeps what the first one knew"
     monkeypatch.setattr("ast.parse", lambda *_: pytest.fail("parsed again"))
     assert afresh(path) == before
 
@@ -88,6 +89,16 @@ def test_a_damaged_cache_is_none(tmp_path: Path, cache_of_its_own: Path, text: s
     assert afresh(path) == before
     parsed.remember()
     assert afresh(path) == before, "and is written anew"
+
+
+def test_a_character_that_was_changed_makes_the_cache_none(tmp_path: Path, cache_of_its_own: Path) -> None:
+    """An import that is lost would leave a module out of keys, and its changes unseen."""
+    path = write(tmp_path, SOURCE)
+    before = parsed.parse("package.inner.module", path)
+    parsed.remember()
+    text = cache_of_its_own.read_text()
+    cache_of_its_own.write_text(text.replace("package.above.name", "package.above.nama"))
+    assert afresh(path) == before
 
 
 def test_a_cache_that_cannot_be_written_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,14 +23,12 @@ TINY = 1e-30  # a direction of this length is none
 
 def log_det(jacobian: Tensor, sigma: float) -> Tensor:
     """1/2 log det(J^T J + sigma^2 I_d) [S] of J^T [S, d, P]: the paper's first bound, L'."""
-    gram = jacobian @ jacobian.mT
-    return _half_log_det(gram, sigma**2)
+    return _half_log_det(jacobian, sigma**2)
 
 
 def log_det_released(jacobian: Tensor) -> Tensor:
     """1/2 log det(J J^T + 1e-5 I_P) [S]: the released code's form, without sigma."""
-    gram = jacobian.mT @ jacobian
-    return _half_log_det(gram, JITTER)
+    return _half_log_det(jacobian.mT, JITTER)
 
 
 def smallest_value_bound(smallest: Tensor, n_noise: int, sigma: float) -> Tensor:
@@ -43,11 +41,15 @@ def smallest_value_bound_released(smallest: Tensor, n_noise: int, sigma: float) 
     return n_noise * (smallest + sigma**2).log()
 
 
-def _half_log_det(gram: Tensor, diagonal: float) -> Tensor:
-    """1/2 log det(gram + diagonal I), by a Cholesky factor."""
+def _half_log_det(root: Tensor, diagonal: float) -> Tensor:
+    """1/2 log det(root root^T + diagonal I), by a Cholesky factor in double precision.
+
+    In single precision the rounding of large eigenvalues hides a small diagonal.
+    """
+    gram = root.double() @ root.double().mT
     shifted = gram + diagonal * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     factor: Tensor = torch.linalg.cholesky(shifted)
-    return factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    return factor.diagonal(dim1=-2, dim2=-1).log().sum(-1).to(root)
 
 
 class Directions(NamedTuple):

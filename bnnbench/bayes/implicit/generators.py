@@ -237,4 +237,4 @@ class Independent(nn.Module):
         return Linearised(torch.cat([part.theta for part in at], dim=1), push, pull)
 
 
-Generator = Chain | Correlated | Independent
+WeightGenerator = Chain | Correlated | Independent

@@ -15,17 +15,16 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
-from torch import Generator as Stream
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from bnnbench.bayes.chosen_prior import chosen_prior, density_of
 from bnnbench.bayes.implicit import entropy
 from bnnbench.bayes.implicit.generators import (
     Correlated,
-    Generator,
     Independent,
     Linearised,
     Shape,
+    WeightGenerator,
     matrix_generator,
     perceptron,
     shares,
@@ -34,64 +33,73 @@ from bnnbench.bayes.journal import Journal
 from bnnbench.bayes.method import MethodParams, Train, method
 from bnnbench.bayes.network import WholeNet, flat, trainable
 from bnnbench.bayes.noise import normal
-from bnnbench.bayes.training import Training, descend
+from bnnbench.bayes.training import Training, batch_inputs, descend
 from bnnbench.bayes.weights import NetPosterior
 
 AT_ONCE = 64  # weight vectors that are generated at once in predictions
 Entropy = Literal["log-det", "smallest-value", "released-log-det", "released-smallest-value", "none"]
 
 
-class Dense(MethodParams):
+class DenseParams(MethodParams):
     """A perceptron with ELU, for nets of at most some 50,000 weights."""
 
     kind: Literal["dense"] = "dense"
     noise: PositiveInt = Field(60, description="length d of z")
     hidden: tuple[PositiveInt, ...] = Field((105,), description="widths of hidden layers")
 
-    def made(self, n_weights: int) -> Generator:
+    def made(self, n_weights: int) -> WeightGenerator:
         """The generator of `n_weights`."""
         return perceptron(self.noise, self.hidden, n_weights)
 
 
-class Matrices(MethodParams):
+class MatricesParams(MethodParams):
     """Matrix products with ELU between them."""
 
     kind: Literal["matrices"] = "matrices"
     shapes: tuple[Shape, ...] = Field(description="of the noise, of hidden matrices, and of one that holds all weights")
 
-    def made(self, n_weights: int) -> Generator:
+    def made(self, n_weights: int) -> WeightGenerator:
         """The generator of `n_weights`."""
         return matrix_generator(self.shapes, n_weights)
 
 
-class Branches(MethodParams):
+class BranchesParams(MethodParams):
     """Matrix products whose common trunk feeds a branch for each part of the weights."""
 
     kind: Literal["branches"] = "branches"
     trunk: tuple[Shape, ...]
     branches: tuple[tuple[Shape, ...], ...]
 
-    def made(self, n_weights: int) -> Generator:
+    def made(self, n_weights: int) -> WeightGenerator:
         """The generator of `n_weights`."""
         return Correlated(self.trunk, self.branches, n_weights)
 
 
-class Separate(MethodParams):
-    """Matrix products with noise of their own for consecutive parts of the weights, which are then independent."""
+class SeparateParams(MethodParams):
+    """Matrix products with noise of their own for consecutive parts of the weights, which are then independent.
+
+    The entropy by the smallest singular value takes that of all parts, which bounds more loosely than a sum over parts.
+    """
 
     kind: Literal["separate"] = "separate"
     parts: tuple[tuple[Shape, ...], ...]
 
-    def made(self, n_weights: int) -> Generator:
+    def made(self, n_weights: int) -> WeightGenerator:
         """The generator of `n_weights`; the last part may hold more than are left."""
         kept = shares(self.parts, n_weights, "parts")
         return Independent([matrix_generator(shapes, size) for shapes, size in zip(self.parts, kept, strict=True)])
 
 
-class LIVIParams(MethodParams):
-    """Parameters of linearised implicit variational inference; defaults as in the released code's first toy example."""
+GeneratorParams = DenseParams | MatricesParams | BranchesParams | SeparateParams
 
-    generator: Annotated[Dense | Matrices | Branches | Separate, Field(discriminator="kind")] = Dense()
+
+class LIVIParams(MethodParams):
+    """Parameters of linearised implicit variational inference.
+
+    The default generator has the sizes of the released code's first toy example for a net of 105 weights.
+    """
+
+    generator: Annotated[GeneratorParams, Field(discriminator="kind")] = DenseParams()
     start: Literal["net", "zero"] = Field(
         "net", description="what is added to outputs of the generator, and is not learned"
     )
@@ -114,12 +122,12 @@ class LIVIParams(MethodParams):
 class Implicit:
     """The law of centre + g(z) + sigma e."""
 
-    generator: Generator
+    generator: WeightGenerator
     centre: Tensor
     sigma: float
 
     @torch.no_grad()
-    def sample(self, n_draws: int, generator: Stream | None = None) -> Tensor:
+    def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
         """Draws [n_draws, P]."""
         z = normal((n_draws, self.generator.n_noise), generator, self.centre)
         noise = normal((n_draws, len(self.centre)), generator, self.centre)
@@ -133,14 +141,14 @@ class Sampler(nn.Module):
     v: Tensor
     p: Tensor
 
-    def __init__(self, generator: Generator, params: LIVIParams, stream: Stream, like: Tensor) -> None:
+    def __init__(self, generator: WeightGenerator, params: LIVIParams, stream: Generator, like: Tensor) -> None:
         super().__init__()
         self.generator, self.params = generator.to(like), params
         start = entropy.random_directions(params.samples, generator.n_noise, stream, like)
         self.register_buffer("v", start.v)
         self.register_buffer("p", start.p)
 
-    def entropy_at(self, at: Linearised, stream: Stream) -> Tensor:
+    def entropy_at(self, at: Linearised, stream: Generator) -> Tensor:
         """The entropy of each draw [S], up to a constant, as the parameters name it."""
         sigma, n_noise = self.params.sigma, self.generator.n_noise
         if self.params.entropy == "log-det":
@@ -152,7 +160,7 @@ class Sampler(nn.Module):
             return entropy.smallest_value_bound(smallest, n_noise, sigma)
         return entropy.smallest_value_bound_released(smallest, n_noise, sigma)
 
-    def _directions(self, at: Linearised, stream: Stream) -> entropy.Directions:
+    def _directions(self, at: Linearised, stream: Generator) -> entropy.Directions:
         start = entropy.Directions(self.v, self.p)
         if not self.params.warm_start:
             start = entropy.random_directions(len(self.v), self.generator.n_noise, stream, self.v)
@@ -163,7 +171,7 @@ class Sampler(nn.Module):
 
 
 @method("livi", LIVIParams)
-def livi(model: nn.Module, train: Train, params: LIVIParams, generator: Stream, journal: Journal) -> NetPosterior:
+def livi(model: nn.Module, train: Train, params: LIVIParams, generator: Generator, journal: Journal) -> NetPosterior:
     """Maximises the bound; a learned noise is one of the weights. `ValueError` for a net with batch norms."""
     if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in model.modules()):
         raise ValueError("model: livi does not know batch norms, whose statistics belong to one vector of weights")
@@ -177,7 +185,7 @@ def livi(model: nn.Module, train: Train, params: LIVIParams, generator: Stream, 
 
 
 def _bound(
-    net: WholeNet, sampler: Sampler, centre: Tensor, train: Train, params: LIVIParams, stream: Stream
+    net: WholeNet, sampler: Sampler, centre: Tensor, train: Train, params: LIVIParams, stream: Generator
 ) -> Callable[[Tensor, float], dict[str, Tensor]]:
     """The negative bound for a point, as terms of the loss of a batch."""
     density = density_of(chosen_prior(train, params, "livi"), net, train, centre)
@@ -186,7 +194,7 @@ def _bound(
     def terms(rows: Tensor, _: float) -> dict[str, Tensor]:
         at = sampler.generator.linearised(normal(shape, stream, centre))
         theta = centre + at.theta + params.sigma * normal(at.theta.shape, stream, centre)
-        x = train.x[rows] if train.augment is None else train.augment(train.x[rows], stream)
+        x = batch_inputs(train, rows, stream)
         found = {
             "data": train.likelihood.nll(net.outputs(theta, x), train.y[rows]).mean(),
             "prior": -params.prior_weight / len(train) * density.log_prob(theta).mean(),
