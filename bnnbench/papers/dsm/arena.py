@@ -100,7 +100,7 @@ def measured(params: Arena, run: Run) -> dict[str, float]:
     log_ratio = (every.std(0) / reference["deviation"]).log()
     numbers = {
         "ess_per_cpu_second": ess / took.sampling,
-        "ess_per_gradient": ess / gradients,
+        "ess_per_1000_gradients": 1000 * ess / gradients,
         "ess": ess,
         "ess_least": size.min().item(),
         "rhat_outputs": convergence(outputs, "outputs")["rhat_outputs"],

@@ -5,8 +5,8 @@ from bnnbench.harness.run import Run
 from bnnbench.papers.dsm.settings import Arena
 
 METRICS = (
-    Metric("ess_per_cpu_second", "1/s", True, "median over outputs of effective draws, a CPU-second of sampling"),
-    Metric("ess_per_gradient", "", True, "the same a gradient of the kept draws"),
+    Metric("ess_per_cpu_second", "1/s", True, "median over outputs of effective draws, for a CPU-second of sampling"),
+    Metric("ess_per_1000_gradients", "", True, "the same for 1,000 gradients of the kept draws"),
     Metric("ess", "", True, "median over outputs of effective draws"),
     Metric("ess_least", "", True, "least effective draws of an output"),
     Metric("rhat_outputs", "", False, "largest rank-normalised split R-hat of an output"),
