@@ -22,8 +22,8 @@ LABELS = {
 @figure(
     "samplers",
     "Samplers on one posterior",
-    "Effective draws of predictions (median over new points) for a CPU-second of sampling and for 1,000 gradients of the "
-    "kept draws, CPU time of sampling and of compilation, and the error of the posterior mean of predictions in "
+    "Effective draws of predictions (median over new points) for a CPU-second of sampling and for 1,000 gradients of "
+    "the kept draws, CPU time of sampling and of compilation, and the error of the posterior mean of predictions in "
     "deviations of long chains. Points are data sets, bars their mean with its 95 % interval.",
     source="a study of ours",
     experiments=["dsm/samplers"],
