@@ -6,20 +6,17 @@ from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import functional_call
 from torch.nn import functional
 
-from bnnbench.bayes.log_noise import LogNoise, has_log_noise
+from bnnbench.bayes.log_noise import has_log_noise
+from bnnbench.bayes.stacked import Stacked, is_stackable
 from bnnbench.bayes.targets import check_finite
 
 Scope = Literal["last", "all"]
 EVALUATION_BATCH = 1000
-# Measured on one core against a loop over draws: 20 draws of a 10-50-1 net at 10 points are 20 times faster all at
-# once; 20 draws of a 10-50-50-1 net at 100 points are 1.2 times faster, and 1,000 draws 4 times. An MLP on images takes
-# as long as in a loop, and a LeNet twice as long.
-VECTORISED = (nn.Linear, nn.Tanh, nn.ReLU, nn.Sigmoid, nn.SiLU, nn.Softplus, nn.Flatten, nn.Identity, LogNoise)
-FEW_DRAWS = 4  # draws are computed at once from this number on
-SMALL_WORK = 2**20  # draws are computed at once up to this number of points times parameters
+FEW_DRAWS = 2  # draws are computed at once from this number on
+SMALL_WORK = 2**22  # draws are computed at once up to this number of points times parameters
 ENTRIES = 2**24  # points times parameters times draws at once
 LOG_NOISE = "noise.log_noise"  # the parameter that `with_log_noise` appends to a net
 
@@ -103,12 +100,13 @@ class WholeNet:
             name: parameter.shape for name, parameter in module.named_parameters() if parameter.requires_grad
         }
         self.n_params = sum(shape.numel() for shape in self.shapes.values())
+        self.stacked = Stacked(module) if is_stackable(module) else None
 
     def named(self, theta: Tensor) -> dict[str, Tensor]:
-        """The module's parameters by name, from one vector [P]."""
+        """The module's parameters by name, from vectors [..., P]."""
         sizes = [shape.numel() for shape in self.shapes.values()]
-        parts = zip(self.shapes.items(), theta.split(sizes), strict=True)
-        return {name: part.view(shape) for (name, shape), part in parts}
+        parts = zip(self.shapes.items(), theta.split(sizes, dim=-1), strict=True)
+        return {name: part.reshape(*theta.shape[:-1], *shape) for (name, shape), part in parts}
 
     def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
         """The module's outputs for each parameter vector; computed all at once where one call is little work."""
@@ -116,10 +114,9 @@ class WholeNet:
         if self.batch_statistics:
             return torch.stack([self._by_batch(draw, x) for draw in theta])
         work = len(x) * self.n_params
-        if len(theta) >= FEW_DRAWS and 0 < work <= SMALL_WORK and _is_vectorised(self.module):
-            at_once = vmap(lambda draw: call(self.module, self.named(draw), x), chunk_size=max(1, ENTRIES // work))
-            outputs: Tensor = at_once(theta)
-            return outputs
+        if len(theta) >= FEW_DRAWS and 0 < work <= SMALL_WORK and self.stacked is not None:
+            parts = theta.split(max(1, ENTRIES // work))
+            return torch.cat([self.stacked(self.named(part), x) for part in parts])
         return torch.stack([call(self.module, self.named(draw), x) for draw in theta])
 
     def _by_batch(self, draw: Tensor, x: Tensor) -> Tensor:
@@ -131,11 +128,6 @@ class WholeNet:
             return call(self.module, {**buffers, **self.named(draw)}, x)
         finally:
             self.module.eval()
-
-
-def _is_vectorised(module: nn.Module) -> bool:
-    """Whether a module consists of layers that are known to work, and to be faster, with a dimension of draws."""
-    return type(module) in VECTORISED or (type(module) is nn.Sequential and all(map(_is_vectorised, module)))
 
 
 def weight_shapes(net: Net) -> dict[str, torch.Size]:

@@ -4,20 +4,17 @@ from copy import deepcopy
 from dataclasses import dataclass
 from math import sqrt
 
-import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Generator, Tensor, nn
 
+from bnnbench.bayes.batch_norms import RecalibratedPosterior
 from bnnbench.bayes.chosen_prior import penalty, weight_decay
 from bnnbench.bayes.journal import Journal, Stages, State
-from bnnbench.bayes.likelihood import Likelihood
 from bnnbench.bayes.map import trained
 from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.network import WholeNet, call, evaluate, flat, trainable
+from bnnbench.bayes.network import WholeNet, flat, trainable
 from bnnbench.bayes.noise import normal
-from bnnbench.bayes.posterior import Predictive, asked
 from bnnbench.bayes.training import Training, batch_loss, descend, with_penalty
-from bnnbench.bayes.weights import DRAWS
 
 
 class SWAGParams(MethodParams):
@@ -54,57 +51,6 @@ def from_snapshots(snapshots: Tensor, scale: float = 1.0) -> LowRankNormal:
     return LowRankNormal(mean, snapshots.var(0, correction=0), snapshots - mean, scale)
 
 
-@dataclass(frozen=True)
-class SWAGPosterior:
-    """Weights from the fitted normal; for every draw, batch norms take new statistics from the training inputs."""
-
-    net: WholeNet
-    distribution: LowRankNormal
-    likelihood: Likelihood
-    x_train: Tensor
-
-    @property
-    def coherent(self) -> bool:
-        """A draw of weights is one function."""
-        return True
-
-    def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
-        """Draws of the parameters [n_draws, P]."""
-        return self.distribution.sample(n_draws, generator)
-
-    def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> Predictive:
-        """Monte Carlo over weights, with 20 draws by default."""
-        draws = self.sample(asked(n_draws, DRAWS), generator)
-        if not _norms(self.net.module):
-            return self.likelihood.predictive(evaluate(self.net, draws, x))
-        outputs = [evaluate(recalibrated(self.net, draw, self.x_train), draw[None], x) for draw in draws]
-        return self.likelihood.predictive(torch.cat(outputs))
-
-
-@torch.no_grad()
-def recalibrated(net: WholeNet, theta: Tensor, x: Tensor, batch: int = 500) -> WholeNet:
-    """A copy of `net` whose batch norms hold the average statistics of x under parameters theta [P].
-
-    Inputs x [N, ...] pass through the net in batches of nearly equal size, at most `batch`, each weighted by its size.
-    """
-    module = deepcopy(net.module).eval()
-    norms = _norms(module)
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.train()  # only the norms: dropout in training mode would draw
-    seen = 0
-    for rows in x.tensor_split(-(-len(x) // batch)):
-        seen += len(rows)
-        for norm in norms:
-            norm.momentum = len(rows) / seen
-        call(module, net.named(theta), rows)
-    return WholeNet(module.eval())
-
-
-def _norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    return [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
-
-
 class Path(nn.Module):
     """A net and the snapshots of its parameters as one module, so that checkpoints hold both."""
 
@@ -126,7 +72,9 @@ class Path(nn.Module):
 
 
 @method("swag", SWAGParams)
-def swag(model: nn.Module, train: Train, params: SWAGParams, generator: Generator, journal: Journal) -> SWAGPosterior:
+def swag(
+    model: nn.Module, train: Train, params: SWAGParams, generator: Generator, journal: Journal
+) -> RecalibratedPosterior:
     """A point estimate, then SGD with a constant rate and a snapshot at the end of every epoch."""
     stages = Stages(journal, generator)
     net = deepcopy(model)
@@ -152,4 +100,6 @@ def swag(model: nn.Module, train: Train, params: SWAGParams, generator: Generato
         return path.state_dict()
 
     path.load_state_dict(stages.run("path", follow))
-    return SWAGPosterior(WholeNet(path.net), from_snapshots(path.snapshots, params.scale), train.likelihood, train.x)
+    return RecalibratedPosterior(
+        WholeNet(path.net), from_snapshots(path.snapshots, params.scale), train.likelihood, train.x
+    )

@@ -113,7 +113,8 @@ def test_a_checkpoint_of_another_fit_is_left_alone(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "params"), [("map", MAP), ("swag", {**MAP, "snapshots": 2}), ("mfvi", MAP), ("livi", MAP)]
+    ("name", "params"),
+    [("map", MAP), ("swag", {**MAP, "snapshots": 2}), ("mfvi", MAP), ("avb", MAP), ("kivi", MAP), ("livi", MAP)],
 )
 def test_the_fit_that_wrote_a_checkpoint_goes_on_from_it(name: str, params: dict[str, Any]) -> None:
     saved = killed(name, params)

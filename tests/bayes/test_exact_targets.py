@@ -44,6 +44,7 @@ def table(n_points: int) -> dict[str, Row]:
     fit = training(n_points)
     sampling = {"chains": 4, "draws": 400, "warmup": 150}
     laplace = {"training": fit, "precision": PRECISION}
+    linear = {"kind": "dense", "noise": 3, "hidden": []}
     refine = {"epochs": 60, "learning_rate": 5e-3, "schedule": "cosine", "batch_size": n_points // 4}
     noisy = {
         "epochs_per_cycle": 1500,
@@ -58,8 +59,14 @@ def table(n_points: int) -> dict[str, Row]:
         "mfvi": Row({"training": {**fit, "epochs": 1500, "schedule": "cosine", "weight_decay": 0.0},
                      "precision": PRECISION, "kl_weight": 1.0}, 0.2, "given others", 0.15),
         "livi": Row({"training": {**fit, "epochs": 2500, "learning_rate": 0.02, "schedule": "cosine",
-                                  "weight_decay": 0.0}, "generator": {"kind": "dense", "noise": 3, "hidden": []},
+                                  "weight_decay": 0.0}, "generator": linear,
                      "precision": PRECISION, "sigma": 0.003, "samples": 8}, 0.1, "exact", 0.1),
+        "avb": Row({"training": {**fit, "epochs": 3000, "learning_rate": 0.01, "schedule": "cosine",
+                                 "weight_decay": 0.0, "rates": {"discriminator": 1.0}}, "generator": linear,
+                    "precision": PRECISION, "sigma": 0.003, "samples": 8}, 0.7, "exact", 0.3),
+        "kivi": Row({"training": {**fit, "epochs": 2500, "learning_rate": 0.02, "schedule": "cosine",
+                                  "weight_decay": 0.0}, "generator": linear,
+                     "precision": PRECISION, "sigma": 0.003, "samples": 8}, 1.5, "other"),
         "swag": Row({"training": fit, "snapshots": 20}, 0.5, "other"),
         "csghmc": Row(
             {**noisy, "learning_rate": 0.05, "friction": 0.3, "weight_decay": fit["weight_decay"]}, 0.3, "exact", 0.3

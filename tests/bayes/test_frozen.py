@@ -28,6 +28,8 @@ ALL: dict[str, dict[str, Any]] = {
     "temperature": {"training": BRIEF},
     "ensemble": {"training": BRIEF, "members": 2},
     "mfvi": {"training": BRIEF, "initial_std": 0.1},
+    "avb": {"training": BRIEF},
+    "kivi": {"training": BRIEF},
     "livi": {"training": BRIEF},
     "swag": {"training": BRIEF, "snapshots": 2, "weight_decay": 0.1},
     "csghmc": {"cycles": 1, "epochs_per_cycle": 3, "learning_rate": 0.01},

@@ -10,9 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import stream
 from torch import Tensor, nn
+from torch.distributions import Normal
 from torch.func import jacrev, vmap
 
+from bnnbench.bayes.batch_norms import recalibrated
 from bnnbench.bayes.implicit import entropy
+from bnnbench.bayes.implicit.avb import AVBParams, Opponents
+from bnnbench.bayes.implicit.family import Family
 from bnnbench.bayes.implicit.generators import (
     Chain,
     Correlated,
@@ -23,12 +27,16 @@ from bnnbench.bayes.implicit.generators import (
     matrix_generator,
     perceptron,
 )  # fmt: skip
-from bnnbench.bayes.implicit.livi import livi
+from bnnbench.bayes.implicit.kivi import SMALLEST, density_ratio
+from bnnbench.bayes.implicit.livi import LIVIParams, Sampler, livi
 from bnnbench.bayes.likelihood import Gaussian, LearnedNoise
 from bnnbench.bayes.method import Train
-from bnnbench.bayes.network import evaluate
+from bnnbench.bayes.network import WholeNet, evaluate
+from bnnbench.bayes.prior import Isotropic
 
 LENET = ((65, 65), (250, 250), (250, 250), (350, 127))
+TRAIN = Train(torch.zeros(4, 1), torch.zeros(4), Gaussian(1.0))
+PRIOR = Isotropic(1.0, torch.zeros(1))
 MNIST_MLP = ((40, 40), (420, 420), (420, 420), (420, 420), (957, 500))
 
 
@@ -284,8 +292,66 @@ def test_a_generator_that_does_not_fit_the_net_is_named() -> None:
     small = {"kind": "matrices", "shapes": [[2, 2], [3, 3]]}
     with pytest.raises(ValueError, match=r"shapes: the last one, \(3, 3\), holds 9 of 23 weights"):
         livi.fit(net, train, {"generator": small})
-    with pytest.raises(ValueError, match="model: livi does not know batch norms"):
-        livi.fit(nn.Sequential(nn.Linear(1, 3), nn.BatchNorm1d(3), nn.Linear(3, 1)), train)
+
+
+def test_batch_norms_take_the_statistics_of_every_draw() -> None:
+    """In a fit those of the batch, and in predictions those of the training inputs."""
+    train = replace(curve()[1], likelihood=Gaussian(0.2))
+    normed = nn.Sequential(nn.Linear(1, 9), nn.BatchNorm1d(9, affine=False), nn.Tanh(), nn.Linear(9, 1))
+    options = {"training": {"steps": 400, "batch_size": 32, "learning_rate": 5e-3}, "prior_weight": 0.1}
+    posterior: Any = livi.fit(normed, train, options, stream(1))
+    theta = posterior.sample(5, stream(2))
+    predicted = posterior.predict(train.x, 5, stream(2))
+    alone = recalibrated(posterior.net, theta[3], train.x).outputs(theta[3][None], train.x)
+    assert torch.allclose(predicted.mean[3], alone[0, :, 0], atol=1e-5)
+    assert (predicted.mean.mean(0) - train.y).square().mean() < 0.5 * train.y.var()
+
+
+@pytest.mark.parametrize("form", ["smallest-value", "released-smallest-value"])
+def test_independent_parts_have_the_sum_of_their_bounds(form: str) -> None:
+    """Each with its own smallest singular value, which the iteration reaches in spaces of a few dimensions."""
+    generator = made("independent")
+    net = nn.Linear(22, 1).double()
+    params = LIVIParams.model_validate({"entropy": form, "samples": 3, "iterations": 60, "sigma": 0.1})
+    own = Family(WholeNet(net), TRAIN, torch.zeros(23, dtype=torch.float64), generator, 0.1, PRIOR)
+    at = generator.linearised(noise(generator))
+    found = Sampler(own, params, stream(4)).entropy_at(at, stream(5))
+    bound = entropy.smallest_value_bound if form == "smallest-value" else entropy.smallest_value_bound_released
+    expected = [bound(torch.linalg.svdvals(part.jacobian())[:, -1], part.jacobian().shape[1], 0.1) for part in at.parts]
+    assert torch.allclose(found, torch.stack(expected).sum(0), rtol=1e-6)
+
+
+def test_the_gradient_of_the_log_determinant() -> None:
+    root = torch.randn(2, 3, 5, generator=stream(), dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda r: entropy.log_det(r, 0.3), (root,))
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.7])
+def test_a_density_ratio_of_normals(shift: float) -> None:
+    """Of N(0, 1) over N(shift, 0.8^2), where the latter has its mass; draws and ridge allow a fifth."""
+    of = torch.randn(2000, 1, generator=stream(1), dtype=torch.float64)
+    over = shift + 0.8 * torch.randn(2000, 1, generator=stream(2), dtype=torch.float64)
+    x = torch.linspace(shift - 1, shift + 1, 21, dtype=torch.float64)[:, None]
+    exact = torch.exp(Normal(0, 1).log_prob(x) - Normal(shift, 0.8).log_prob(x))[:, 0]
+    ratio = density_ratio(of, over, 0.01)
+    assert torch.allclose(ratio(x), exact, rtol=0.2)
+    assert torch.allclose(ratio(over), ratio.at_over.clamp_min(SMALLEST), atol=1e-6)
+
+
+def test_a_classifier_at_its_optimum_is_the_log_ratio() -> None:
+    """Of weights N(1, 0.5^2) and prior draws N(0, 1), which a net of one hidden layer can tell apart."""
+    torch.manual_seed(0)
+    own = Family(WholeNet(nn.Linear(1, 1, bias=False)), TRAIN, torch.zeros(1), perceptron(1, (), 1), 0.1, PRIOR)
+    opponents = Opponents(own, AVBParams(discriminator=(32,)))
+    optimizer = torch.optim.Adam(opponents.discriminator.parameters(), 5e-3)
+    for k in range(1500):
+        drawn, prior = torch.randn(2, 256, 1, generator=stream(k))
+        optimizer.zero_grad()
+        opponents.error(1 + 0.5 * drawn, prior).backward()
+        optimizer.step()
+    x = torch.linspace(0, 2, 9)[:, None]
+    exact = (Normal(1, 0.5).log_prob(x) - Normal(0, 1).log_prob(x))[:, 0]
+    assert (opponents.log_ratio(x) - exact).abs().max() < 0.25
 
 
 def test_independent_parts_have_the_sum_of_their_entropies() -> None:

@@ -17,7 +17,10 @@ from bnnbench.bayes.method import Train
 from bnnbench.bayes.posterior import ClassPredictive, RealPredictive
 from bnnbench.harness import registry
 
-METHODS = ("map", "temperature", "ensemble", "mfvi", "livi", "swag", "csghmc", "laplace", "refine", "hmc", "nuts")
+METHODS = (
+    "map", "temperature", "ensemble", "mfvi", "avb", "kivi", "livi", "swag", "csghmc", "laplace", "refine", "hmc",
+    "nuts",
+)  # fmt: skip
 X = torch.randn(12, 3, generator=stream())
 LABELS = torch.arange(12) % 4
 REALS = X.sum(1)

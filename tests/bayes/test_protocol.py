@@ -29,6 +29,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "temperature": {"training": BRIEF},
     "ensemble": {"training": BRIEF, "members": 2},
     "mfvi": {"training": BRIEF},
+    "avb": {"training": BRIEF, "generator": {"kind": "dense", "noise": 6, "hidden": [8]}, "discriminator": [4]},
+    "kivi": {"training": BRIEF, "generator": {"kind": "dense", "noise": 6, "hidden": [8]}, "compared": 9},
     "livi": {"training": BRIEF, "generator": {"kind": "dense", "noise": 6, "hidden": [8]}},
     "swag": {"training": BRIEF, "snapshots": 3},
     "csghmc": {"cycles": 2, "epochs_per_cycle": 3, "draws_per_cycle": 2, "learning_rate": 0.01},

@@ -9,7 +9,7 @@ The smallest singular value comes from a truncated iteration, whose estimate is 
 below s_1. So few iterations give *more* than the bound, and nothing says that the result is below the entropy.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -18,7 +18,6 @@ from bnnbench.bayes.implicit.generators import Linearised
 from bnnbench.bayes.noise import normal
 
 JITTER = 1e-5  # of the released code, in place of sigma^2
-TINY = 1e-30  # a direction of this length is none
 
 
 def log_det(jacobian: Tensor, sigma: float) -> Tensor:
@@ -41,15 +40,30 @@ def smallest_value_bound_released(smallest: Tensor, n_noise: int, sigma: float) 
     return n_noise * (smallest + sigma**2).log()
 
 
-def _half_log_det(root: Tensor, diagonal: float) -> Tensor:
-    """1/2 log det(root root^T + diagonal I), by a Cholesky factor in double precision.
+class _HalfLogDet(torch.autograd.Function):
+    """1/2 log det(R R^T + c I) of R [S, k, n] with its gradient (R R^T + c I)^-1 R, from one Cholesky factor.
 
-    In single precision the rounding of large eigenvalues hides a small diagonal.
+    It is computed in double precision: in single precision the rounding of large eigenvalues hides a small c.
     """
-    gram = root.double() @ root.double().mT
-    shifted = gram + diagonal * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
-    factor: Tensor = torch.linalg.cholesky(shifted)
-    return factor.diagonal(dim1=-2, dim2=-1).log().sum(-1).to(root)
+
+    @staticmethod
+    def forward(ctx: Any, root: Tensor, diagonal: float) -> Tensor:
+        wide = root.double()
+        gram = wide @ wide.mT
+        gram.diagonal(dim1=-2, dim2=-1).add_(diagonal)
+        factor: Tensor = torch.linalg.cholesky(gram)
+        ctx.save_for_backward(wide, factor)
+        return factor.diagonal(dim1=-2, dim2=-1).log().sum(-1).to(root)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        wide, factor = ctx.saved_tensors
+        return (gradients[0][:, None, None] * torch.cholesky_solve(wide, factor)).to(gradients[0]), None
+
+
+def _half_log_det(root: Tensor, diagonal: float) -> Tensor:
+    half: Tensor = _HalfLogDet.apply(root, diagonal)  # type: ignore[no-untyped-call]
+    return half
 
 
 class Directions(NamedTuple):
@@ -72,40 +86,17 @@ def towards_smallest(at: Linearised, start: Directions, iterations: int) -> Dire
     Each step takes the best direction within the span of v, of the residual J^T J v - |J v|^2 v and of the last step.
     J v of the next v is a combination of what is known, so that a step costs two products with J and one with J^T.
     """
-    v, p = start
+    v, p = start.v / start.v.norm(dim=1, keepdim=True), start.p
     image = at.push(v)
     for _ in range(iterations):
         residual = at.pull(image) - image.square().sum(1, keepdim=True) * v
-        basis = _orthonormal(v, _unit(residual), _unit(p))
-        others = at.push(basis[1:])
-        images = torch.cat([image[None], others])
-        gram = torch.einsum("isp,jsp->sij", images, images)
-        absent = (basis.square().sum(2) == 0).T * (1 + gram.diagonal(dim1=1, dim2=2).sum(1, keepdim=True))
-        best = torch.linalg.eigh(gram + torch.diag_embed(absent)).eigenvectors[..., 0].T[..., None]
-        v, p = (best * basis).sum(0), (best[1:] * basis[1:]).sum(0)
-        image = (best * images).sum(0)
-    return Directions(_unit(v), p)
-
-
-def _unit(direction: Tensor) -> Tensor:
-    unit: Tensor = direction / direction.norm(dim=1, keepdim=True).clamp_min(TINY)
-    return unit
-
-
-def _orthonormal(v: Tensor, *others: Tensor) -> Tensor:
-    """v and the other directions [S, d], made orthonormal one after the other, twice against rounding: [k, S, d].
-
-    A direction of length 0 stays one.
-    """
-    basis = [v]
-    for direction in others:
-        for _ in range(2):
-            for known in basis:
-                direction = direction - (direction * known).sum(1, keepdim=True) * known
-            length = direction.norm(dim=1, keepdim=True)
-            direction = torch.where(length > TINY, direction / length.clamp_min(TINY), torch.zeros_like(direction))
-        basis.append(direction)
-    return torch.stack(basis)
+        # The first column is v or -v. Where the others are dependent, arbitrary orthogonal ones complete the basis.
+        basis, triangle = torch.linalg.qr(torch.stack([v, residual, p], dim=2))
+        others = at.push(basis[..., 1:].permute(2, 0, 1))
+        images = torch.stack([image * triangle[:, :1, 0].sign(), *others], dim=2)
+        best = torch.linalg.eigh(images.mT @ images).eigenvectors[..., :1]
+        v, p, image = (basis @ best)[..., 0], (basis[..., 1:] @ best[:, 1:])[..., 0], (images @ best)[..., 0]
+    return Directions(v / v.norm(dim=1, keepdim=True), p)
 
 
 def smallest_singular_value(at: Linearised, directions: Directions) -> Tensor:

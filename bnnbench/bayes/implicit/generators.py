@@ -33,6 +33,8 @@ class Linearised:
     """J v [..., S, P] of v [..., S, d]."""
     pull: Product
     """J^T w [..., S, d] of w [..., S, P]."""
+    parts: "tuple[Linearised, ...]" = ()
+    """Those of independent parts, whose Jacobians are the blocks of J."""
 
     def jacobian(self) -> Tensor:
         """J^T of every draw [S, d, P]: d passes and d P numbers a draw, so for small generators alone."""
@@ -234,7 +236,7 @@ class Independent(nn.Module):
             own = cotangent.split(self.sizes, dim=-1)
             return torch.cat([part.pull(c) for part, c in zip(at, own, strict=True)], dim=-1)
 
-        return Linearised(torch.cat([part.theta for part in at], dim=1), push, pull)
+        return Linearised(torch.cat([part.theta for part in at], dim=1), push, pull, tuple(at))
 
 
 WeightGenerator = Chain | Correlated | Independent
