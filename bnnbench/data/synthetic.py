@@ -1,7 +1,7 @@
-"""Regression data that are made and not read: Friedman's first function, and a sparse linear model with AR(1) inputs.
+"""Regression data that are made and not read: Friedman's first function, a sparse linear model, and two clusters.
 
-They are functions of a seed and need no file; the streams are NumPy's `RandomState`, as in the released code of
-Arnstad, Rønneberg, Storvik 2026, so that a seed gives the very data of theirs.
+They are functions of a seed and need no file. The streams of the first two are NumPy's `RandomState`, as in the
+released code of Arnstad, Rønneberg, Storvik 2026, so that a seed gives the very data of theirs.
 """
 
 from __future__ import annotations
@@ -84,6 +84,31 @@ def sparse_linear(n: int, correlation: float, seed: int) -> Sample:
     x = stream.multivariate_normal(np.zeros(INPUTS), covariance, size=n)
     clean = x @ np.array(COEFFICIENTS)
     return Sample(x, clean + stream.normal(0, NOISE, n), clean)
+
+
+LONGEST = 1.28  # the largest input of the two clusters, by which inputs are divided
+CLUSTERS = (-LONGEST, -0.61, 38), (0.61, LONGEST, 32)  # ends and points of each
+WAVES_NOISE = 0.3
+
+
+def waves(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """x + 0.8 sin(2 pi x) + 0.8 sin(4 pi x), at inputs that are not divided yet."""
+    import numpy as np
+
+    return x + 0.8 * np.sin(2 * np.pi * x) + 0.8 * np.sin(4 * np.pi * x)
+
+
+def two_clusters(seed: int) -> Sample:
+    """70 even inputs on both sides of a gap, divided by 1.28, and `waves` with noise of standard deviation 0.3.
+
+    The toy regression of the released code of Uppal et al. 2023; the noise is that of the seed.
+    """
+    import numpy as np
+
+    x = np.concatenate([np.linspace(*ends) for ends in CLUSTERS])
+    clean = waves(x)
+    noise = np.random.default_rng(seed).normal(0, WAVES_NOISE, len(x))
+    return Sample(x[:, None] / LONGEST, clean + noise, clean)
 
 
 def authors_split(

@@ -6,7 +6,18 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from bnnbench.evaluation.params import Inference, PointTraining
 
-Other = Literal["mnist", "kmnist", "emnist-digits", "notmnist", "svhn", "lsun", "cifar10", "cifar100", "tiny-imagenet"]
+Other = Literal[
+    "mnist",
+    "fashion-mnist",
+    "kmnist",
+    "emnist-digits",
+    "notmnist",
+    "svhn",
+    "lsun",
+    "cifar10",
+    "cifar100",
+    "tiny-imagenet",
+]
 Severity = Literal[1, 2, 3, 4, 5]
 ANGLES = tuple(range(0, 181, 15))
 """The angles, in degrees, that have their own metric; others are only in the table of rotations."""
@@ -16,8 +27,10 @@ class ImageNet(PointTraining):
     """The net, its data and its training, which define the point estimate from which last-layer methods start."""
 
     dataset: str = Field("fashion-mnist", description="a registered set of images that fit in memory")
-    net: Literal["lenet", "wrn-16-4", "convnet", "mlp"] = "lenet"
-    width: PositiveInt = Field(50, description="mlp: hidden units")
+    net: Literal["lenet", "wrn-10-1", "wrn-16-4", "wrn-28-10", "convnet", "mlp"] = "lenet"
+    width: PositiveInt = Field(50, description="mlp: hidden units of a layer")
+    depth: PositiveInt = Field(1, description="mlp: hidden layers")
+    affine: bool = Field(True, description="wrn: batch norms have scales and shifts of their own")
     side: PositiveInt | None = Field(None, description="pixels of a side that images are averaged down to")
     n_train: PositiveInt | None = Field(None, description="the first training images; null: all")
     n_validation: PositiveInt = Field(2000, description="of the test images, drawn once and for all; at most a fifth")

@@ -83,6 +83,12 @@ COST = (
 )
 """Measures of a method's cost: its fit, its predictions, and what it stores."""
 
+DEPENDENCE = (
+    Metric("correlation", "", None, "mean absolute correlation of pairs of weights in different layers", "Weights"),
+    Metric("correlation_floor", "", None, "the same where draws of one of them are reordered", "Weights"),
+)
+"""Measures of the dependence of weights in different layers."""
+
 
 def other_data(names: Iterable[str]) -> tuple[Metric, ...]:
     """Measures of how well data that the net was not trained on are detected by the largest probability."""
@@ -90,6 +96,7 @@ def other_data(names: Iterable[str]) -> tuple[Metric, ...]:
     kinds = (
         ("fpr95", False, "false positives at 95 % true positives by the largest probability"),
         ("auroc", True, "area under the ROC curve by the largest probability"),
+        ("mmc", None, "mean of the largest probability"),
     )
     each = [
         Metric(f"{kind}_{name}", "%", better, f"{text}, {name} as the other data", OTHER_DATA)

@@ -9,23 +9,27 @@ from torch.nn import functional
 
 from bnnbench.errors import UserError
 
-SHAPES = {"lenet": (1, 28, 28), "wrn-16-4": (3, 32, 32), "convnet": (3, 32, 32)}  # of the images that each net takes
+SIZES = {"wrn-10-1": (10, 1), "wrn-16-4": (16, 4), "wrn-28-10": (28, 10)}  # depth and factor of the widths
+SHAPES = {"lenet": (1, 28, 28), "convnet": (3, 32, 32), **dict.fromkeys(SIZES, (3, 32, 32))}  # of images that fit
 
 
-def image_net(name: str, shape: Sequence[int], n_classes: int, width: int) -> nn.Sequential:
-    """The net `name` for images of `shape` (C, H, W); `width` is the number of hidden units of an mlp.
+def image_net(
+    name: str, shape: Sequence[int], n_classes: int, width: int, depth: int = 1, affine: bool = True
+) -> nn.Sequential:
+    """The net `name` for images of `shape` (C, H, W).
 
+    `width` and `depth` are those of the hidden layers of an mlp; `affine` is of a wide resnet's batch norms.
     `UserError` where the net does not take images of this shape.
     """
     if name == "mlp":
         pixels = shape[0] * shape[1] * shape[2]
-        return nn.Sequential(nn.Flatten(), *perceptron((pixels, width, n_classes), nn.ReLU))
+        return nn.Sequential(nn.Flatten(), *perceptron((pixels, *[width] * depth, n_classes), nn.ReLU))
     if tuple(shape) != (needed := SHAPES[name]):
         given, takes = (" x ".join(map(str, sizes)) for sizes in (shape, needed))
         raise UserError(f"net {name!r} takes images of {takes}, and these have {given}; choose another")
-    builders: dict[str, Callable[[int], nn.Sequential]]
-    builders = {"lenet": lenet, "wrn-16-4": wide_resnet, "convnet": convnet}
-    return builders[name](n_classes)
+    if name in SIZES:
+        return wide_resnet(n_classes, *SIZES[name], affine)
+    return lenet(n_classes) if name == "lenet" else convnet(n_classes)
 
 
 def perceptron(sizes: Sequence[int], activation: Callable[[], nn.Module]) -> nn.Sequential:
@@ -65,9 +69,9 @@ def convnet(n_classes: int) -> nn.Sequential:
 class _Block(nn.Module):
     """Two convolutions, each preceded by BatchNorm and ReLU, with a shortcut."""
 
-    def __init__(self, maps_in: int, maps: int, stride: int) -> None:
+    def __init__(self, maps_in: int, maps: int, stride: int, affine: bool) -> None:
         super().__init__()
-        self.norm1, self.norm2 = nn.BatchNorm2d(maps_in), nn.BatchNorm2d(maps)
+        self.norm1, self.norm2 = nn.BatchNorm2d(maps_in, affine=affine), nn.BatchNorm2d(maps, affine=affine)
         self.conv1 = nn.Conv2d(maps_in, maps, 3, stride, 1, bias=False)
         self.conv2 = nn.Conv2d(maps, maps, 3, 1, 1, bias=False)
         self.shortcut = nn.Conv2d(maps_in, maps, 1, stride, bias=False) if maps_in != maps else None
@@ -80,15 +84,24 @@ class _Block(nn.Module):
         return rest + y
 
 
-def wide_resnet(n_classes: int, depth: int = 16, widen: int = 4) -> nn.Sequential:
-    """WRN-16-4 (Zagoruyko and Komodakis 2016) on [N, 3, 32, 32]: 256 features before the last layer, no dropout."""
+def wide_resnet(n_classes: int, depth: int = 16, widen: int = 4, affine: bool = True) -> nn.Sequential:
+    """WRN-16-4 (Zagoruyko and Komodakis 2016) on [N, 3, 32, 32]: 256 features before the last layer, no dropout.
+
+    Without `affine`, batch norms only normalise and have no parameters.
+    """
     blocks, maps_in = (depth - 4) // 6, 16
     layers: list[nn.Module] = [nn.Conv2d(3, maps_in, 3, 1, 1, bias=False)]
     for maps, stride in ((16 * widen, 1), (32 * widen, 2), (64 * widen, 2)):
         for index in range(blocks):
-            layers.append(_Block(maps_in, maps, stride if index == 0 else 1))
+            layers.append(_Block(maps_in, maps, stride if index == 0 else 1, affine))
             maps_in = maps
-    last = [nn.BatchNorm2d(maps_in), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(maps_in, n_classes)]
+    last = [
+        nn.BatchNorm2d(maps_in, affine=affine),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(maps_in, n_classes),
+    ]
     return nn.Sequential(*layers, *last)
 
 

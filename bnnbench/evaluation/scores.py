@@ -72,6 +72,7 @@ def detection_scores(inside: ClassPredictive, outside: ClassPredictive, name: st
     return {
         f"fpr95_{name}": 100 * ood.fpr_at_tpr(within, without),
         f"auroc_{name}": 100 * ood.auroc(within, without),
+        f"mmc_{name}": 100 * without.mean().item(),
     }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from bnnbench.bayes.posterior import ClassPredictive
@@ -22,12 +23,24 @@ def other_data(predict: Predict, test: ClassPredictive, params: ImagePosterior, 
     """How well each other data set is told from the test images; their mean where all of `params.averaged` exist."""
     metrics: dict[str, float] = {}
     images, absent = others(params, run)
+    entropies = _entropies("test", test)
     for name, x in images.items():
-        metrics |= scores.detection_scores(test, predict(x), name)
+        outside = predict(x)
+        metrics |= scores.detection_scores(test, outside, name)
+        for column, values in _entropies(name, outside).items():
+            entropies[column] += values
     averaged = [f"fpr95_{name}" for name in params.averaged]
     if averaged and metrics.keys() >= set(averaged):
         metrics["fpr95_mean"] = sum(metrics[name] for name in averaged) / len(averaged)
-    return Outcome(metrics, {}, absent)
+    return Outcome(metrics, {"entropy": entropies} if images else {}, absent)
+
+
+def _entropies(name: str, predictive: ClassPredictive) -> dict[str, list[Any]]:
+    """Quantiles of the entropy of predictions, in nats: columns of a table."""
+    log_probs = predictive.log_probs.double()
+    shares = torch.linspace(0, 1, 41, dtype=torch.float64)
+    values = (-(log_probs.exp() * log_probs).sum(1)).cpu().quantile(shares)
+    return {"data": [name] * len(shares), "share": shares.tolist(), "entropy": values.tolist()}
 
 
 def rotations(predict: Predict, data: Splits, params: ImagePosterior) -> Outcome:

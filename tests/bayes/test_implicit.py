@@ -16,7 +16,7 @@ from torch.func import jacrev, vmap
 from bnnbench.bayes.batch_norms import recalibrated
 from bnnbench.bayes.implicit import entropy
 from bnnbench.bayes.implicit.avb import AVBParams, Opponents
-from bnnbench.bayes.implicit.family import Family
+from bnnbench.bayes.implicit.family import Family, Implicit
 from bnnbench.bayes.implicit.generators import (
     Chain,
     Correlated,
@@ -313,7 +313,8 @@ def test_independent_parts_have_the_sum_of_their_bounds(form: str) -> None:
     generator = made("independent")
     net = nn.Linear(22, 1).double()
     params = LIVIParams.model_validate({"entropy": form, "samples": 3, "iterations": 60, "sigma": 0.1})
-    own = Family(WholeNet(net), TRAIN, torch.zeros(23, dtype=torch.float64), generator, 0.1, PRIOR)
+    implicit = Implicit(generator, torch.zeros(23, dtype=torch.float64), 0.1, torch.zeros(0))
+    own = Family(WholeNet(net), TRAIN, implicit, PRIOR)
     at = generator.linearised(noise(generator))
     found = Sampler(own, params, stream(4)).entropy_at(at, stream(5))
     bound = entropy.smallest_value_bound if form == "smallest-value" else entropy.smallest_value_bound_released
@@ -341,7 +342,8 @@ def test_a_density_ratio_of_normals(shift: float) -> None:
 def test_a_classifier_at_its_optimum_is_the_log_ratio() -> None:
     """Of weights N(1, 0.5^2) and prior draws N(0, 1), which a net of one hidden layer can tell apart."""
     torch.manual_seed(0)
-    own = Family(WholeNet(nn.Linear(1, 1, bias=False)), TRAIN, torch.zeros(1), perceptron(1, (), 1), 0.1, PRIOR)
+    implicit = Implicit(perceptron(1, (), 1), torch.zeros(1), 0.1, torch.zeros(0))
+    own = Family(WholeNet(nn.Linear(1, 1, bias=False)), TRAIN, implicit, PRIOR)
     opponents = Opponents(own, AVBParams(discriminator=(32,)))
     optimizer = torch.optim.Adam(opponents.discriminator.parameters(), 5e-3)
     for k in range(1500):

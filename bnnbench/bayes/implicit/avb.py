@@ -39,10 +39,11 @@ class Opponents(nn.Module):
 
     def __init__(self, own: Family, params: AVBParams) -> None:
         super().__init__()
-        self.generator = own.generator
-        sizes = (len(own.centre), *params.discriminator, 1)
+        self.implicit = own.implicit
+        like = own.implicit.centre
+        sizes = (len(like) + len(own.implicit.point), *params.discriminator, 1)
         layers = [part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), nn.ELU())]
-        self.discriminator = nn.Sequential(*layers[:-1]).to(own.centre)
+        self.discriminator = nn.Sequential(*layers[:-1]).to(like)
         self.unit = sqrt(typical_precision(own.prior))
 
     def log_ratio(self, theta: Tensor) -> Tensor:
@@ -75,7 +76,7 @@ def _losses(
     n_points = len(own.train)
 
     def terms(rows: Tensor, _: float) -> dict[str, Tensor]:
-        theta = own.draw(max(params.samples, params.contrasted), stream).theta
+        theta = own.implicit.draw(max(params.samples, params.contrasted), stream).theta
         return {
             "data": own.nll(theta[: params.samples], rows, stream),
             "kl": params.kl_weight / n_points * opponents.log_ratio(theta).mean(),

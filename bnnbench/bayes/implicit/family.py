@@ -25,7 +25,7 @@ from bnnbench.bayes.implicit.generators import (
     shares,
 )
 from bnnbench.bayes.method import MethodParams, Train
-from bnnbench.bayes.network import WholeNet, flat, trainable
+from bnnbench.bayes.network import LOG_NOISE, WholeNet, flat, trainable
 from bnnbench.bayes.noise import normal
 from bnnbench.bayes.prior import Density
 from bnnbench.bayes.training import Training, batch_inputs
@@ -95,7 +95,12 @@ class ImplicitParams(MethodParams):
 
     generator: Annotated[GeneratorParams, Field(discriminator="kind")] = DenseParams()
     start: Literal["net", "zero"] = Field(
-        "net", description="what is added to outputs of the generator, and is not learned"
+        "net",
+        description="what is added to outputs of the generator, and is not learned; a learned noise always starts at "
+        "its own value",
+    )
+    noise: Literal["drawn", "point"] = Field(
+        "drawn", description="a learned noise: made by the generator like a weight, or a point estimate"
     )
     precision: PositiveFloat = Field(1.0, description="of the normal prior, 1 / variance")
     sigma: PositiveFloat = Field(0.01, description="standard deviation of the noise that is added to every weight")
@@ -103,28 +108,37 @@ class ImplicitParams(MethodParams):
     training: Training = Training(amsgrad=True)
 
 
-@dataclass(frozen=True)
-class Implicit:
-    """The law of centre + g(z) + sigma e."""
+class Draw(NamedTuple):
+    """A generator, linearised at the noise of a step, and the weights theta [S, P] of that noise."""
 
-    generator: WeightGenerator
+    at: Linearised
+    theta: Tensor
+
+
+class Implicit(nn.Module):
+    """The law of centre + g(z) + sigma e; the last `point` [D] weights are the same in all draws, and learned."""
+
     centre: Tensor
-    sigma: float
+
+    def __init__(self, generator: WeightGenerator, centre: Tensor, sigma: float, point: Tensor) -> None:
+        super().__init__()
+        self.generator, self.sigma = generator.to(centre), sigma
+        self.register_buffer("centre", centre, persistent=False)
+        self.point = nn.Parameter(point)
+
+    def draw(self, n_draws: int, stream: Generator | None) -> Draw:
+        """`n_draws` vectors, with their gradient in what is learned."""
+        z = normal((n_draws, self.generator.n_noise), stream, self.centre)
+        noise = normal((n_draws, len(self.centre)), stream, self.centre)
+        at = self.generator.linearised(z)
+        made = self.centre + at.theta + self.sigma * noise
+        return Draw(at, torch.cat([made, self.point.expand(n_draws, -1)], dim=1) if len(self.point) else made)
 
     @torch.no_grad()
     def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
         """Draws [n_draws, P]."""
-        z = normal((n_draws, self.generator.n_noise), generator, self.centre)
-        noise = normal((n_draws, len(self.centre)), generator, self.centre)
-        parts = [self.generator.linearised(part).theta for part in z.split(AT_ONCE)]
-        return self.centre + torch.cat(parts) + self.sigma * noise
-
-
-class Draw(NamedTuple):
-    """The generator, linearised at the noise of a step, and the weights theta [S, P] of that noise."""
-
-    at: Linearised
-    theta: Tensor
+        sizes = [min(AT_ONCE, n_draws - start) for start in range(0, n_draws, AT_ONCE)]
+        return torch.cat([self.draw(size, generator).theta for size in sizes])
 
 
 @dataclass(frozen=True)
@@ -133,15 +147,8 @@ class Family:
 
     net: WholeNet
     train: Train
-    centre: Tensor
-    generator: WeightGenerator
-    sigma: float
+    implicit: Implicit
     prior: Density
-
-    def draw(self, n_draws: int, stream: Generator) -> Draw:
-        """`n_draws` vectors, with their gradient in the generator's parameters."""
-        at = self.generator.linearised(normal((n_draws, self.generator.n_noise), stream, self.centre))
-        return Draw(at, self.centre + at.theta + self.sigma * normal(at.theta.shape, stream, self.centre))
 
     def nll(self, theta: Tensor, rows: Tensor, stream: Generator) -> Tensor:
         """Mean negative log-likelihood of the points `rows` over weights [S, P].
@@ -153,8 +160,7 @@ class Family:
 
     def posterior(self) -> NetPosterior | RecalibratedPosterior:
         """The fitted distribution as a posterior."""
-        fitted = Implicit(self.generator.eval(), self.centre, self.sigma)
-        return posterior_of(WholeNet(self.net.module), self.train, fitted)
+        return posterior_of(WholeNet(self.net.module), self.train, self.implicit.eval())
 
 
 def family(model: nn.Module, train: Train, params: ImplicitParams, name: str) -> Family:
@@ -164,7 +170,10 @@ def family(model: nn.Module, train: Train, params: ImplicitParams, name: str) ->
     the method `name` needs.
     """
     net = WholeNet(deepcopy(model), batch_statistics=bool(batch_norms(model)))
-    weights = flat(trainable(model))
-    centre = weights if params.start == "net" else torch.zeros_like(weights)
-    prior = density_of(chosen_prior(train, params, name), net, train, centre)
-    return Family(net, train, centre, params.generator.made(len(weights)).to(weights), params.sigma, prior)
+    theta = flat(trainable(model))
+    n_noises = net.shapes[LOG_NOISE].numel() if LOG_NOISE in net.shapes else 0
+    weights, noises = theta.split([len(theta) - n_noises, n_noises])
+    start = weights if params.start == "net" else torch.zeros_like(weights)
+    centre, point = (start, noises) if params.noise == "point" else (torch.cat([start, noises]), noises[:0])
+    implicit = Implicit(params.generator.made(len(centre)), centre, params.sigma, point.clone())
+    return Family(net, train, implicit, density_of(chosen_prior(train, params, name), net, train, theta))

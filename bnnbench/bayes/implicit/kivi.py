@@ -77,7 +77,7 @@ def kivi(
 ) -> NetPosterior | RecalibratedPosterior:
     """Maximises the bound whose divergence is that of the fitted ratio."""
     own = family(model, train, params, "kivi")
-    descend(own.generator, _bound(own, params, generator), len(train), params.training, generator, journal)
+    descend(own.implicit, _bound(own, params, generator), len(train), params.training, generator, journal)
     return own.posterior()
 
 
@@ -85,7 +85,7 @@ def _bound(own: Family, params: KIVIParams, stream: Generator) -> Callable[[Tens
     n_points = len(own.train)
 
     def terms(rows: Tensor, _: float) -> dict[str, Tensor]:
-        theta = own.draw(max(params.samples, params.compared), stream).theta
+        theta = own.implicit.draw(max(params.samples, params.compared), stream).theta
         prior = own.prior.sample(params.compared, stream)
         made = theta[: params.compared]
         ratio = density_ratio(prior, made.detach(), params.ridge)

@@ -50,8 +50,8 @@ class Sampler(nn.Module):
 
     def __init__(self, own: Family, params: LIVIParams, stream: Generator) -> None:
         super().__init__()
-        self.generator, self.params = own.generator, params
-        start = entropy.random_directions(params.samples, own.generator.n_noise, stream, own.centre)
+        self.implicit, self.params = own.implicit, params
+        start = entropy.random_directions(params.samples, own.implicit.generator.n_noise, stream, own.implicit.centre)
         self.register_buffer("v", start.v)
         self.register_buffer("p", start.p)
 
@@ -80,7 +80,8 @@ class Sampler(nn.Module):
 
     def _starts(self, stream: Generator) -> list[entropy.Directions]:
         """Where the iteration starts, for each independent part of the generator."""
-        noises = self.generator.noises if isinstance(self.generator, Independent) else [self.generator.n_noise]
+        generator = self.implicit.generator
+        noises = generator.noises if isinstance(generator, Independent) else [generator.n_noise]
         if not self.params.warm_start:
             return [entropy.random_directions(len(self.v), n_noise, stream, self.v) for n_noise in noises]
         pairs = zip(self.v.split(noises, dim=1), self.p.split(noises, dim=1), strict=True)
@@ -103,7 +104,7 @@ def _bound(own: Family, sampler: Sampler, stream: Generator) -> Callable[[Tensor
     params, n_points = sampler.params, len(own.train)
 
     def terms(rows: Tensor, _: float) -> dict[str, Tensor]:
-        at, theta = own.draw(params.samples, stream)
+        at, theta = own.implicit.draw(params.samples, stream)
         loss = {
             "data": own.nll(theta, rows, stream),
             "prior": -params.prior_weight / n_points * own.prior.log_prob(theta).mean(),

@@ -89,7 +89,8 @@ def origin(params: ImagePosterior, data: "Splits") -> "Origin":
     from bnnbench.evaluation.problem import Origin
 
     def new(run: Run) -> "nn.Module":
-        net = image_net(params.net, data.x_train.shape[1:], data.n_classes, params.width)
+        shape = data.x_train.shape[1:]
+        net = image_net(params.net, shape, data.n_classes, params.width, params.depth, params.affine)
         return initialised(net, run.generator("init")).to(run.device)
 
     augment = flip_and_crop if params.augment else None
