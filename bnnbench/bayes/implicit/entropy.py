@@ -9,6 +9,8 @@ The smallest singular value comes from a truncated iteration, whose estimate is 
 below s_1. So few iterations give *more* than the bound, and nothing says that the result is below the entropy.
 """
 
+from collections.abc import Sequence
+from itertools import combinations_with_replacement
 from typing import Any, NamedTuple
 
 import torch
@@ -89,14 +91,25 @@ def towards_smallest(at: Linearised, start: Directions, iterations: int) -> Dire
     v, p = start.v / start.v.norm(dim=1, keepdim=True), start.p
     image = at.push(v)
     for _ in range(iterations):
-        residual = at.pull(image) - image.square().sum(1, keepdim=True) * v
+        residual = at.pull(image) - _dot(image, image) * v
         # The first column is v or -v. Where the others are dependent, arbitrary orthogonal ones complete the basis.
         basis, triangle = torch.linalg.qr(torch.stack([v, residual, p], dim=2))
-        others = at.push(basis[..., 1:].permute(2, 0, 1))
-        images = torch.stack([image * triangle[:, :1, 0].sign(), *others], dim=2)
-        best = torch.linalg.eigh(images.mT @ images).eigenvectors[..., :1]
-        v, p, image = (basis @ best)[..., 0], (basis[..., 1:] @ best[:, 1:])[..., 0], (images @ best)[..., 0]
+        images = [image.mul_(triangle[:, :1, 0].sign()), at.push(basis[..., 1]), at.push(basis[..., 2])]
+        best = torch.linalg.eigh(_gram(images)).eigenvectors[..., :1]
+        v, p = (basis @ best)[..., 0], (basis[..., 1:] @ best[:, 1:])[..., 0]
+        image = images[0].mul_(best[:, 0]).addcmul_(images[1], best[:, 1]).addcmul_(images[2], best[:, 2])
     return Directions(v / v.norm(dim=1, keepdim=True), p)
+
+
+def _gram(images: Sequence[Tensor]) -> Tensor:
+    """Inner products of three vectors [S, P]: [S, 3, 3]. They are not stacked, which would copy all of them."""
+    aa, ab, ac, bb, bc, cc = (_dot(a, b) for a, b in combinations_with_replacement(images, 2))
+    return torch.cat([aa, ab, ac, ab, bb, bc, ac, bc, cc], dim=1).unflatten(1, (3, 3))
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """a . b of each draw [S, 1], as a matrix product, which stores no products of entries."""
+    return torch.bmm(a[:, None], b[:, :, None])[..., 0]
 
 
 def smallest_singular_value(at: Linearised, directions: Directions) -> Tensor:

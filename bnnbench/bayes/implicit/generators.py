@@ -200,16 +200,18 @@ class Correlated(nn.Module):
         below = self.trunk.linearised(z)
         parts = below.theta.split(self.slices, dim=1)
         above = [branch.linearised(part) for branch, part in zip(self.branches, parts, strict=True)]  # type: ignore[operator]
+        theta = torch.cat([part.theta for part in above], dim=1)
+        pushes, pulls = [part.push for part in above], [part.pull for part in above]  # the parts' thetas are let go
 
         def push(tangent: Tensor) -> Tensor:
             tangents = below.push(tangent).split(self.slices, dim=-1)
-            return torch.cat([part.push(t) for part, t in zip(above, tangents, strict=True)], dim=-1)
+            return torch.cat([product(t) for product, t in zip(pushes, tangents, strict=True)], dim=-1)
 
         def pull(cotangent: Tensor) -> Tensor:
             cotangents = cotangent.split(self.sizes, dim=-1)
-            return below.pull(torch.cat([part.pull(c) for part, c in zip(above, cotangents, strict=True)], dim=-1))
+            return below.pull(torch.cat([product(c) for product, c in zip(pulls, cotangents, strict=True)], dim=-1))
 
-        return Linearised(torch.cat([part.theta for part in above], dim=1), push, pull)
+        return Linearised(theta, push, pull)
 
 
 class Independent(nn.Module):
