@@ -109,7 +109,8 @@ def _gram(images: Sequence[Tensor]) -> Tensor:
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     """a . b of each draw [S, 1], as a matrix product, which stores no products of entries."""
-    return torch.bmm(a[:, None], b[:, :, None])[..., 0]
+    products: Tensor = torch.bmm(a[:, None], b[:, :, None])
+    return products[..., 0]
 
 
 def smallest_singular_value(at: Linearised, directions: Directions) -> Tensor:

@@ -146,17 +146,15 @@ def singular_value(results: Results) -> "Canvas":
     left, right = canvas.subplots(1, 2)
     for k, (name, label) in enumerate(names.items()):
         try:
-            excess, bound = (
-                [results.values(SINGULAR, name, f"{what}_{n}") for n in counts] for what in ("excess", "bound")
-            )
+            excess = [results.values(SINGULAR, name, f"excess_{n}") for n in counts]
+            bound = [results.values(SINGULAR, name, f"bound_{n}") for n in counts]
             levels = [results.values(SINGULAR, name, what) for what in ("half_log_det", "bound")]
         except NotRun:
             continue
         for axes, series in ((left, excess), (right, bound)):
             values = [list(one.values()) for one in series]
-            axes.plot(
-                counts, [sum(one) / len(one) for one in values], "o-", color=PALETTE[k], label=label, markersize=4
-            )
+            means = [sum(one) / len(one) for one in values]
+            axes.plot(counts, means, "o-", color=PALETTE[k], label=label, markersize=4)
             axes.fill_between(
                 counts, [min(one) for one in values], [max(one) for one in values], color=PALETTE[k], alpha=0.2
             )
