@@ -324,7 +324,82 @@ DSM_THEORY = {
         [numbers(DESCENT, "dhs", peak=1.0)], [of(DESCENT, "peak", inputs=12, gauss=11, rhs=8, dhs=11, dst=5)]
     ),
 }  # fmt: skip
+TOY, UCI, IMAGES, SCALING = "toy", "uci", "mnist", "scaling"
+REGIONS, TABLES_OF_UCI = ("inside", "gap", "outside"), ("uci-boston", "uci-concrete", "uci-energy")
+OTHERS = ("fashion-mnist", "kmnist", "notmnist")
+
+
+def each(experiment: str, metrics: list[str], **values: float) -> Change:
+    """Several metrics, with one value for each of several variants (with _ for -)."""
+
+    def change(before: Values) -> Values:
+        for metric in metrics:
+            before = of(experiment, metric, **values)(before)
+        return before
+
+    return change
+
+
+def of_tables(**values: float) -> Change:
+    """Negative log-likelihoods of variants on the tables of UCI."""
+
+    def change(before: Values) -> Values:
+        for name in TABLES_OF_UCI:
+            before = cells(UCI, "nll", f",dataset={name}", **values)(before)
+        return before
+
+    return change
+
+
+DISTANCES, AUROC = [f"distance_{region}" for region in REGIONS], [f"auroc_{name}" for name in OTHERS]
+SIZES = [
+    numbers(SCALING, "wrn-28-10", memory_ratio=3.0, nanoseconds_per_weight=400),
+    numbers(SCALING, "lenet", nanoseconds_per_weight=700),
+]
+LIVI = {
+    "nearer-to-chains-than-mean-field": Case(
+        [each(TOY, DISTANCES, mfvi=0.2), numbers(TOY, "livi", distance_gap=2.0)],
+        [each(TOY, DISTANCES, mfvi=1.5, livi=0.2)],
+    ),
+    "as-wide-as-chains-in-the-gap": Case(
+        [of(TOY, "width_gap", livi=1.3)], [of(TOY, "width_gap", livi=4.5, hmc=5.5)]
+    ),
+    "correlated-across-layers": Case(
+        [of(TOY, "correlation", livi=0.036), of(TOY, "correlation", mfvi=0.11)],
+        [of(TOY, "correlation", livi=0.11, mfvi=0.018)],
+    ),
+    "multimodal": Case([of(TOY, "multimodal", livi=0.0)], [of(TOY, "multimodal", livi=20.0)]),
+    "entropy-widens": Case(
+        [each(TOY, ["width_inside", "width_outside"], no_entropy=0.8)],
+        [each(TOY, ["width_inside", "width_outside"], no_entropy=0.3, livi=0.8)],
+    ),
+    "iterations-suffice": Case(
+        [numbers(TOY, "livi-smallest", excess=1.28), numbers("singular-value", "d-400", excess_5=3.1)],
+        [numbers(TOY, "livi-smallest", excess=1.01), numbers("singular-value", "d-400", excess_5=1.01)],
+    ),
+    "on-a-par-with-ensembles": Case([of_tables(livi=2.8)], [of_tables(livi=2.5, ensemble=2.5)]),
+    "better-than-mean-field-on-tables": Case([of_tables(livi=2.8)], [of_tables(livi=2.5, mfvi=2.8)]),
+    "other-data-are-told-apart": Case([each(IMAGES, AUROC, livi=93.0)], [each(IMAGES, AUROC, livi=96.0, map=93.0)]),
+    "other-data-as-by-ensembles": Case(
+        [each(IMAGES, AUROC, livi=93.0)], [each(IMAGES, AUROC, livi=96.0, ensemble=96.2)]
+    ),
+    "the-entropy-tells-other-data-apart": Case(
+        [each(IMAGES, AUROC, no_entropy=96.0)], [each(IMAGES, AUROC, livi=96.0, no_entropy=93.0)]
+    ),
+    "correlated-layers-of-an-image-net": Case(
+        [of(IMAGES, "correlation", livi=0.056)], [of(IMAGES, "correlation", livi=0.15)]
+    ),
+    "tens-of-millions-of-weights": Case(
+        [
+            numbers(SCALING, "wrn-28-10", n_weights=2.7e6),
+            numbers(SCALING, "wrn-28-10", memory_ratio=95),
+            numbers(SCALING, "wrn-28-10", nanoseconds_per_weight=4000),
+        ],
+        SIZES,
+    ),
+}  # fmt: skip
 CASES = {
+    **{("livi", name): case for name, case in LIVI.items()},
     **{("dsm", name): case for name, case in {**DSM, **DSM_THEORY}.items()},
     **{("binarized", name): case for name, case in BINARIZED.items()},
     **{("refinement", name): case for name, case in REFINEMENT.items()},
@@ -372,7 +447,9 @@ def test_what_the_paper_does_not_say_is_ours() -> None:
 def test_published_numbers_reproduce_every_claim_that_they_cover(name: str) -> None:
     found = {of[1]: verdict(name, claim, published(name)) for of, claim in CLAIMS.items() if of[0] == name}
     assert {claim: said for claim, said in found.items() if said not in ("reproduced", "not run")} == {}
-    assert list(found.values()).count("reproduced") >= 5
+    rows = paper.get(name).published()
+    available = sum(row.compared is not None for row in rows) > len(rows) / 2
+    assert list(found.values()).count("reproduced") >= (5 if available else 0)
 
 
 @pytest.mark.parametrize(("name", "claim"), CASES)

@@ -104,7 +104,8 @@ def towards_smallest(at: Linearised, start: Directions, iterations: int) -> Dire
 def _gram(images: Sequence[Tensor]) -> Tensor:
     """Inner products of three vectors [S, P]: [S, 3, 3]. They are not stacked, which would copy all of them."""
     aa, ab, ac, bb, bc, cc = (_dot(a, b) for a, b in combinations_with_replacement(images, 2))
-    return torch.cat([aa, ab, ac, ab, bb, bc, ac, bc, cc], dim=1).unflatten(1, (3, 3))
+    products: Tensor = torch.cat([aa, ab, ac, ab, bb, bc, ac, bc, cc], dim=1)
+    return products.view(-1, 3, 3)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -88,7 +88,7 @@ def other_data_as_by_ensembles(results: Results) -> Evidence:
 @claim(
     "the-entropy-tells-other-data-apart",
     "It is the entropy that tells other data apart: without it, the same generator does worse.",
-    source="a control that the paper lacks",
+    source="not in the paper: a control",
     experiments=[MNIST],
     scales=FULL,
     origin="ours",
@@ -123,7 +123,7 @@ def correlated_layers_of_an_image_net(results: Results) -> Evidence:
     scales=FULL,
     resolution=[
         Resolution(0.5, "times", "an eighth of the factor"),
-        Resolution(100, "ns", "a tenth of what LeNet takes"),
+        Resolution(1e6, "", "a small share of the weights"),
     ],
 )
 def tens_of_millions_of_weights(results: Results) -> Evidence:

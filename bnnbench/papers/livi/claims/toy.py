@@ -71,7 +71,7 @@ def multimodal(results: Results) -> Evidence:
 @claim(
     "entropy-widens",
     "Without the entropy, bands of functions are at most half as wide.",
-    source="a control that the paper lacks",
+    source="not in the paper: a control",
     experiments=[TOY],
     scales=FULL,
     origin="ours",
@@ -90,7 +90,7 @@ def entropy_widens(results: Results) -> Evidence:
 @claim(
     "iterations-suffice",
     "At the number of iterations that is used, the smallest singular value is found to 5 %, so that the bound is one.",
-    source="implied by the bound; not tested in the paper",
+    source="not in the paper, which takes it for granted",
     experiments=[TOY, SINGULAR],
     scales=FULL,
     origin="ours",
