@@ -29,8 +29,8 @@ def test_stacked_layers_are_the_net_at_each_vector(
     layers: list[nn.Module] = [nn.Flatten()]
     for k, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
         layers += [nn.Sequential(nn.Linear(fan_in, fan_out, bias=bias), activations[k]())]
-    net = nn.Sequential(*layers).double()
-    net = LearnedNoise(sizes[-1]).extended(net) if noisy else net
+    plain = nn.Sequential(*layers).double()
+    net = LearnedNoise(sizes[-1]).extended(plain) if noisy else plain
     whole, x = WholeNet(net), torch.randn(6, 1, sizes[0], generator=stream(), dtype=torch.float64)
     theta = torch.randn(n_draws, whole.n_params, generator=stream(1), dtype=torch.float64)
     found = Stacked(net)(whole.named(theta), x)

@@ -59,6 +59,27 @@ def sized(benchmark: Any, n: int) -> int:
     return max(128, n // 16) if benchmark.disabled else n
 
 
+LOOP = 8.0  # Gops/s, which a product of matrices by a plain loop does not reach on one core
+
+
+@cache
+def by_loops() -> frozenset[str]:
+    """Peers that torch computes by a plain loop, for lack of instructions on this machine: the largest take minutes."""
+    ones = torch.ones(256, 256)
+    half, whole = ones.bfloat16(), ones.to(torch.int8)
+    products: dict[str, Callable[[], Any]] = {
+        "torch bfloat16": lambda: half @ half,
+        "torch _int_mm": lambda: torch._int_mm(whole, whole),
+    }
+    seconds = {name: min(timed(product) for _ in range(3)) for name, product in products.items()}
+    return frozenset(name for name, best in seconds.items() if 2 * 256**3 / best < 1e9 * LOOP)
+
+
+def is_measured(benchmark: Any, name: str) -> bool:
+    """Whether a peer takes part: always where a benchmark only runs as a test."""
+    return benchmark.disabled or name not in by_loops()
+
+
 def measure(
     benchmark: Any,
     candidates: Mapping[str, Callable[[], Any]],
@@ -67,7 +88,10 @@ def measure(
     clock: Callable[[], float] = time.thread_time,
     threads: int = 1,
 ) -> None:
-    record(benchmark, interleaved(candidates, 1 if benchmark.disabled else rounds, clock), ops, threads)
+    chosen = {name: candidate for name, candidate in candidates.items() if is_measured(benchmark, name)}
+    if left_out := sorted(candidates.keys() - chosen.keys()):
+        benchmark.extra_info["left_out"] = left_out
+    record(benchmark, interleaved(chosen, 1 if benchmark.disabled else rounds, clock), ops, threads)
     benchmark.pedantic(candidates[OURS], rounds=3)
 
 
@@ -279,8 +303,9 @@ def test_mlp(benchmark: Any, batch: int) -> None:
             OURS: lambda: packed.predict(pixels),
             "torch float32": lambda: plain(x),
             "torch bfloat16": lambda: half(half_x),
-            "torch _int_mm": _int8_net(net, x),
         }
+        if is_measured(benchmark, "torch _int_mm"):
+            candidates["torch _int_mm"] = _int8_net(net, x)
         measure(
             benchmark,
             candidates,
