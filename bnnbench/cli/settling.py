@@ -54,5 +54,5 @@ def _computed(made: Plan, claim: Unsettled, deadline: float) -> Plan:
 
 def _collected(made: Plan) -> Plan:
     for experiment in collect.experiments(made):
-        collect.collect(made, experiment)
+        collect.refresh(made, experiment)
     return made

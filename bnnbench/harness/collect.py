@@ -4,6 +4,7 @@ A job without a result is listed with the reason.
 """
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -72,6 +73,23 @@ def collect(plan: Plan, experiment: str) -> None:
     """Writes the tables of one experiment from the results of its jobs."""
     for name, content in rows_of(plan, experiment).items():
         write_table(folder(plan, experiment) / f"{name}.parquet", name, content)
+
+
+LONG_AGO = 1e9  # seconds since 1970: older than any result
+
+
+def refresh(plan: Plan, experiment: str) -> None:
+    """As `collect`, but outside of the workflow, which takes tables that are newer than all results for up to date.
+
+    They may be of another plan than that of the workflow's next run (other data, another configuration), so tables that
+    change get an early date, and the workflow makes them again.
+    """
+    paths = [folder(plan, experiment) / f"{name}.parquet" for name in TABLES]
+    before = [path.read_bytes() if path.exists() else b"" for path in paths]
+    collect(plan, experiment)
+    for path, content in zip(paths, before, strict=True):
+        if path.read_bytes() != content:
+            os.utime(path, (LONG_AGO, LONG_AGO))
 
 
 def rows_of(plan: Plan, experiment: str) -> dict[str, list[dict[str, Any]]]:

@@ -117,6 +117,17 @@ def test_tables_and_curves_of_a_job_that_were_changed_are_noticed(made: plan.Pla
     assert str(made.folder(shifted)) in warning
 
 
+def test_tables_that_change_outside_of_the_workflow_are_older_than_all_results(made: plan.Plan) -> None:
+    """So that the workflow, which may have another plan, makes them again; others stay as they are."""
+    table, curves = (collect.folder(made, "toy/walk") / f"{name}.parquet" for name in ("jobs", "history"))
+    kept = table.stat().st_mtime_ns
+    collect.refresh(made, "toy/walk")
+    assert table.stat().st_mtime_ns >= kept
+    made.result(made.job("toy/walk/plain")).unlink()
+    collect.refresh(made, "toy/walk")
+    assert table.stat().st_mtime == curves.stat().st_mtime == collect.LONG_AGO
+
+
 def test_nothing_is_set_aside_while_a_workflow_is_at_work(made: plan.Plan) -> None:
     verdicts.path(made, "toy").write_text("{")
     with locked(made.config.lock()):
