@@ -374,8 +374,8 @@ LIVI = {
         [each(TOY, ["width_inside", "width_outside"], no_entropy=0.3, livi=0.8)],
     ),
     "iterations-suffice": Case(
-        [numbers(TOY, "livi-smallest", excess=1.28), numbers("singular-value", "d-400", excess_5=3.1)],
-        [numbers(TOY, "livi-smallest", excess=1.01), numbers("singular-value", "d-400", excess_5=1.01)],
+        [numbers(TOY, "livi", excess=1.28), numbers("singular-value", "d-400", excess_5=3.1)],
+        [numbers(TOY, "livi", excess=1.01), numbers("singular-value", "d-400", excess_5=1.01)],
     ),
     "on-a-par-with-ensembles": Case([of_tables(livi=2.8)], [of_tables(livi=2.5, ensemble=2.5)]),
     "better-than-mean-field-on-tables": Case([of_tables(livi=2.8)], [of_tables(livi=2.5, mfvi=2.8)]),
