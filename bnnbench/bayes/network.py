@@ -106,7 +106,7 @@ class WholeNet:
         """The module's parameters by name, from vectors [..., P]."""
         sizes = [shape.numel() for shape in self.shapes.values()]
         parts = zip(self.shapes.items(), theta.split(sizes, dim=-1), strict=True)
-        return {name: part.reshape(*theta.shape[:-1], *shape) for (name, shape), part in parts}
+        return {name: part.reshape((*theta.shape[:-1], *shape)) for (name, shape), part in parts}
 
     def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
         """The module's outputs for each parameter vector; computed all at once where one call is little work."""

@@ -7,7 +7,7 @@ from math import sqrt
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Generator, Tensor, nn
 
-from bnnbench.bayes.batch_norms import RecalibratedPosterior
+from bnnbench.bayes.batch_norms import RecalibratedPosterior, posterior_of
 from bnnbench.bayes.chosen_prior import penalty, weight_decay
 from bnnbench.bayes.journal import Journal, Stages, State
 from bnnbench.bayes.map import trained
@@ -15,6 +15,7 @@ from bnnbench.bayes.method import MethodParams, Train, method
 from bnnbench.bayes.network import WholeNet, flat, trainable
 from bnnbench.bayes.noise import normal
 from bnnbench.bayes.training import Training, batch_loss, descend, with_penalty
+from bnnbench.bayes.weights import NetPosterior
 
 
 class SWAGParams(MethodParams):
@@ -74,7 +75,7 @@ class Path(nn.Module):
 @method("swag", SWAGParams)
 def swag(
     model: nn.Module, train: Train, params: SWAGParams, generator: Generator, journal: Journal
-) -> RecalibratedPosterior:
+) -> NetPosterior | RecalibratedPosterior:
     """A point estimate, then SGD with a constant rate and a snapshot at the end of every epoch."""
     stages = Stages(journal, generator)
     net = deepcopy(model)
@@ -100,6 +101,4 @@ def swag(
         return path.state_dict()
 
     path.load_state_dict(stages.run("path", follow))
-    return RecalibratedPosterior(
-        WholeNet(path.net), from_snapshots(path.snapshots, params.scale), train.likelihood, train.x
-    )
+    return posterior_of(WholeNet(path.net), train, from_snapshots(path.snapshots, params.scale))
