@@ -32,7 +32,7 @@ def other_data(predict: Predict, test: ClassPredictive, params: ImagePosterior, 
     averaged = [f"fpr95_{name}" for name in params.averaged]
     if averaged and metrics.keys() >= set(averaged):
         metrics["fpr95_mean"] = sum(metrics[name] for name in averaged) / len(averaged)
-    return Outcome(metrics, {"entropy": entropies} if images else {}, absent)
+    return Outcome(metrics, {"entropy": entropies} if params.others else {}, absent)
 
 
 def _entropies(name: str, predictive: ClassPredictive) -> dict[str, list[Any]]:
