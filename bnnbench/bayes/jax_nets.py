@@ -134,7 +134,7 @@ def _flatten(module: nn.Flatten) -> JaxLayer:
     return JaxLayer(0, lambda _, x: x.reshape(len(x), -1))
 
 
-@jax_layer(nn.Tanh, nn.ReLU, nn.ELU, nn.Sigmoid, nn.SiLU, nn.Identity)
+@jax_layer(nn.Tanh, nn.ReLU, nn.Sigmoid, nn.SiLU, nn.Identity)
 def _elementwise(module: nn.Module) -> JaxLayer:
     import jax
     import jax.numpy as jnp
@@ -142,10 +142,16 @@ def _elementwise(module: nn.Module) -> JaxLayer:
     functions: dict[type[nn.Module], Callable[[Any], Any]] = {
         nn.Tanh: jnp.tanh,
         nn.ReLU: jax.nn.relu,
-        nn.ELU: jax.nn.elu,
         nn.Sigmoid: jax.nn.sigmoid,
         nn.SiLU: jax.nn.silu,
         nn.Identity: lambda x: x,
     }
     function = functions[type(module)]
     return JaxLayer(0, lambda _, x: function(x))
+
+
+@jax_layer(nn.ELU)
+def _elu(module: nn.ELU) -> JaxLayer:
+    import jax
+
+    return JaxLayer(0, lambda _, x: jax.nn.elu(x, module.alpha))

@@ -59,15 +59,19 @@ def _layers(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _linear(h: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """h [S or 1, N, d], weight [S or 1, C, d], bias [S or 1, C]: [S or 1, N, C]."""
+    """h [S or 1, N, ..., d], weight [S or 1, C, d], bias [S or 1, C]: [S or 1, N, ..., C]."""
+    places, h = h.shape[1:-1], h.flatten(1, -2)
     if len(h) == 1:  # inputs that all draws share: one product with the weights of all draws
         wide = (h[0] @ weight.flatten(0, 1).T).view(h.shape[1], *weight.shape[:2]).transpose(0, 1)
-        return wide if bias is None else wide + bias[:, None]
-    weight = weight.expand(len(h), -1, -1).mT
-    return torch.bmm(h, weight) if bias is None else torch.baddbmm(bias[:, None], h, weight)
+        out = wide if bias is None else wide + bias[:, None]
+    else:
+        weight = weight.expand(len(h), -1, -1).mT
+        out = torch.bmm(h, weight) if bias is None else torch.baddbmm(bias[:, None], h, weight)
+    return out.reshape(len(out), *places, -1)
 
 
 def _with_log_noise(h: Tensor, log_noise: Tensor) -> Tensor:
+    """h [S or 1, N, D] followed by the log noise [S or 1, D] of each draw: [S, N, 2 D]."""
     n_draws = max(len(h), len(log_noise))
     appended = log_noise[:, None].expand(n_draws, h.shape[1], -1)
     return torch.cat([h.expand(n_draws, -1, -1), appended], dim=-1)

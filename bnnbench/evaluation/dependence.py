@@ -5,9 +5,22 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
+from bnnbench.bayes.network import Net, weight_shapes
 from bnnbench.bayes.noise import permutation, seed
 
-PAIRS = 20_000  # of weights, at most
+PAIRS = 20_000  # of weights
+
+
+def layer_sizes(net: Net) -> list[int]:
+    """The number of parameters of each layer of a net, in the order of theta; a learned noise is left out.
+
+    A layer is what holds parameters of its own: a linear layer with its bias, or a batch norm.
+    """
+    sizes: dict[str, int] = {}
+    for name, shape in weight_shapes(net).items():
+        layer = name.rpartition(".")[0]
+        sizes[layer] = sizes.get(layer, 0) + shape.numel()
+    return list(sizes.values())
 
 
 def across_layers(draws: Tensor, sizes: Sequence[int], generator: Generator | None = None) -> tuple[float, float]:
@@ -21,7 +34,7 @@ def across_layers(draws: Tensor, sizes: Sequence[int], generator: Generator | No
     stream = Generator().manual_seed(seed(generator))
     layers = torch.tensor([(a, b) for a in range(len(sizes)) for b in range(len(sizes)) if a != b])
     pairs = layers[torch.randint(len(layers), (PAIRS,), generator=stream)]
-    within = torch.rand(PAIRS, 2, generator=stream) * torch.tensor(sizes)[pairs]
+    within = torch.rand(PAIRS, 2, generator=stream, dtype=torch.float64) * torch.tensor(sizes)[pairs]
     chosen = (starts[pairs] + within.long()).to(draws.device)
     used, places = chosen.unique(return_inverse=True)
     values = draws[:, used].double()

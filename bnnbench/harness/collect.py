@@ -75,21 +75,21 @@ def collect(plan: Plan, experiment: str) -> None:
         write_table(folder(plan, experiment) / f"{name}.parquet", name, content)
 
 
-LONG_AGO = 1e9  # seconds since 1970: older than any result
+LONG_AGO = 10**18  # nanoseconds since 1970, a day in 2001: older than any result
 
 
 def refresh(plan: Plan, experiment: str) -> None:
     """As `collect`, but outside of the workflow, which takes tables that are newer than all results for up to date.
 
     They may be of another plan than that of the workflow's next run (other data, another configuration), so tables that
-    change get an early date, and the workflow makes them again.
+    change get an early date, and the workflow makes them again. Tables that do not change keep their date.
     """
     paths = [folder(plan, experiment) / f"{name}.parquet" for name in TABLES]
-    before = [path.read_bytes() if path.exists() else b"" for path in paths]
+    before = [(path.read_bytes(), path.stat().st_mtime_ns) if path.exists() else (b"", 0) for path in paths]
     collect(plan, experiment)
-    for path, content in zip(paths, before, strict=True):
-        if path.read_bytes() != content:
-            os.utime(path, (LONG_AGO, LONG_AGO))
+    for path, (content, date) in zip(paths, before, strict=True):
+        kept = date if path.read_bytes() == content else LONG_AGO
+        os.utime(path, ns=(kept, kept))
 
 
 def rows_of(plan: Plan, experiment: str) -> dict[str, list[dict[str, Any]]]:

@@ -71,7 +71,8 @@ def path(plan: Plan) -> Path:
 def read(path: Path) -> Timings:
     """The timings in a file of pytest-benchmark, with what they are compared to; empty where there is no file.
 
-    The `extra_info` of a benchmark holds its `candidates`, and may hold `targets` and `published` speed-ups.
+    The `extra_info` of a benchmark holds its `candidates`, and may hold `targets`, `published` speed-ups, and the peers
+    that were `left_out`.
     """
     if not path.exists():
         return Timings()
@@ -110,7 +111,9 @@ def _about(content: dict[str, Any]) -> dict[str, Any]:
     infos = [group["extra_info"] for group in content["benchmarks"] if "limit_gops" in group["extra_info"]]
     cpu = str(content.get("machine_info", {}).get("cpu", {}).get("brand_raw", ""))
     limit = float(infos[0]["limit_gops"]) if infos else 0.0
-    return {"cpu": cpu, "backend": str(infos[0]["backend"]), "limit_gops": limit, "threads": 1} if infos else {}
+    left_out = sorted({str(name) for info in infos for name in info.get("left_out", [])})
+    about = {"cpu": cpu, "limit_gops": limit, "threads": 1, "left_out": left_out}
+    return {**about, "backend": str(infos[0]["backend"])} if infos else {}
 
 
 def judged(timings: Timings) -> list[tuple[Target, Evidence]]:

@@ -62,11 +62,11 @@ def table(n_points: int) -> dict[str, Row]:
                                   "weight_decay": 0.0}, "generator": linear,
                      "precision": PRECISION, "sigma": 0.003, "samples": 8}, 0.1, "exact", 0.1),
         "avb": Row({"training": {**fit, "epochs": 3000, "learning_rate": 0.01, "schedule": "cosine",
-                                 "weight_decay": 0.0, "rates": {"discriminator": 1.0}}, "generator": linear,
+                                 "weight_decay": 0.0}, "generator": linear, "discriminator_rate": 1.0,
                     "precision": PRECISION, "sigma": 0.003, "samples": 8}, 0.7, "exact", 0.3),
         "kivi": Row({"training": {**fit, "epochs": 2500, "learning_rate": 0.02, "schedule": "cosine",
                                   "weight_decay": 0.0}, "generator": linear,
-                     "precision": PRECISION, "sigma": 0.003, "samples": 8}, 1.5, "other", skewed_mean=0.8),
+                     "precision": PRECISION, "sigma": 0.003, "samples": 8, "compared": 200, "ridge": 1e-5}, 0.5, "exact", 0.6),
         "swag": Row({"training": fit, "snapshots": 20}, 0.5, "other"),
         "csghmc": Row(
             {**noisy, "learning_rate": 0.05, "friction": 0.3, "weight_decay": fit["weight_decay"]}, 0.3, "exact", 0.3

@@ -113,7 +113,10 @@ def test_all_layers_have_the_moments_of_the_grid(sampler: str) -> None:
 
 def test_the_density_in_jax_is_that_in_torch() -> None:
     net = nn.Sequential(
-        nn.Flatten(), nn.Linear(6, 5), nn.ReLU(), nn.Sequential(nn.Linear(5, 4), nn.SiLU(), nn.Linear(4, 3))
+        nn.Flatten(),
+        nn.Linear(6, 5),
+        nn.ReLU(),
+        nn.Sequential(nn.Linear(5, 4), nn.SiLU(), nn.Linear(4, 4), nn.ELU(0.3), nn.Linear(4, 3)),
     )
     x, y = torch.randn(7, 2, 3, generator=stream()), torch.arange(7) % 3
     target = Target(WholeNet(net), x, y, Categorical(), 2.0)

@@ -53,6 +53,18 @@ def test_frozen_and_shared_parameters() -> None:
         assert torch.allclose(outputs, net(x))
 
 
+def test_points_of_several_dimensions() -> None:
+    """A linear layer acts on the last dimension of inputs, also of those that all draws do not share any more."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2), nn.Flatten(), nn.Linear(12, 1)).double()
+    whole, x = WholeNet(net), torch.randn(5, 6, 4, generator=stream(), dtype=torch.float64)
+    theta = torch.randn(3, whole.n_params, generator=stream(1), dtype=torch.float64)
+    found = Stacked(net)(whole.named(theta), x)
+    for vector, outputs in zip(theta, found, strict=True):
+        vector_to_parameters(vector, net.parameters())
+        assert torch.allclose(outputs, net(x))
+
+
 @pytest.mark.parametrize(
     "module",
     [

@@ -69,6 +69,17 @@ def test_a_machine_without_a_measured_limit_has_timings_and_no_verdict_on_its_sh
     assert len(read.rows) == 2
 
 
+def test_peers_that_were_left_out_are_named_on_the_page(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "k.json", {"gemm 2048": {"ours": candidate([1, 1, 1])}, "mlp": {"ours": candidate([1, 1, 1])}}
+    )
+    made = json.loads(path.read_text())
+    made["benchmarks"][0]["extra_info"]["left_out"] = ["torch _int_mm", "torch bfloat16"]
+    made["benchmarks"][1]["extra_info"]["left_out"] = ["torch _int_mm"]
+    path.write_text(json.dumps(made))
+    assert timings.read(path).about["left_out"] == ["torch _int_mm", "torch bfloat16"]
+
+
 def test_published_speed_ups_stand_beside_those_of_this_machine(tmp_path: Path) -> None:
     slow = {**candidate([12, 11, 13]), "seconds": 0.012}
     groups = {"gemm 1024": {"ours": candidate([1, 1, 1]), "torch float32": slow}}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from math import sqrt
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Generator, Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
@@ -21,7 +21,7 @@ from bnnbench.bayes.implicit.family import Family, ImplicitParams, family
 from bnnbench.bayes.journal import Journal
 from bnnbench.bayes.method import Train, method
 from bnnbench.bayes.prior import typical_precision
-from bnnbench.bayes.training import Training, descend
+from bnnbench.bayes.training import descend
 from bnnbench.bayes.weights import NetPosterior
 
 
@@ -31,7 +31,7 @@ class AVBParams(ImplicitParams):
     kl_weight: NonNegativeFloat = Field(1.0, description="factor of the divergence from the prior; 1 is the bound")
     discriminator: tuple[PositiveInt, ...] = Field((128, 128), description="widths of the classifier's hidden layers")
     contrasted: PositiveInt = Field(64, description="draws of q and of the prior that train the classifier in a step")
-    training: Training = Training(rates={"discriminator": 5.0})
+    discriminator_rate: PositiveFloat = Field(5.0, description="the classifier's learning rate over the generator's")
 
 
 class Opponents(nn.Module):
@@ -66,7 +66,9 @@ def avb(
     """Trains the generator by the bound and the classifier by its loss, in the same steps."""
     own = family(model, train, params, "avb")
     opponents = Opponents(own, params)
-    descend(opponents, _losses(own, opponents, params, generator), len(train), params.training, generator, journal)
+    rates = {**params.training.rates, "discriminator": params.discriminator_rate}
+    training = params.training.model_copy(update={"rates": rates})
+    descend(opponents, _losses(own, opponents, params, generator), len(train), training, generator, journal)
     return own.posterior()
 
 

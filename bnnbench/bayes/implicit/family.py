@@ -164,7 +164,7 @@ class Family:
 
 
 def family(model: nn.Module, train: Train, params: ImplicitParams, name: str) -> Family:
-    """The distribution of `model`'s weights at the start of a fit; a learned noise is one of them.
+    """The distribution of `model`'s weights at the start of a fit; a learned noise is one of them, or a point.
 
     The generator starts from torch's global stream, which a fit sets. `ValueError` for a prior without a density, which
     the method `name` needs.

@@ -92,7 +92,7 @@ class Sampler(nn.Module):
 def livi(
     model: nn.Module, train: Train, params: LIVIParams, generator: Generator, journal: Journal
 ) -> NetPosterior | RecalibratedPosterior:
-    """Maximises the bound; a learned noise is one of the weights."""
+    """Maximises the bound."""
     own = family(model, train, params, "livi")
     sampler = Sampler(own, params, generator)
     descend(sampler, _bound(own, sampler, generator), len(train), params.training, generator, journal)

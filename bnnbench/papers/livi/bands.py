@@ -9,6 +9,7 @@ from bnnbench.evaluation import scores
 from bnnbench.evaluation.problem import Problem
 from bnnbench.harness.experiment import Outcome
 from bnnbench.harness.run import Run
+from bnnbench.metrics.regression import rmse
 
 GRID = torch.linspace(-1.5, 1.5, 121)
 QUANTILES = torch.linspace(0.005, 0.995, 100)
@@ -19,15 +20,14 @@ def measured(here: Problem, theta: Tensor, reference: Tensor, run: Run) -> Outco
     """Measures of weights [S, P] against reference draws [T, P], and the band of functions as a table."""
     net = WholeNet(here.model)
     x, clean, y = _new_points(run)
-    predicted = here.train.likelihood.predictive(evaluate(net, theta, x))
-    numbers = scores.scores(predicted, y, run.generator("targets"))
-    mean = evaluate(net, theta, x)[..., 0].mean(0)
-    numbers["rmse_clean"] = (mean - clean).square().mean().sqrt().item()
-    numbers["noise"] = net.named(theta)[LOG_NOISE].exp().mean().item()
+    outputs, noise = evaluate(net, theta, x), net.named(theta)[LOG_NOISE].exp().mean().item()
+    numbers = scores.scores(here.train.likelihood.predictive(outputs), y, run.generator("targets"))
+    numbers["rmse_clean"] = rmse(outputs[..., 0].mean(0), clean)
+    numbers["noise"] = noise
     functions = evaluate(net, theta, GRID[:, None])[..., 0]
     expected = evaluate(net, reference, GRID[:, None])[..., 0]
     numbers |= _by_region(functions, expected)
-    return Outcome(numbers, {"band": _band(functions, net.named(theta)[LOG_NOISE].exp()), "points": _points(here)})
+    return Outcome(numbers, {"band": _band(functions, noise), "points": _points(here)})
 
 
 def _new_points(run: Run) -> tuple[Tensor, Tensor, Tensor]:
@@ -57,12 +57,12 @@ def _by_region(functions: Tensor, expected: Tensor) -> dict[str, float]:
     return numbers
 
 
-def _band(functions: Tensor, noise: Tensor) -> dict[str, list[float]]:
+def _band(functions: Tensor, noise: float) -> dict[str, list[float]]:
     """Mean and central 90 % of functions, and the half-width that twice the mean noise adds."""
     low, high = functions.quantile(torch.tensor([0.05, 0.95]), dim=0)
     return {
         "x": GRID.tolist(), "mean": functions.mean(0).tolist(), "low": low.tolist(), "high": high.tolist(),
-        "noise": [2 * noise.mean().item()] * len(GRID),
+        "noise": [2 * noise] * len(GRID),
     }  # fmt: skip
 
 

@@ -10,6 +10,8 @@ NOISE_PRIOR = -1.25, 0.17
 """Mean and standard deviation of the log noise: those of Gamma(9, 0.7) of the precision, in the authors' HMC."""
 NOISE_START = 0.1
 """Of the noise that is learned, in the authors' code."""
+NETS = ("lenet", "mlp", "wrn-16-4", "wrn-28-10")
+"""Whose weights generators make, from few to many; the nets of images have batch norms without parameters."""
 
 
 class Toy(Params):

@@ -7,10 +7,10 @@ from torch import Generator, Tensor
 
 from bnnbench.bayes.implicit import entropy
 from bnnbench.bayes.implicit.family import Implicit
-from bnnbench.bayes.layers import layers_of
-from bnnbench.bayes.network import WholeNet, weight_shapes
+from bnnbench.bayes.implicit.livi import LIVIParams
+from bnnbench.bayes.network import WholeNet
 from bnnbench.bayes.noise import normal
-from bnnbench.evaluation.dependence import across_layers
+from bnnbench.evaluation.dependence import across_layers, layer_sizes
 from bnnbench.evaluation.problem import Problem
 from bnnbench.harness.experiment import Outcome
 from bnnbench.harness.run import Run
@@ -18,7 +18,7 @@ from bnnbench.metrics.modes import n_modes
 from bnnbench.papers.livi.settings import Toy
 
 SHOWN = 50  # weight vectors that are drawn as lines
-AT = 100  # draws of noise over which the bounds are averaged
+DRAWS = 100  # of noise, over which the bounds are averaged
 
 
 def of_weights(here: Problem, theta: Tensor, run: Run) -> Outcome:
@@ -38,25 +38,18 @@ def of_weights(here: Problem, theta: Tensor, run: Run) -> Outcome:
     return Outcome({"correlation": together, "correlation_floor": apart, "multimodal": multimodal}, {"weights": table})
 
 
-def layer_sizes(net: WholeNet) -> list[int]:
-    """The number of parameters of each layer of a net, with its bias, in the order of theta."""
-    names = [layer.name for layer in layers_of(net.module)]
-    shapes = weight_shapes(net)
-    return [sum(shape.numel() for key, shape in shapes.items() if key.rpartition(".")[0] == name) for name in names]
-
-
 def of_generator(posterior: Any, params: Toy, run: Run) -> Outcome:
     """The entropy of a fitted generator, and its bound by exact and by iterated smallest singular values."""
     fitted = getattr(posterior, "distribution", None)
     if not isinstance(fitted, Implicit):
         return Outcome({})
-    iterations = params.options.get("iterations", 5)
+    iterations = params.options.get("iterations", LIVIParams().iterations)
     with torch.no_grad():
-        z = normal((AT, fitted.generator.n_noise), Generator().manual_seed(run.seed), fitted.centre)
+        z = normal((DRAWS, fitted.generator.n_noise), Generator().manual_seed(run.seed), fitted.centre)
         at = fitted.generator.linearised(z)
         jacobian = at.jacobian()
         exact = torch.linalg.svdvals(jacobian.double())[:, -1]
-        start = entropy.random_directions(AT, fitted.generator.n_noise, run.generator("directions"), fitted.centre)
+        start = entropy.random_directions(DRAWS, fitted.generator.n_noise, run.generator("directions"), fitted.centre)
         found = entropy.smallest_singular_value(at, entropy.towards_smallest(at, start, iterations)).double()
         n_noise = fitted.generator.n_noise
         bounds = [entropy.smallest_value_bound(value, n_noise, fitted.sigma).mean().item() for value in (exact, found)]

@@ -17,8 +17,7 @@ def pictures(params: ImagePosterior, run: Run) -> Outcome:
 
     from bnnbench.bayes.network import WholeNet
     from bnnbench.evaluation import inference
-    from bnnbench.evaluation.dependence import across_layers
-    from bnnbench.papers.livi.spread import layer_sizes
+    from bnnbench.evaluation.dependence import across_layers, layer_sizes
 
     data, here = images.posed(params, run)
     posterior, cost = inference.fit(params.method, params.filled(), here, run)

@@ -6,7 +6,6 @@ from pydantic import Field, PositiveInt
 
 from bnnbench.harness.experiment import Metric, Outcome, Params, study
 from bnnbench.harness.run import Run
-from bnnbench.papers.livi.generators import GENERATORS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,7 +16,8 @@ if TYPE_CHECKING:
 class Scaling(Params):
     """A net, the generator of its weights, and one evaluation of the bound with its gradient."""
 
-    net: Literal["lenet", "mlp", "wrn-16-4", "wrn-28-10"] = "lenet"
+    net: Literal["lenet", "mlp", "wrn-16-4", "wrn-28-10"]
+    generator: dict[str, Any] = Field(description="that of the method livi")
     samples: PositiveInt = Field(2, description="weight vectors of a step")
     iterations: PositiveInt = Field(3, description="towards the smallest singular value")
     repeats: PositiveInt = Field(3, description="evaluations, of which the fastest counts")
@@ -29,7 +29,7 @@ class Scaling(Params):
     def options(self) -> dict[str, Any]:
         """Those of the method."""
         return {
-            "generator": GENERATORS[self.net],
+            "generator": self.generator,
             "entropy": "smallest-value",
             "samples": self.samples,
             "iterations": self.iterations,
@@ -58,7 +58,7 @@ def scaling(params: Scaling, run: Run) -> Outcome:
     from bnnbench.evaluation import cost
 
     options = LIVIParams.model_validate(params.options())
-    n_weights = sum(parameter.numel() for parameter in _net(params.net).parameters())
+    n_weights = sum(parameter.numel() for parameter in net_of(params.net).parameters())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (), generator=run.generator("init"))))
         generator = options.generator.made(n_weights).to(run.device)
@@ -98,7 +98,8 @@ def activations(generator: "WeightGenerator") -> int:
     return sum(part.out_features if isinstance(part, Dense) else part.outer.numel() for part in layers)
 
 
-def _net(name: str) -> "nn.Module":
+def net_of(name: str) -> "nn.Module":
+    """The net without its numbers, on the device "meta"."""
     import torch
 
     from bnnbench.evaluation.networks import SHAPES, image_net

@@ -8,8 +8,6 @@ from bnnbench.harness.run import Run
 from bnnbench.papers.livi.settings import NOISE_PRIOR, NOISE_START, Toy
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from bnnbench.evaluation.problem import Problem
 
 REGIONS = {"inside": "where there are points", "gap": "in the gap", "outside": "beyond all points"}
@@ -41,7 +39,10 @@ METRICS = (
 @study(params=Toy, metrics=METRICS)
 def toy(params: Toy, run: Run) -> Outcome:
     """Fits the method; compares its functions with those of the chains of the seed."""
+    from torch import Generator
+
     from bnnbench.bayes.diagnostics import broken_bounds
+    from bnnbench.bayes.weights import Stored
     from bnnbench.evaluation import inference
     from bnnbench.papers.livi import bands, spread
 
@@ -50,14 +51,15 @@ def toy(params: Toy, run: Run) -> Outcome:
     chains = kept["draws"]
     if params.method is None:
         first, second = (half.flatten(0, 1) for half in chains.chunk(2))
-        theta = _spread_over(first, params.n_draws)
+        theta = Stored(first).sample(params.n_draws)
         return inference.merged(
             bands.measured(here, theta, second, run),
             spread.of_weights(here, theta, run),
             Outcome(kept["diagnostics"], {}, broken_bounds(kept["diagnostics"])),
         )
     posterior, cost = inference.fit(params.method, params.options, here, run)
-    theta = drawn(posterior, params.n_draws, run)
+    drawn: Any = posterior
+    theta = drawn.sample(params.n_draws, Generator().manual_seed(run.seed + 1)).float()
     return inference.merged(
         Outcome(cost),
         bands.measured(here, theta, chains.flatten(0, 1), run),
@@ -66,14 +68,8 @@ def toy(params: Toy, run: Run) -> Outcome:
     )
 
 
-def _spread_over(draws: "Tensor", n: int) -> "Tensor":
-    import torch
-
-    return draws[torch.arange(min(n, len(draws))) * len(draws) // min(n, len(draws))]
-
-
 def posed(params: Toy, run: Run) -> "Problem":
-    """The net and the points of the seed; a learned noise is a weight."""
+    """The net, whose last parameter is the log noise, and the points of the seed."""
     from math import log
 
     import torch
@@ -115,11 +111,3 @@ def reference(params: Toy, here: "Problem", run: Run) -> dict[str, Any]:
         }
 
     return dict(run.shared("chains", {**here.origin.depends_on, **params.reference()}, (), compute))
-
-
-def drawn(posterior: Any, n_draws: int, run: Run) -> "Tensor":
-    """Weights [S, P] of a posterior; chains give draws spread over all of them."""
-    from torch import Generator
-
-    draws: Tensor = posterior.sample(n_draws, Generator().manual_seed(run.seed + 1))
-    return draws.float()

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 from bnnbench.harness.charts import line, rows
 from bnnbench.harness.collect import NotRun, Results
 from bnnbench.harness.figure import PALETTE, figure
-from bnnbench.papers.livi.generators import N_WEIGHTS
+from bnnbench.papers.livi.settings import NETS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
-UCI, MNIST, CIFAR10, SCALING = "livi/uci", "livi/mnist", "livi/cifar10", "livi/scaling"
+UCI, MNIST, SCALING = "livi/uci", "livi/mnist", "livi/scaling"
 METHODS = {
     "livi": "LIVI",
     "no-entropy": "LIVI without entropy",
@@ -147,7 +147,7 @@ def scaling(results: Results) -> "Canvas":
     from matplotlib.figure import Figure as Canvas
 
     points: dict[str, list[float]] = {"n_weights": [], "step_seconds": [], "bound_memory": [], "jacobian": []}
-    for net in N_WEIGHTS:
+    for net in NETS:
         try:
             for metric, values in points.items():
                 found = results.values(SCALING, net, metric)
