@@ -252,7 +252,7 @@ def _refresh(plan: "Plan", papers: list[str], figures: bool) -> None:
     for text in mend.mend(plan):
         print(f"bnnbench: {text}", file=sys.stderr)
     for experiment in collect.experiments(plan):
-        collect.refresh(plan, experiment)
+        collect.collect(plan, experiment)
     for paper in papers:
         verdicts.write(plan, paper)
         for name in drawing.figures(paper) if figures else []:

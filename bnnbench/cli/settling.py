@@ -54,5 +54,5 @@ def _computed(made: Plan, claim: Unsettled, deadline: float) -> Plan:
 
 def _collected(made: Plan) -> Plan:
     for experiment in collect.experiments(made):
-        collect.refresh(made, experiment)
+        collect.collect(made, experiment)
     return made

@@ -4,7 +4,6 @@ A job without a result is listed with the reason.
 """
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -75,23 +74,6 @@ def collect(plan: Plan, experiment: str) -> None:
         write_table(folder(plan, experiment) / f"{name}.parquet", name, content)
 
 
-LONG_AGO = 10**18  # nanoseconds since 1970, a day in 2001: older than any result
-
-
-def refresh(plan: Plan, experiment: str) -> None:
-    """As `collect`, but outside of the workflow, which takes tables that are newer than all results for up to date.
-
-    They may be of another plan than that of the workflow's next run (other data, another configuration), so tables that
-    change get an early date, and the workflow makes them again. Tables that do not change keep their date.
-    """
-    paths = [folder(plan, experiment) / f"{name}.parquet" for name in TABLES]
-    before = [(path.read_bytes(), path.stat().st_mtime_ns) if path.exists() else (b"", 0) for path in paths]
-    collect(plan, experiment)
-    for path, (content, date) in zip(paths, before, strict=True):
-        kept = date if path.read_bytes() == content else LONG_AGO
-        os.utime(path, ns=(kept, kept))
-
-
 def rows_of(plan: Plan, experiment: str) -> dict[str, list[dict[str, Any]]]:
     """The rows of the tables of one experiment, from the results of its jobs."""
     jobs = [job for job in plan.jobs if f"{job.paper}/{job.experiment}" == experiment]
@@ -152,6 +134,12 @@ def read_failure(plan: Plan, job: Job) -> str | None:
     if (folder / RUNNING).exists() and not is_locked(folder / ".lock"):
         return "it was killed, perhaps because memory ran out; run it again, and it goes on from its checkpoint"
     return None
+
+
+def collected_jobs(plan: Plan, experiment: str) -> set[tuple[str, str]]:
+    """Names and keys of the jobs that the tables of an experiment were collected from."""
+    table = arrow_table(folder(plan, experiment) / "jobs.parquet", "jobs")
+    return set(zip(table["job"].to_pylist(), table["key"].to_pylist(), strict=True))
 
 
 def arrow_table(path: Path, name: str) -> "pa.Table":

@@ -1,4 +1,4 @@
-"""Setting aside damaged files of a results folder, so that the workflow makes them again."""
+"""Setting aside damaged files of a results folder, so that the workflow makes them again, and outdated tables."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,10 +13,14 @@ Check = Callable[[Path], Any]
 
 
 def mend(plan: Plan) -> list[str]:
-    """Sets aside all damaged files and returns a line for each; does nothing while a workflow runs in the folder."""
+    """Sets aside all damaged files and returns a line for each; does nothing while a workflow runs in the folder.
+
+    Tables that were collected for other jobs are removed.
+    """
     if files.is_locked(plan.config.lock()):
         return []
     moved = records(plan) + derived(plan)
+    remove_outdated(plan)
     return [f"a damaged file was set aside: {path}; {_way_back(path)} makes it again" for path in moved]
 
 
@@ -33,6 +37,20 @@ def records(plan: Plan) -> list[Path]:
 def derived(plan: Plan) -> list[Path]:
     """Sets aside other damaged files: tables, verdicts, figures, pages, and records of data and machines."""
     return _set_aside(_derived(plan))
+
+
+def remove_outdated(plan: Plan) -> None:
+    """Removes the tables of experiments that were collected for jobs with other keys than those of the plan.
+
+    `bnnbench report` collects, too, also where a run with another configuration or other data was interrupted. Snakemake
+    would take such tables, newer than all results, for up to date.
+    """
+    for experiment in collect.experiments(plan):
+        tables = [collect.folder(plan, experiment) / f"{name}.parquet" for name in collect.TABLES]
+        planned = {(job.id, job.key) for job in plan.jobs if f"{job.paper}/{job.experiment}" == experiment}
+        if all(table.exists() for table in tables) and collect.collected_jobs(plan, experiment) != planned:
+            for table in tables:
+                table.unlink()
 
 
 def _derived(plan: Plan) -> Iterator[tuple[Path, Check]]:

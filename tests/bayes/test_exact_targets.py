@@ -66,7 +66,8 @@ def table(n_points: int) -> dict[str, Row]:
                     "precision": PRECISION, "sigma": 0.003, "samples": 8}, 0.7, "exact", 0.3),
         "kivi": Row({"training": {**fit, "epochs": 2500, "learning_rate": 0.02, "schedule": "cosine",
                                   "weight_decay": 0.0}, "generator": linear,
-                     "precision": PRECISION, "sigma": 0.003, "samples": 8, "compared": 200, "ridge": 1e-5}, 0.5, "exact", 0.6),
+                     "precision": PRECISION, "sigma": 0.003, "samples": 8, "compared": 200, "ridge": 1e-5},
+                    0.5, "exact", 0.6),
         "swag": Row({"training": fit, "snapshots": 20}, 0.5, "other"),
         "csghmc": Row(
             {**noisy, "learning_rate": 0.05, "friction": 0.3, "weight_decay": fit["weight_decay"]}, 0.3, "exact", 0.3

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,16 +118,17 @@ def test_tables_and_curves_of_a_job_that_were_changed_are_noticed(made: plan.Pla
     assert str(made.folder(shifted)) in warning
 
 
-def test_tables_that_change_outside_of_the_workflow_are_older_than_all_results(made: plan.Plan) -> None:
-    """So that the workflow, which may have another plan, makes them again; others stay as they are."""
-    table, curves = (collect.folder(made, "toy/walk") / f"{name}.parquet" for name in ("jobs", "history"))
-    kept = table.stat().st_mtime_ns
-    collect.refresh(made, "toy/walk")
-    assert table.stat().st_mtime_ns == kept
-    made.result(made.job("toy/walk/plain")).unlink()
-    for _ in range(2):
-        collect.refresh(made, "toy/walk")
-        assert table.stat().st_mtime_ns == curves.stat().st_mtime_ns == collect.LONG_AGO
+def test_tables_of_other_jobs_are_removed_and_those_of_the_plan_are_kept(made: plan.Plan) -> None:
+    """As after a report on the same folder with another configuration."""
+    tables = sorted((made.config.folder() / "collected").glob("*/*/*.parquet"))
+    assert mend.mend(made) == []
+    assert all(table.exists() for table in tables)
+    other = replace(made, jobs=tuple(replace(job, key="0" * 16) for job in made.jobs))
+    collect.collect(other, "toy/walk")
+    assert mend.mend(made) == []
+    assert [table for table in tables if not table.exists()] == [table for table in tables if "walk" in table.parts]
+    refresh(made)
+    assert all(table.exists() for table in tables)
 
 
 def test_nothing_is_set_aside_while_a_workflow_is_at_work(made: plan.Plan) -> None:
