@@ -42,8 +42,8 @@ def derived(plan: Plan) -> list[Path]:
 def remove_outdated(plan: Plan) -> None:
     """Removes the tables of experiments that were collected for jobs with other keys than those of the plan.
 
-    `bnnbench report` collects, too, also where a run with another configuration or other data was interrupted. Snakemake
-    would take such tables, newer than all results, for up to date.
+    `bnnbench report` collects, too, also after a run with another configuration or other data was interrupted.
+    Snakemake would take such tables, newer than all results, for up to date.
     """
     for experiment in collect.experiments(plan):
         tables = [collect.folder(plan, experiment) / f"{name}.parquet" for name in collect.TABLES]
