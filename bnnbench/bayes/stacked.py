@@ -30,7 +30,8 @@ class Stacked:
     def __init__(self, module: nn.Module) -> None:
         first = {id(value): name for name, value in module.named_parameters()}  # a shared parameter is given once
         self.layers = [
-            (layer, {name: first[id(value)] for name, value in layer.named_parameters()}) for layer in _layers(module)
+            (layer, {name: first[id(value)] for name, value in layer.named_parameters()})
+            for layer in layers_in_order(module)
         ]
 
     def __call__(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
@@ -49,13 +50,13 @@ class Stacked:
         return h.expand(n_draws, *h.shape[1:])
 
 
-def _layers(module: nn.Module) -> Iterator[nn.Module]:
+def layers_in_order(module: nn.Module) -> Iterator[nn.Module]:
     """The layers in the order in which they are applied."""
     if not isinstance(module, nn.Sequential):
         yield module
         return
     for part in module:
-        yield from _layers(part)
+        yield from layers_in_order(part)
 
 
 def _linear(h: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -32,6 +32,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "avb": {"training": BRIEF, "generator": {"kind": "dense", "noise": 6, "hidden": [8]}, "discriminator": [4]},
     "kivi": {"training": BRIEF, "generator": {"kind": "dense", "noise": 6, "hidden": [8]}, "compared": 9},
     "livi": {"training": BRIEF, "generator": {"kind": "dense", "noise": 6, "hidden": [8]}},
+    "metagp": {"training": BRIEF, "inducing": 6},
+    "metaprior": {"training": BRIEF, "hidden": 8},
     "swag": {"training": BRIEF, "snapshots": 3},
     "csghmc": {"cycles": 2, "epochs_per_cycle": 3, "draws_per_cycle": 2, "learning_rate": 0.01},
     "laplace": {"training": BRIEF},
