@@ -1,0 +1,1 @@
+"""Hierarchical Gaussian Process Priors for Bayesian Neural Network Weights (Karaletsos and Bui, NeurIPS 2020)."""

@@ -1,0 +1,79 @@
+"""Time and memory of a training step against the width of a net."""
+
+from typing import Any, Literal
+
+from pydantic import Field, PositiveInt
+
+from bnnbench.harness.experiment import Metric, Outcome, Params, study
+from bnnbench.harness.run import Run
+
+
+class Cost(Params):
+    """A net with two hidden layers of one width, and one step of its bound."""
+
+    options: dict[str, Any] = Field({}, description="of metagp")
+    form: Literal["factors", "dense"] = Field(
+        "factors", description="dense: codes and conditional moments of every weight are made first, as in a first version"
+    )
+    width: PositiveInt = 50
+    n_inputs: PositiveInt = 8
+    n_points: PositiveInt = 100
+    repeats: PositiveInt = Field(5, description="steps, of which the fastest counts")
+
+    def methods(self) -> dict[str, dict[str, Any]]:
+        """The method."""
+        return {"metagp": self.options}
+
+
+METRICS = (
+    Metric("n_weights", "", None, "of the net, with biases"),
+    Metric("n_learned", "", None, "numbers that are learned: latents, inducing variables and codes, kernels"),
+    Metric("step_ms", "ms", False, "CPU time of the bound and its gradient"),
+    Metric("step_memory", "MB", False, "peak of memory during the step, beyond what is learned"),
+    Metric("bytes_per_weight", "bytes", None, "that peak for each weight and draw"),
+)
+
+
+@study(params=Cost, metrics=METRICS)
+def cost(params: Cost, run: Run) -> Outcome:
+    """Steps at a start; nothing is fitted."""
+    import torch
+
+    from bnnbench.bayes.gp_weights.metagp import MetaGPParams, made
+    from bnnbench.bayes.likelihood import Gaussian
+    from bnnbench.bayes.method import Train
+    from bnnbench.evaluation import cost as measure
+    from bnnbench.evaluation.networks import perceptron
+    from bnnbench.papers.gp_prior.dense import dense_outputs
+
+    options = MetaGPParams.model_validate(params.options)
+    stream = run.generator("points")
+    x = torch.randn(params.n_points, params.n_inputs, generator=stream)
+    train = Train(x.to(run.device), torch.sin(x[:, 0]).to(run.device), Gaussian(0.1))
+    model = perceptron((params.n_inputs, params.width, params.width, 1), torch.nn.ReLU).to(run.device)
+    net = made(model, train, options, run.generator("start"))
+    outputs = dense_outputs if params.form == "dense" else type(net).outputs
+
+    def step() -> None:
+        net.zero_grad(set_to_none=True)
+        draw = net.draw(options.samples, stream)
+        loss = train.likelihood.nll(outputs(net, train.x, draw, stream), train.y).mean() + net.kl() / len(train)
+        loss.backward()
+
+    took = [measure.measured(step, run.device)[1] for _ in range(params.repeats)]
+    n_weights = net.wiring.n_weights
+    peaks = [one.peak_megabytes for one in took if one.peak_megabytes is not None]
+    memory = {}
+    if peaks:
+        memory = {
+            "step_memory": max(peaks),
+            "bytes_per_weight": max(peaks) * measure.MEGABYTE / n_weights / options.samples,
+        }
+    return Outcome(
+        {
+            "n_weights": n_weights,
+            "n_learned": sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad),
+            "step_ms": 1000 * min(one.cpu_seconds for one in took),
+            **memory,
+        }
+    )

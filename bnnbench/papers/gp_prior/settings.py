@@ -1,0 +1,48 @@
+"""Parameters that the experiments of the paper share; nothing here imports torch."""
+
+from typing import Any, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from bnnbench.harness.experiment import Params
+
+OWN_PRIOR = ("metagp", "metaprior", "gp")
+"""Methods that have a prior of their own; all others get the prior of the toy nets."""
+Activation = Literal["relu", "tanh"]
+
+
+class Toy(Params):
+    """A method on a small net for points that are made and not read; a seed is a data set."""
+
+    method: str = Field("metagp", description="a registered method")
+    options: dict[str, Any] = Field({}, description="its parameters")
+    width: PositiveInt = Field(20, description="units of the hidden layer")
+    activation: Activation = "relu"
+    prior: Literal["fan-in", "process"] = Field(
+        "fan-in",
+        description="of methods that have none of their own: N(0, factor^2 / fan_in), or the process over codes of units",
+    )
+    factor: PositiveFloat = Field(3.0, description="of the standard deviation 1 / sqrt(fan_in)")
+    n_draws: PositiveInt = Field(200, description="of a prediction")
+
+    def methods(self) -> dict[str, dict[str, Any]]:
+        """The method with its options."""
+        return {self.method: self.options}
+
+
+class Curve(Toy):
+    """A method on points of a function of one number, with known noise."""
+
+    data: Literal["gap", "cubic", "periodic", "trend"] = "gap"
+
+
+class Plane(Toy):
+    """A method that separates two classes in the plane."""
+
+    data: Literal["banana", "moons"] = "moons"
+    n_train: PositiveInt = Field(100, description="points with labels")
+    radius: PositiveFloat = Field(6.0, description="of the circle where entropy is measured, in standardised units")
+
+    def datasets(self) -> tuple[str, ...]:
+        """The banana is read, and moons are made."""
+        return ("banana",) if self.data == "banana" else ()
