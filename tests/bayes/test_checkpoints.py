@@ -114,7 +114,15 @@ def test_a_checkpoint_of_another_fit_is_left_alone(kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "params"),
-    [("map", MAP), ("swag", {**MAP, "snapshots": 2}), ("mfvi", MAP), ("avb", MAP), ("kivi", MAP), ("livi", MAP)],
+    [
+        ("map", MAP),
+        ("dropout", MAP),
+        ("swag", {**MAP, "snapshots": 2}),
+        ("mfvi", MAP),
+        ("avb", MAP),
+        ("kivi", MAP),
+        ("livi", MAP),
+    ],
 )
 def test_the_fit_that_wrote_a_checkpoint_goes_on_from_it(name: str, params: dict[str, Any]) -> None:
     saved = killed(name, params)
@@ -124,7 +132,7 @@ def test_the_fit_that_wrote_a_checkpoint_goes_on_from_it(name: str, params: dict
     assert computed == epochs - 2
 
 
-@pytest.mark.parametrize("other", ["mfvi", "swag", "csghmc", "ensemble"])
+@pytest.mark.parametrize("other", ["dropout", "mfvi", "swag", "csghmc", "ensemble"])
 def test_a_checkpoint_of_another_method_is_left_alone(other: str) -> None:
     params: dict[str, Any] = {"cycles": 1, "epochs_per_cycle": 4} if other == "csghmc" else MAP
     saved = killed(other, params)

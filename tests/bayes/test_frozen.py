@@ -27,6 +27,7 @@ ALL: dict[str, dict[str, Any]] = {
     "map": {"training": BRIEF},
     "temperature": {"training": BRIEF},
     "ensemble": {"training": BRIEF, "members": 2},
+    "dropout": {"training": BRIEF},
     "mfvi": {"training": BRIEF, "initial_std": 0.1},
     "avb": {"training": BRIEF},
     "kivi": {"training": BRIEF},

@@ -1,11 +1,12 @@
 """Every method with a net and data on a GPU and its random stream on the CPU."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from problems import classes, stream
-from test_protocol import LONG, QUICK, fit, numbers, problem
+from test_protocol import LONG, QUICK, fit, numbers, problem, task_of
 from torch import nn
 
 from bnnbench.bayes import last_layer
@@ -21,15 +22,15 @@ pytestmark = [
 ]
 
 
-def on_the_gpu() -> tuple[nn.Module, Train]:
-    net, train = problem("classes")
+def on_the_gpu(task: str = "classes") -> tuple[nn.Module, Train]:
+    net, train = problem(task)
     x, y = train.held_out()
     return net.cuda(), Train(train.x.cuda(), train.y.cuda(), train.likelihood, (x.cuda(), y.cuda()))
 
 
 @pytest.mark.parametrize("name", QUICK)
 def test_methods_stay_on_the_device_of_the_data(name: str) -> None:
-    net, on_gpu = on_the_gpu()
+    net, on_gpu = on_the_gpu(task_of(name))
     posterior = registry.method(name).fit(net, on_gpu, QUICK[name], stream())
     predictive = posterior.predict(on_gpu.x, 4, stream())
     assert numbers(predictive).is_cuda
@@ -39,8 +40,9 @@ def test_methods_stay_on_the_device_of_the_data(name: str) -> None:
 @pytest.mark.parametrize("death", [2, 5, 8])
 @pytest.mark.parametrize("name", LONG)
 def test_a_killed_fit_continues(name: str, death: int, tmp_path: Path) -> None:
-    whole = fit(name, tmp_path / "whole", {}, LONG[name], made=on_the_gpu)
-    found = fit(name, tmp_path / "killed", {0: death}, LONG[name], made=on_the_gpu)
+    made = partial(on_the_gpu, task_of(name))
+    whole = fit(name, tmp_path / "whole", {}, LONG[name], made=made)
+    found = fit(name, tmp_path / "killed", {0: death}, LONG[name], made=made)
     assert found.is_cuda
     assert torch.allclose(found, whole, atol=1e-4)
 

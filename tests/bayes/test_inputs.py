@@ -18,8 +18,8 @@ from bnnbench.bayes.posterior import ClassPredictive, RealPredictive
 from bnnbench.harness import registry
 
 METHODS = (
-    "map", "temperature", "ensemble", "mfvi", "avb", "kivi", "livi", "swag", "csghmc", "laplace", "refine", "hmc",
-    "nuts",
+    "map", "temperature", "ensemble", "dropout", "mfvi", "avb", "kivi", "livi", "swag", "csghmc", "laplace", "refine",
+    "hmc", "nuts",
 )  # fmt: skip
 X = torch.randn(12, 3, generator=stream())
 LABELS = torch.arange(12) % 4
@@ -184,6 +184,7 @@ def test_inputs_may_ask_for_gradients_and_get_none(name: str) -> None:
     x = X.clone().requires_grad_()
     brief = {"training": {"epochs": 1}}
     params: dict[str, dict[str, Any]] = {
+        "dropout": {**brief, "first": True},
         "csghmc": {"cycles": 1, "epochs_per_cycle": 3},
         "refine": {**brief, "optimisation": {"epochs": 2}, "laplace": {"scope": "all", "structure": "diagonal"}},
         "hmc": {**brief, "scope": "all", "sampling": {"warmup": 3, "draws": 4}},

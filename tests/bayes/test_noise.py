@@ -123,6 +123,7 @@ def test_map_finds_the_joint_mode_of_weights_and_noise() -> None:
 
 QUICK: dict[str, dict[str, Any]] = {
     "ensemble": {"members": 2, "training": {"epochs": 300, "learning_rate": 0.02}},
+    "dropout": {"training": {"epochs": 300, "learning_rate": 0.02}, "first": True, "rate": 0.01},
     "mfvi": {"training": {"epochs": 300, "learning_rate": 0.02}},
     "swag": {"training": {"epochs": 300, "learning_rate": 0.02}, "snapshots": 20},
     "csghmc": {"cycles": 1, "epochs_per_cycle": 200, "learning_rate": 0.01},

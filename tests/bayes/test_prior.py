@@ -126,6 +126,7 @@ def test_samplers_have_the_conjugate_posterior_of_a_prior_of_unequal_scales(name
 POINTS: dict[str, dict[str, Any]] = {
     "map": {"training": {"epochs": 600, "learning_rate": 0.02}},
     "ensemble": {"members": 1, "training": {"epochs": 600, "learning_rate": 0.02}},
+    "dropout": {"first": True, "rate": 0.0, "training": {"epochs": 600, "learning_rate": 0.02}},
     "csghmc": {"cycles": 1, "epochs_per_cycle": 300, "draws_per_cycle": 1, "noisy_epochs": 1, "temperature": 0},
     "swag": {"training": None, "learning_rate": 0.05, "snapshots": 300},
 }
@@ -164,6 +165,7 @@ def test_mean_field_has_the_optimum_of_its_bound_under_the_prior() -> None:
         ("laplace", {"precision": "evidence"}),
         ("refine", {"precision": 2.0}),
         ("map", {"training": {"weight_decay": 0.1}}),
+        ("dropout", {"first": True, "training": {"weight_decay": 0.1}}),
         ("swag", {"weight_decay": 0.1}),
         ("csghmc", {"weight_decay": 0.1}),
     ],
