@@ -28,7 +28,7 @@ from bnnbench.bayes.gp_weights.layers import Conditional
 from bnnbench.bayes.gp_weights.net import GPNet
 from bnnbench.bayes.gp_weights.process import InducingValues, WeightProcess
 from bnnbench.bayes.gp_weights.units import Units, Wiring, pixel_grid, wiring
-from bnnbench.bayes.journal import SILENT, Journal
+from bnnbench.bayes.journal import Journal
 from bnnbench.bayes.likelihood import Likelihood
 from bnnbench.bayes.method import MethodParams, Train, method
 from bnnbench.bayes.network import EVALUATION_BATCH, LOG_NOISE, WholeNet

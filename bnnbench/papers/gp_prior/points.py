@@ -50,7 +50,7 @@ CURVES = {
     ),
     "cubic": Curve(
         lambda x: (4 * x) ** 3 / 30, 0.1, 50,
-        Places(((-1.0, -0.5), (0.5, 1.0)), {"gap": ((-0.3, 0.3),), "beyond": ((-1.5, -1.25), (1.25, 1.5))}, (-1.6, 1.6)),
+        Places(((-1.0, -0.5), (0.5, 1.0)), {"gap": ((-0.3, 0.3),), "beyond": ((-1.5, -1.2), (1.2, 1.5))}, (-1.6, 1.6)),
     ),
     "periodic": Curve(lambda x: np.sin(np.pi * x) + 0.3 * np.sin(2 * np.pi * x), 0.1, 60, WAVES),
     "trend": Curve(lambda x: np.sin(np.pi * x) + 0.5 * x, 0.1, 60, WAVES),

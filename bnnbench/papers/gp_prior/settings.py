@@ -20,7 +20,7 @@ class Toy(Params):
     activation: Activation = "relu"
     prior: Literal["fan-in", "process"] = Field(
         "fan-in",
-        description="of methods that have none of their own: N(0, factor^2 / fan_in), or the process over codes of units",
+        description="of methods that have none of their own: N(0, factor^2 / fan_in), or the process over codes",
     )
     factor: PositiveFloat = Field(3.0, description="of the standard deviation 1 / sqrt(fan_in)")
     n_draws: PositiveInt = Field(200, description="of a prediction")

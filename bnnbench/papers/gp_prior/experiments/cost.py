@@ -13,7 +13,8 @@ class Cost(Params):
 
     options: dict[str, Any] = Field({}, description="of metagp")
     form: Literal["factors", "dense"] = Field(
-        "factors", description="dense: codes and conditional moments of every weight are made first, as in a first version"
+        "factors",
+        description="dense: codes and conditional moments of every weight are made first, as in a first version",
     )
     width: PositiveInt = 50
     n_inputs: PositiveInt = 8

@@ -48,7 +48,7 @@ def curves(params: Curve, run: Run) -> Outcome:
     test, latency = inference.timed(
         lambda at: inference.predict(posterior, at, params.n_draws, run), new[0][:, None].to(run.device), run
     )
-    numbers = {**scores.real_scores(test, new[1].to(run.device), run.generator("targets")), **cost, **latency}
+    numbers = {**scores.scores(test, new[1].to(run.device), run.generator("targets")), **cost, **latency}
     numbers |= _in_places(posterior, params, run) | _learned(posterior, here.train, run)
     tables = {"band": _band(posterior, params, run), "points": {"x": x.tolist(), "y": y.tolist()}}
     tables |= _functions(posterior, params, run)
@@ -65,10 +65,10 @@ def drawn(posterior: Any, x: "Tensor", n_draws: int, stream: "Generator") -> "Te
     return mean
 
 
-def _places(ends: Any, n: int = 41) -> "Tensor":
+def _places(ends: "tuple[tuple[float, float], ...]", n: int = 41) -> "Tensor":
     import torch
 
-    return torch.cat([torch.linspace(*end, n) for end in ends])[:, None]
+    return torch.cat([torch.linspace(low, high, n) for low, high in ends])[:, None]
 
 
 def _in_places(posterior: Any, params: Curve, run: Run) -> dict[str, float]:
@@ -122,7 +122,7 @@ def _band(posterior: Any, params: Curve, run: Run) -> dict[str, list[float]]:
 
     from bnnbench.papers.gp_prior.points import CURVES
 
-    x = torch.linspace(*CURVES[params.data].places.shown, GRID)[:, None].to(run.device)
+    x = _places((CURVES[params.data].places.shown,), GRID).to(run.device)
     f = drawn(posterior, x, params.n_draws, run.generator("band")).cpu()
     low, middle, high = f.quantile(torch.tensor([0.05, 0.5, 0.95]), dim=0)
     return {
@@ -133,11 +133,9 @@ def _band(posterior: Any, params: Curve, run: Run) -> dict[str, list[float]]:
 
 def _functions(posterior: Any, params: Curve, run: Run) -> dict[str, dict[str, list[float]]]:
     """A few whole functions, where the posterior draws such."""
-    import torch
-
     from bnnbench.papers.gp_prior.points import CURVES
 
-    x = torch.linspace(*CURVES[params.data].places.shown, GRID)[:, None].to(run.device)
+    x = _places((CURVES[params.data].places.shown,), GRID).to(run.device)
     stream = run.generator("functions")
     if hasattr(posterior, "functions"):
         f = posterior.functions(x, SHOWN, stream).reshape(SHOWN, GRID)

@@ -54,7 +54,9 @@ def prior_draws(params: PriorDraws, run: Run) -> Outcome:
     products = (centred[:, shift:] * centred[:, :-shift]).mean()
     std = f.std(0)
     zero = int(x[:, 0].abs().argmin())
-    shown = [(k, *pair) for k in range(min(SHOWN, len(f))) for pair in zip(x[:, 0].tolist(), f[k].tolist(), strict=True)]
+    shown = [
+        (k, *pair) for k in range(min(SHOWN, len(f))) for pair in zip(x[:, 0].tolist(), f[k].tolist(), strict=True)
+    ]
     draw, places, values = (list(column) for column in zip(*shown, strict=True))
     return Outcome(
         {
