@@ -1,11 +1,14 @@
 """Time and memory of a training step against the width of a net."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, PositiveInt
 
 from bnnbench.harness.experiment import Metric, Outcome, Params, study
 from bnnbench.harness.run import Run
+
+Width = Literal[50, 100, 200, 400]
+WIDTHS: tuple[Width, ...] = get_args(Width)
 
 
 class Cost(Params):
@@ -14,9 +17,11 @@ class Cost(Params):
     options: dict[str, Any] = Field({}, description="of metagp")
     form: Literal["factors", "dense"] = Field(
         "factors",
-        description="dense: codes and conditional moments of every weight are made first, as in a first version",
+        description="dense: conditional moments of every weight are made first, as in a first version",
     )
-    width: PositiveInt = 50
+    widths: tuple[Literal[50, 100, 200, 400], ...] = Field(
+        WIDTHS, description="of both hidden layers, one after another"
+    )
     n_inputs: PositiveInt = 8
     n_points: PositiveInt = 100
     repeats: PositiveInt = Field(5, description="steps, of which the fastest counts")
@@ -26,18 +31,27 @@ class Cost(Params):
         return {"metagp": self.options}
 
 
-METRICS = (
-    Metric("n_weights", "", None, "of the net, with biases"),
-    Metric("n_learned", "", None, "numbers that are learned: latents, inducing variables and codes, kernels"),
-    Metric("step_ms", "ms", False, "CPU time of the bound and its gradient"),
-    Metric("step_memory", "MB", False, "peak of memory during the step, beyond what is learned"),
-    Metric("bytes_per_weight", "bytes", None, "that peak for each weight and draw"),
+METRICS = tuple(
+    Metric(f"{name}_{width}", unit, better, f"{text}, {width} units in each hidden layer")
+    for name, unit, better, text in (
+        ("n_weights", "", None, "weights of the net, with biases"),
+        ("n_learned", "", None, "numbers that are learned: latents, inducing variables and codes, kernels"),
+        ("step_ms", "ms", False, "CPU time of the bound and its gradient"),
+        ("step_memory", "MB", False, "peak of memory during the step, beyond what is learned"),
+    )
+    for width in WIDTHS
 )
 
 
 @study(params=Cost, metrics=METRICS)
 def cost(params: Cost, run: Run) -> Outcome:
     """Steps at a start; nothing is fitted."""
+    numbers = {width: _at(width, params, run) for width in params.widths}
+    return Outcome({f"{name}_{width}": value for width, own in numbers.items() for name, value in own.items()})
+
+
+def _at(width: int, params: Cost, run: Run) -> dict[str, float]:
+    """The numbers of one width."""
     import torch
 
     from bnnbench.bayes.gp_weights.metagp import MetaGPParams, made
@@ -51,7 +65,7 @@ def cost(params: Cost, run: Run) -> Outcome:
     stream = run.generator("points")
     x = torch.randn(params.n_points, params.n_inputs, generator=stream)
     train = Train(x.to(run.device), torch.sin(x[:, 0]).to(run.device), Gaussian(0.1))
-    model = perceptron((params.n_inputs, params.width, params.width, 1), torch.nn.ReLU).to(run.device)
+    model = perceptron((params.n_inputs, width, width, 1), torch.nn.ReLU).to(run.device)
     net = made(model, train, options, run.generator("start"))
     outputs = dense_outputs if params.form == "dense" else type(net).outputs
 
@@ -62,19 +76,10 @@ def cost(params: Cost, run: Run) -> Outcome:
         loss.backward()
 
     took = [measure.measured(step, run.device)[1] for _ in range(params.repeats)]
-    n_weights = net.wiring.n_weights
     peaks = [one.peak_megabytes for one in took if one.peak_megabytes is not None]
-    memory = {}
-    if peaks:
-        memory = {
-            "step_memory": max(peaks),
-            "bytes_per_weight": max(peaks) * measure.MEGABYTE / n_weights / options.samples,
-        }
-    return Outcome(
-        {
-            "n_weights": n_weights,
-            "n_learned": sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad),
-            "step_ms": 1000 * min(one.cpu_seconds for one in took),
-            **memory,
-        }
-    )
+    return {
+        "n_weights": net.wiring.n_weights,
+        "n_learned": sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad),
+        "step_ms": 1000 * min(one.cpu_seconds for one in took),
+        **({"step_memory": max(peaks)} if peaks else {}),
+    }

@@ -54,10 +54,12 @@ def prior_draws(params: PriorDraws, run: Run) -> Outcome:
     products = (centred[:, shift:] * centred[:, :-shift]).mean()
     std = f.std(0)
     zero = int(x[:, 0].abs().argmin())
-    shown = [
-        (k, *pair) for k in range(min(SHOWN, len(f))) for pair in zip(x[:, 0].tolist(), f[k].tolist(), strict=True)
-    ]
-    draw, places, values = (list(column) for column in zip(*shown, strict=True))
+    shown = f[:SHOWN]
+    table = {
+        "draw": [k for k in range(len(shown)) for _ in x],
+        "x": x[:, 0].tolist() * len(shown),
+        "y": shown.reshape(-1).tolist(),
+    }
     return Outcome(
         {
             "autocorrelation": (products / centred.square().mean()).item(),
@@ -65,5 +67,5 @@ def prior_draws(params: PriorDraws, run: Run) -> Outcome:
             "std_growth": (std[-1] / std[zero]).item(),
             "roughness": (f[:, 1:] - f[:, :-1]).abs().mean().item() / std.mean().item(),
         },
-        {"functions": {"draw": draw, "x": places, "y": values}},
+        {"functions": table},
     )
