@@ -1,6 +1,6 @@
 """Parts of figures that several papers share: published values, one row per variant, lines over a table's column."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bnnbench.harness import paper
@@ -96,3 +96,47 @@ def line(axes: "Axes", table: "pd.DataFrame", over: str, color: str, label: str,
     seeds = table.groupby([over, "seed"])["nll"].mean().unstack()
     axes.plot(seeds.index, seeds.mean(axis=1), style, color=color, label=label)
     axes.fill_between(seeds.index, seeds.min(axis=1), seeds.max(axis=1), color=color, alpha=0.15, linewidth=0)
+
+
+def entropies(results: Results, experiment: str, variants: Mapping[str, str], styles: Sequence[Any]) -> "Canvas":
+    """A panel for each data set of the table "entropy", a line for each variant: the share of images up to an entropy.
+
+    Shares are the means over seeds; a line has the style at its place.
+    """
+    from matplotlib.figure import Figure as Canvas
+
+    tables = {}
+    for variant in variants:
+        try:
+            tables[variant] = results.table(experiment, variant, "entropy")
+        except NotRun:
+            continue
+    if not tables:
+        results.table(experiment, next(iter(variants)), "entropy")  # raises NotRun with the reason
+    names = list(dict.fromkeys(name for table in tables.values() for name in table["data"]))
+    canvas = Canvas(figsize=(1.9 * len(names) + 0.6, 2.6))
+    panels = canvas.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for axes, name in zip(panels, names, strict=True):
+        for k, (variant, table) in enumerate(tables.items()):
+            curve = table[table["data"] == name].groupby("share")["entropy"].mean()
+            label, style = variants[variant] if axes is panels[0] else None, styles[list(variants).index(variant)]
+            axes.plot(curve, curve.index, color=PALETTE[k], linestyle=style, label=label, linewidth=1.3)
+        axes.set(xlabel="entropy (nats)", title="test images" if name == "test" else name)
+    panels[0].set_ylabel("share of images")
+    canvas.legend(loc="outside lower center", ncols=3, fontsize="small")
+    return canvas
+
+
+def first_tables(
+    results: Results, experiment: str, variants: Mapping[str, str], name: str
+) -> "dict[str, pd.DataFrame]":
+    """The table `name` of each variant that has one, of its first seed; raises `NotRun` where none has."""
+    tables = {}
+    for variant in variants:
+        try:
+            tables[variant] = first_seed(results.table(experiment, variant, name))
+        except NotRun:
+            continue
+    if not tables:
+        results.table(experiment, next(iter(variants)), name)  # raises NotRun with the reason
+    return tables

@@ -31,15 +31,18 @@ class Cost(Params):
         return {"metagp": self.options}
 
 
-METRICS = tuple(
-    Metric(f"{name}_{width}", unit, better, f"{text}, {width} units in each hidden layer")
-    for name, unit, better, text in (
-        ("n_weights", "", None, "weights of the net, with biases"),
-        ("n_learned", "", None, "numbers that are learned: latents, inducing variables and codes, kernels"),
-        ("step_ms", "ms", False, "CPU time of the bound and its gradient"),
-        ("step_memory", "MB", False, "peak of memory during the step, beyond what is learned"),
-    )
-    for width in WIDTHS
+METRICS = (
+    *(
+        Metric(f"{name}_{width}", unit, better, f"{text}, {width} units in each hidden layer")
+        for name, unit, better, text in (
+            ("n_weights", "", None, "weights of the net, with biases"),
+            ("n_learned", "", None, "numbers that are learned: latents, inducing variables and codes, kernels"),
+            ("step_ms", "ms", False, "CPU time of the bound and its gradient"),
+            ("step_memory", "MB", False, "peak of memory during the step, beyond what is learned"),
+        )
+        for width in WIDTHS
+    ),
+    Metric("memory_growth", "times", False, "growth of the memory over that of the weights, first to last width"),
 )
 
 
@@ -47,7 +50,13 @@ METRICS = tuple(
 def cost(params: Cost, run: Run) -> Outcome:
     """Steps at a start; nothing is fitted."""
     numbers = {width: _at(width, params, run) for width in params.widths}
-    return Outcome({f"{name}_{width}": value for width, own in numbers.items() for name, value in own.items()})
+    first, last = numbers[params.widths[0]], numbers[params.widths[-1]]
+    growth = {}
+    if first.get("step_memory", 0) > 0 and len(numbers) > 1:
+        weights = last["n_weights"] / first["n_weights"]
+        growth = {"memory_growth": last["step_memory"] / first["step_memory"] / weights}
+    named = {f"{name}_{width}": value for width, own in numbers.items() for name, value in own.items()}
+    return Outcome({**named, **growth})
 
 
 def _at(width: int, params: Cost, run: Run) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from bnnbench.harness.charts import line, rows
+from bnnbench.harness.charts import entropies, line, rows
 from bnnbench.harness.collect import NotRun, Results
 from bnnbench.harness.figure import PALETTE, figure
 from bnnbench.papers.livi.settings import NETS
@@ -83,28 +83,7 @@ def mnist(results: Results) -> "Canvas":
 )
 def entropy_of_predictions(results: Results) -> "Canvas":
     """A panel a data set, a line a method."""
-    from matplotlib.figure import Figure as Canvas
-
-    tables = {}
-    for variant in STYLES:
-        try:
-            tables[variant] = results.table(MNIST, variant, "entropy")
-        except NotRun:
-            continue
-    if not tables:
-        results.table(MNIST, "livi", "entropy")  # raises NotRun with the reason
-    names = list(dict.fromkeys(name for table in tables.values() for name in table["data"]))
-    canvas = Canvas(figsize=(1.9 * len(names) + 0.6, 2.6))
-    panels = canvas.subplots(1, len(names), sharey=True, squeeze=False)[0]
-    for axes, name in zip(panels, names, strict=True):
-        for k, (variant, table) in enumerate(tables.items()):
-            curve = table[table["data"] == name].groupby("share")["entropy"].mean()
-            label = METHODS[variant] if axes is panels[0] else None
-            axes.plot(curve, curve.index, color=PALETTE[k], linestyle=STYLES[variant], label=label, linewidth=1.3)
-        axes.set(xlabel="entropy (nats)", title="test images" if name == "test" else name)
-    panels[0].set_ylabel("share of images")
-    canvas.legend(loc="outside lower center", ncols=3, fontsize="small")
-    return canvas
+    return entropies(results, MNIST, {variant: METHODS[variant] for variant in STYLES}, list(STYLES.values()))
 
 
 @figure(
