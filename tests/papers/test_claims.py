@@ -398,7 +398,90 @@ LIVI = {
         SIZES,
     ),
 }  # fmt: skip
+GP_GAP, GP_PERIODIC, GP_TREND, GP_MOONS = "gap", "periodic", "trend", "moons"
+ASKED = ",dataset=uci-energy,acquire=uncertain"
+GP_PRIOR = {
+    "priors-are-periodic": Case(
+        [of("prior-draws", "autocorrelation", rbf=0.97), of("prior-draws", "autocorrelation", periodic_constant=0.3)],
+        [of("prior-draws", "autocorrelation", rbf=0.2, periodic_constant=0.99)],
+    ),
+    "uncertain-between-points": Case(
+        [of(GP_GAP, "gap_ratio", local_rbf=0.5), of(GP_GAP, "gap_ratio", mfvi=20)],
+        [of(GP_GAP, "gap_ratio", local_rbf=17, mfvi=0.5)],
+    ),
+    "better-than-mean-field-in-the-gap": Case(
+        [of(GP_GAP, "nll_gap", local_rbf=60)], [of(GP_GAP, "nll_gap", local_rbf=1.3, mfvi=60)]
+    ),
+    "as-good-as-a-process-in-the-gap": Case(
+        [of(GP_GAP, "nll_gap", local_rbf=60)], [of(GP_GAP, "nll_gap", local_rbf=1.0, gp=0.7)]
+    ),
+    "uncertain-without-a-kernel-over-inputs": Case(
+        [of(GP_GAP, "gap_ratio", metagp=0.5)], [of(GP_GAP, "gap_ratio", metagp=5)]
+    ),
+    "the-prior-knows-the-gap": Case(
+        [of(GP_GAP, "gap_ratio", metagp_nuts=0.5)], [of(GP_GAP, "gap_ratio", metagp_nuts=5)]
+    ),
+    "periodic-kernels-extrapolate": Case(
+        [of(GP_PERIODIC, "rmse_median_beyond", local_periodic=0.7), of(GP_PERIODIC, "nll_beyond", local_periodic=2)],
+        [of(GP_PERIODIC, "rmse_median_beyond", local_periodic=0.07),
+         of(GP_PERIODIC, "nll_beyond", local_periodic=-0.7, local_rbf=2)],
+    ),
+    "the-period-is-learned": Case(
+        [of(GP_PERIODIC, "period", local_periodic=1.8)], [of(GP_PERIODIC, "period", local_periodic=2.0)]
+    ),
+    "better-than-a-process-of-the-wrong-kernel": Case(
+        [of(GP_TREND, "rmse_inside", local_periodic=1.0), of(GP_TREND, "rmse_median_beyond", local_periodic=3.5)],
+        [of(GP_TREND, "rmse_inside", local_periodic=0.1, gp_periodic=1.0),
+         of(GP_TREND, "rmse_median_beyond", local_periodic=1.0, gp_periodic=3.5)],
+    ),
+    "the-net-carries-the-trend": Case(
+        [of(GP_TREND, "rmse_inside", local_periodic_constant=0.1)],
+        [of(GP_TREND, "rmse_inside", local_periodic=0.1, local_periodic_constant=0.9)],
+    ),
+    "unsure-far-from-two-moons": Case(
+        [of(GP_MOONS, "entropy_far", local_rbf=0.27), of(GP_MOONS, "entropy_far", mfvi=0.692)],
+        [of(GP_MOONS, "entropy_far", local_rbf=0.69, mfvi=0.27)],
+    ),
+    "accurate-on-two-moons": Case(
+        [of(GP_MOONS, "accuracy", local_rbf=88)], [of(GP_MOONS, "accuracy", local_rbf=99.8, mfvi=94)]
+    ),
+    "competitive-active-learning": Case(
+        [cells("active", "rmse", ASKED, metagp=6.0), cells("active", "nll", ASKED, local_rbf=3.9)],
+        [cells("active", "rmse", ASKED, metagp=4.0, local_rbf=4.0, mfvi=5.5),
+         cells("active", "nll", ASKED, metagp=3.2, local_rbf=3.2, mfvi=3.8)],
+    ),
+    "asking-helps": Case(
+        [cells("active", "rmse", ASKED, local_rbf=6.0)],
+        [cells("active", "rmse", ASKED, local_rbf=4.0),
+         cells("active", "rmse", ",dataset=uci-energy,acquire=random", local_rbf=5.0)],
+    ),
+    "other-images-are-told-apart": Case(
+        [each(IMAGES, AUROC, local_rbf=70.0), of(IMAGES, "accuracy", local_rbf=90)],
+        [each(IMAGES, AUROC, local_rbf=85.0, map=70.0), of(IMAGES, "accuracy", local_rbf=95.7, map=96.1)],
+    ),
+    "other-images-as-by-mean-field": Case(
+        [each(IMAGES, AUROC, local_rbf=70.0), of(IMAGES, "accuracy", local_rbf=89)],
+        [each(IMAGES, AUROC, local_rbf=85.0, mfvi=84.0), of(IMAGES, "accuracy", local_rbf=95.7, mfvi=90)],
+    ),
+    "few-labels-suffice": Case(
+        [cells("few-labels", "nll", ",n_train=100", metagp=1.5)],
+        [cells("few-labels", "nll", ",n_train=100", metagp=0.9, mfvi=1.5, map=1.2)],
+    ),
+    "all-layers-learn": Case([of(IMAGES, "accuracy", metagp_all=11)], [of(IMAGES, "accuracy", metagp_all=87)]),
+    "new-latents-of-inputs-suffice": Case(
+        [numbers("embeddings", "averaged", error_inputs=70)],
+        [numbers("embeddings", "averaged", error_inputs=25, error_scratch=50)],
+    ),
+    "memory-grows-with-weights": Case(
+        [of("cost", "memory_growth", **{"global": 3}), of("cost", "memory_growth", local=3)],
+        [of("cost", "memory_growth", **{"global": 0.5, "local": 0.5})],
+    ),
+    "factors-are-cheaper-than-weights": Case(
+        [of("cost", "step_ms_100", local=500)], [of("cost", "step_ms_100", local=50, local_dense=500)]
+    ),
+}  # fmt: skip
 CASES = {
+    **{("gp_prior", name): case for name, case in GP_PRIOR.items()},
     **{("livi", name): case for name, case in LIVI.items()},
     **{("dsm", name): case for name, case in {**DSM, **DSM_THEORY}.items()},
     **{("binarized", name): case for name, case in BINARIZED.items()},

@@ -72,7 +72,7 @@ def as_good_as_a_process_in_the_gap(results: Results) -> Evidence:
 @claim(
     "uncertain-without-a-kernel-over-inputs",
     "Without a kernel over the inputs, too, the model is at least twice as uncertain in the gap as at the points.",
-    source="not stated in what was available of the paper; trial runs did not show it",
+    source="not in the paper as far as it was available; trial runs did not show it",
     experiments=[GAP],
     scales=FULL,
     origin="ours",
@@ -142,7 +142,7 @@ def the_period_is_learned(results: Results) -> Evidence:
     "better-than-a-process-of-the-wrong-kernel",
     "Where the kernel over the inputs does not fit, the local model predicts better than a Gaussian process with the "
     "same kernel, at its points and beyond them.",
-    source="published review, which asks for such a case; the paper's answer was not available",
+    source="not in the paper as far as it was available; the published review asks for such a case",
     experiments=[TREND],
     scales=FULL,
     origin="ours",
