@@ -99,11 +99,10 @@ def _joint_root(n_points: int, kernel: Tensor) -> Tensor:
 
 def _applied(net: GPNet, x: Tensor, values: Tensor, draw: Draw) -> Tensor:
     """Outputs [S, N, C] of the net whose weights are s times `values` [S, W, N + 1]."""
-    h = net.wiring.flat(x)
     weights = net.wiring.matrices(values.mT)  # [S, N + 1, V_out, V_in] of each layer
 
     def layer(k: int, h: Tensor) -> Tensor:
         own = weights[k][:, :-1] if net.local[k] else weights[k][:, -1:].expand(-1, h.shape[1], -1, -1)
         return (own @ h[..., None])[..., 0]
 
-    return net.applied((torch.ones_like(h) if net.constant else h)[None], layer, draw)
+    return net.applied(net.first(net.wiring.flat(x)), layer, draw)

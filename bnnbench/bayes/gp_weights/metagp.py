@@ -61,6 +61,9 @@ class MetaGPParams(MethodParams):
     )
     length: PositiveFloat = Field(1.0, description="of the kernel over codes, at the start")
     initial_std: PositiveFloat = Field(0.1, description="of latents and inducing variables")
+    initial_mean: NonNegativeFloat = Field(
+        1.0, description="standard deviation of the means of inducing variables; small ones suit many variables"
+    )
     inputs: Literal["prior", "pixels"] = Field(
         "prior", description="where latents of inputs start: at draws of the prior, or, for square images, on a grid"
     )
@@ -93,6 +96,9 @@ class GlobalWeights:
             spread = [layers.deviations(kernel, at, draw.grid) for kernel in kernels]
             weights = [w + s * normal(w.shape, generator, w) for w, s in zip(weights, spread, strict=True)]
         scaled = [draw.grid.scale * factor * weight for factor, weight in zip(wiring.factors, weights, strict=True)]
+        scaled[0] = torch.cat(
+            [scaled[0][..., : wiring.widths[0]] / net.unit, scaled[0][..., wiring.widths[0] :]], dim=-1
+        )
         return wiring.flattened(scaled, net.log_noise).to(self.like)
 
 
@@ -146,12 +152,14 @@ def made(model: nn.Module, train: Train, params: MetaGPParams, generator: Genera
     start = _input_latents(own, params)
     units = Units(own, params.latent, params.initial_std, generator, start)
     n_contexts = 1 if auxiliary is None else len(auxiliary.inducing)
-    values = InducingValues(n_contexts, params.inducing, params.initial_std, params.covariance == "full", generator)
+    start_of = params.initial_mean, params.initial_std
+    values = InducingValues(n_contexts, params.inducing, *start_of, params.covariance == "full", generator)
     codes = _inducing_codes(own, units, params.inducing, generator)
     process = WeightProcess(codes, values, params.length, params.variance, auxiliary)
     log_noise = dict(model.named_parameters()).get(LOG_NOISE)
     noise = None if log_noise is None else log_noise.detach().double().clone()
-    net = GPNet(own, units, process, params.conditional, local, params.constant, noise)
+    unit = x.square().mean().sqrt().clamp_min(1e-6)
+    net = GPNet(own, units, process, params.conditional, local, params.constant, unit, noise)
     return net.to(train.x.device)
 
 

@@ -29,6 +29,7 @@ class Draw:
 class GPNet(nn.Module):
     """q(z), q(V) and the process, with the wiring of the net; a learned log noise [D] is a point estimate.
 
+    The first layer's inputs are divided by `unit`, so that the prior does not depend on what they are measured in.
     `local` says of each layer whether its weights depend on the input. Where `constant` is true, the net is fed with 1
     instead of its input, which then enters only through the weights.
     """
@@ -41,12 +42,20 @@ class GPNet(nn.Module):
         conditional: Conditional,
         local: Sequence[bool],
         constant: bool,
+        unit: Tensor,
         log_noise: Tensor | None,
     ) -> None:
         super().__init__()
+        self.register_buffer("unit", unit)
         self.wiring, self.units, self.process = wiring, units, process
         self.conditional, self.local, self.constant = conditional, tuple(local), constant
         self.log_noise = None if log_noise is None else nn.Parameter(log_noise)
+
+    unit: Tensor
+
+    def first(self, x: Tensor) -> Tensor:
+        """What the first layer gets [1, N, V_0], for flat inputs x [N, V_0]."""
+        return (torch.ones_like(x) if self.constant else x / self.unit)[None]
 
     def draw(self, n_draws: int, stream: Generator | None) -> Draw:
         """Latents and inducing variables from q(z) q(V)."""
@@ -59,7 +68,7 @@ class GPNet(nn.Module):
         """
         x = self.wiring.flat(x)
         views = self._views(x, draw)
-        h = (torch.ones_like(x) if self.constant else x)[None]
+        h = self.first(x)
         if self.conditional == "full":
             codes = self.wiring.codes(draw.latents)
             weights = self.wiring.matrices(layers.joint(codes, views[0], draw.grid, stream))

@@ -73,10 +73,12 @@ class LayerKernel:
 class InducingValues(nn.Module):
     """q(V) of whitened inducing variables V [R, M]: independent normals, or one with a full covariance."""
 
-    def __init__(self, n_contexts: int, n_codes: int, std: float, full: bool, stream: Generator | None) -> None:
+    def __init__(
+        self, n_contexts: int, n_codes: int, mean: float, std: float, full: bool, stream: Generator | None
+    ) -> None:
         super().__init__()
         like = torch.zeros(1, dtype=torch.float64)
-        self.mean = nn.Parameter(normal((n_contexts, n_codes), stream, like))
+        self.mean = nn.Parameter(mean * normal((n_contexts, n_codes), stream, like))
         size = n_contexts * n_codes
         self.log_std = nn.Parameter(torch.full((size,), std, dtype=torch.float64).log())
         self.below = nn.Parameter(torch.zeros(size, size, dtype=torch.float64)) if full else None

@@ -22,7 +22,7 @@ def dense_outputs(net: GPNet, x: Tensor, draw: Draw, stream: Generator | None) -
     phi = net.process.phi(net.process.auxiliary.contexts(x)) if local and net.process.auxiliary else x.new_ones(1, 1)
     seen = phi @ draw.values  # [S, N or 1, M]
     squares = phi.square().sum(1)[:, None]
-    h = (torch.ones_like(x) if net.constant else x)[None]
+    h = net.first(x)
     for k, (part, shape, factor) in enumerate(zip(parts, shapes, net.wiring.factors, strict=True)):
         h = torch.cat([h, torch.ones_like(h[..., :1])], dim=-1) if net.wiring.biases[k] else h
         of_layer = part.unflatten(1, shape)
