@@ -180,13 +180,13 @@ def test_weights_of_the_global_model_give_the_same_predictions_as_its_outputs(co
 
 @pytest.mark.parametrize("auxiliary", [None, RBF, PERIODIC])
 def test_prior_functions_have_the_covariance_of_the_kernel(auxiliary: Any) -> None:
-    """A linear net without bias: f(x) = w(c, x) x, so Cov[f(x), f(x')] = s^2 x x' k_aux(x, x')."""
+    """A linear net without bias: f(x) = w(c, x) x, so Cov[f(x), f(x')] = s^2 x x' k_aux(x, x') / unit^2."""
     model = nn.Sequential(nn.Linear(1, 1, bias=False))
     net = process_net(model, data(8), auxiliary=auxiliary)
     x = torch.tensor([[-1.0], [-0.4], [0.9]])
     found = prior_functions(net, x, 6000, stream(4))[..., 0]
     kernel = torch.ones(3, 3) if net.process.auxiliary is None else net.process.auxiliary(x.double(), x.double())
-    expected = 2.0 * (x @ x.T).double() * kernel.detach()
+    expected = 2.0 * (x @ x.T).double() / net.unit**2 * kernel.detach()
     assert torch.allclose(found.T.cov(), expected, atol=0.12)
 
 
@@ -268,7 +268,7 @@ def exact(net: GPNet, train: Train) -> tuple[Tensor, Tensor, float]:
     """Mean and covariance of the weights, and log p(y), of a linear model whose prior has the kernel's covariance."""
     codes = net.wiring.codes(torch.cat(list(net.units.means))[None])[0].detach()
     prior = 2.0 / 2 * rbf(codes, codes, net.process.log_length.exp().detach())
-    x, y = train.x.double().numpy(), train.y.double().numpy()
+    x, y = (train.x.double() / net.unit).numpy(), train.y.double().numpy()
     covariance = torch.linalg.inv(torch.linalg.inv(prior) + torch.tensor(x.T @ x) / 0.09)
     mean = covariance @ torch.tensor(x.T @ y) / 0.09
     evidence = multivariate_normal(np.zeros(20), x @ prior.numpy() @ x.T + 0.09 * np.eye(20)).logpdf(y)
@@ -291,7 +291,7 @@ def test_a_linear_net_with_known_codes_has_its_exact_posterior_and_evidence() ->
     assert before + kl < after < evidence + 0.02
     assert after == pytest.approx(evidence, abs=0.1)
     drawn: Any = metagp.posterior_of(net, model, train)
-    theta = drawn.sample(6000, stream(4)).double()
+    theta = drawn.sample(6000, stream(4)).double() * net.unit
     assert torch.allclose(theta.mean(0), mean, atol=0.1 * covariance.diagonal().sqrt().max().item())
     assert torch.allclose(theta.T.cov(), covariance, rtol=0.15, atol=0.05 * covariance.diagonal().max().item())
 
@@ -312,7 +312,7 @@ def test_the_bound_is_below_the_evidence_of_the_whole_prior() -> None:
         kernel = rbf(codes, codes, length) + 1e-7 * torch.eye(own.n_weights)
         g = (torch.linalg.cholesky(kernel) @ double(20_000, own.n_weights, 1, seed=9))[..., 0]
         scaled = [variance**0.5 * f * part for f, part in zip(own.factors, own.matrices(g), strict=True)]
-        f = evaluate(WholeNet(model.double()), own.flattened(scaled, None), x.double())[..., 0]
+        f = evaluate(WholeNet(model.double()), own.flattened(scaled, None), x.double() / net.unit)[..., 0]
         log_likelihood = (-0.5 * (train.y - f).square() - 0.5 * log(2 * pi)).sum(1)
         evidence = torch.logsumexp(log_likelihood, 0).item() - log(20_000)
     assert evidence_bound(net, train, 4000, stream(5)) < evidence + 0.01
@@ -431,6 +431,16 @@ def test_a_context_may_be_a_learned_map_of_the_inputs() -> None:
     assert kernel.inducing.shape == (5, 2)
     assert kernel.map is not None
     assert kernel.map.requires_grad
+
+
+def test_predictions_do_not_depend_on_the_unit_of_inputs() -> None:
+    """Global weights are made for inputs as they are; the prior sees them over their root mean square."""
+    model, train = net_of(1, 3, 1), data(9)
+    scaled = Train(1000 * train.x, train.y, train.likelihood)
+    one, other = (metagp.posterior_of(process_net(model, each), model, each) for each in (train, scaled))
+    a = one.predict(train.x, 50, stream(2)).mean  # type: ignore[union-attr]
+    b = other.predict(scaled.x, 50, stream(2)).mean  # type: ignore[union-attr]
+    assert torch.allclose(a, b, atol=1e-4)
 
 
 def test_a_draw_holds_its_kernels() -> None:
