@@ -14,12 +14,15 @@ from torch import Tensor, nn
 from bnnbench.bayes import last_layer
 from bnnbench.bayes.flows import RadialFlow
 from bnnbench.bayes.gaussian import LaplaceNormal
+from bnnbench.bayes.gp_weights.metagp import MetaGPParams, made
 from bnnbench.bayes.journal import SILENT
-from bnnbench.bayes.likelihood import Categorical
+from bnnbench.bayes.likelihood import Categorical, Gaussian
+from bnnbench.bayes.method import Train
 from bnnbench.bayes.network import LinearNet
 from bnnbench.bayes.refine import PUBLISHED, Refined, fit_flow
 from bnnbench.bayes.target import Target
 from bnnbench.harness.stopwatch import interleaved
+from bnnbench.papers.gp_prior.dense import dense_outputs, pairs_outputs
 
 OURS, N_FEATURES, N_CLASSES, PRECISION = "ours", 84, 10, 510.0
 NET = LinearNet(N_FEATURES, N_CLASSES)
@@ -131,3 +134,32 @@ def pyro_epoch(x: Tensor, y: Tensor, base: LaplaceNormal, length: int) -> Callab
             optimizer.step()
 
     return epoch
+
+
+@pytest.mark.benchmark(group="a step of metagp: one input, 20 hidden units, 50 points, 30 codes, 15 contexts, 2 draws")
+def test_step_of_a_process_over_weights(benchmark: Any) -> None:
+    """Through the kernel's factors beside moments of every weight, and beside free pairs of inducing points."""
+    small = benchmark.disabled
+    train = Train(
+        torch.linspace(-1.2, 1.2, 10 if small else 50)[:, None], torch.zeros(10 if small else 50), Gaussian(0.1)
+    )
+    model = nn.Sequential(nn.Linear(1, 20), nn.ReLU(), nn.Linear(20, 1))
+    net = made(
+        model, train, MetaGPParams.model_validate({"auxiliary": {"kind": "rbf"}}), torch.Generator().manual_seed(0)
+    )
+
+    def step(outputs: Callable[..., Tensor]) -> Callable[[], None]:
+        def run() -> None:
+            net.zero_grad(set_to_none=True)
+            stream = torch.Generator().manual_seed(1)
+            made_outputs = outputs(net, train.x, net.draw(2, stream), stream)
+            (train.likelihood.nll(made_outputs, train.y).mean() + net.kl() / len(train)).backward()
+
+        return run
+
+    candidates = {
+        OURS: step(type(net).outputs),
+        "moments of every weight": step(dense_outputs),
+        "pairs of inducing points": step(pairs_outputs),
+    }
+    measure(benchmark, candidates, rounds=20)
