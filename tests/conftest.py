@@ -30,6 +30,12 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / 
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
+# The cache's folder is part of a program's key as long as caches for GPUs lie in it: without them a copy serves, too.
+os.environ.setdefault("JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES", "none")
+
+# As in jobs, data are arguments of a program and not constants in it: fits to other data of one shape share it.
+os.environ.setdefault("JAX_USE_SIMPLIFIED_JAXPR_CONSTANTS", "1")
+
 
 # Kernels compile at their first call, and machines differ: no deadlines. CI tries the same examples every time.
 hypothesis.settings.register_profile("bnnbench", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -267,4 +273,5 @@ def environment(*import_folders: Path) -> dict[str, str]:
     kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     kept["PYTHONPATH"] = os.pathsep.join(str(folder) for folder in (*import_folders, ROOT))
     kept["COLUMNS"] = "200"
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes begin here, and would compile all sources each
     return kept
