@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, environment
+from kept import KEPT
 
 from bnnbench.kernels.cpu.target import AVX2, AVX512, Target, default
 
@@ -43,10 +44,6 @@ assert np.array_equal(kernels.matmul(x, w), np.full((3, 5), -70))
 X86_64_V3 = "+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+bmi,+bmi2,+fma,+lzcnt,+cx16"
 
 
-KEPT = ROOT / ".pytest_cache" / "numba"
-"""Where kernels are kept from one run of the tests to the next; their files are of one processor, tile and source."""
-
-
 def run(cache: Path, script: str = CHECK, **variables: str) -> subprocess.Popen[str]:
     values = {**environment(), "NUMBA_CACHE_DIR": str(cache), **variables}
     return subprocess.Popen(
@@ -61,7 +58,7 @@ def run(cache: Path, script: str = CHECK, **variables: str) -> subprocess.Popen[
     ids=["avx2", "128-bit", "scalar"],
 )
 def test_the_same_source_serves_narrower_processors(features: str, lanes: int) -> None:
-    process = run(KEPT, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features)
+    process = run(KEPT / "numba", NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features)
     output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     assert output.split() == [str(lanes)]
@@ -69,7 +66,7 @@ def test_the_same_source_serves_narrower_processors(features: str, lanes: int) -
 
 @pytest.mark.parametrize(("rows", "width"), [(1, 8), (3, 16), (2, 32)])
 def test_other_tiles_give_the_same_numbers(rows: int, width: int) -> None:
-    process = run(KEPT, BNNBENCH_CPU_TILE=f"{rows}x{width // default().lanes}")
+    process = run(KEPT / "numba", BNNBENCH_CPU_TILE=f"{rows}x{width // default().lanes}")
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
 
