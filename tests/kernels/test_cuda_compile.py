@@ -59,9 +59,18 @@ def disassembly(found: Build, folder: Path) -> str:
     tool = nvdisasm()
     if tool is None:
         pytest.skip("nvdisasm is missing (pip install nvidia-cuda-nvdisasm)")
-    path = folder / "kernel.cubin"
-    path.write_bytes(found.cubin)
-    return subprocess.run([tool, "-c", str(path)], check=True, capture_output=True, text=True).stdout
+
+    def disassembled() -> bytes:
+        path = folder / "kernel.cubin"
+        path.write_bytes(found.cubin)
+        return subprocess.run([tool, "-c", str(path)], check=True, capture_output=True).stdout
+
+    return kept("disassembly", disassembled, found.cubin, _version(tool)).decode()
+
+
+@cache
+def _version(tool: str) -> str:
+    return subprocess.run([tool, "--version"], check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.parametrize(("name", "arch"), [(name, arch) for name in KERNELS for arch in KERNELS[name].arches])
