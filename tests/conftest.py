@@ -273,5 +273,4 @@ def environment(*import_folders: Path) -> dict[str, str]:
     kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     kept["PYTHONPATH"] = os.pathsep.join(str(folder) for folder in (*import_folders, ROOT))
     kept["COLUMNS"] = "200"
-    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes begin here, and would compile all sources each
     return kept
