@@ -5,13 +5,16 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 
-from bnnbench.harness import code, paper, registry
+from bnnbench.data.dataset import Dataset, Source
+from bnnbench.harness import code, data, paper, registry
+from bnnbench.harness.plan import Plan
 
 ROOT = Path(__file__).parents[1]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -26,6 +29,12 @@ os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+# The cache's folder is part of a program's key as long as caches for GPUs lie in it: without them a copy serves, too.
+os.environ.setdefault("JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES", "none")
+
+# As in jobs, data are arguments of a program and not constants in it: fits to other data of one shape share it.
+os.environ.setdefault("JAX_USE_SIMPLIFIED_JAXPR_CONSTANTS", "1")
 
 
 # Kernels compile at their first call, and machines differ: no deadlines. CI tries the same examples every time.
@@ -210,6 +219,28 @@ def toy(toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(toy_folder))
     yield toy_folder
     forget_registered()
+
+
+@pytest.fixture
+def data_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads and checks the files of a data set once for all jobs of a test; each job gets a copy of its own."""
+    load = Dataset.load
+    loaded: dict[tuple[str, str], Any] = {}
+
+    def once(dataset: Dataset, source: Source) -> Any:
+        key = (source.identity, source.fingerprint)
+        if key not in loaded:
+            loaded[key] = load(dataset, source)
+        return deepcopy(loaded[key])
+
+    monkeypatch.setattr(Dataset, "load", once)
+
+
+def record_data(made: Plan) -> None:
+    """Records the data of a plan, as the workflow does before its jobs, each of which would record them otherwise."""
+    for name in {name for job in made.jobs if not job.skip for name in job.datasets}:
+        dataset, identity = registry.dataset(name), made.data[name].identity
+        data.write_record(data.record_path(made.config, name, identity), data.record(dataset, made.config))
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from bnnbench.bayes.implicit.generators import (
     matrix_generator,
     perceptron,
 )  # fmt: skip
-from bnnbench.bayes.implicit.kivi import SMALLEST, density_ratio
+from bnnbench.bayes.implicit.kivi import SMALLEST, density_ratio, ratio_at_draws
 from bnnbench.bayes.implicit.livi import LIVIParams, Sampler, livi
 from bnnbench.bayes.likelihood import Gaussian, LearnedNoise
 from bnnbench.bayes.method import Train
@@ -337,6 +337,16 @@ def test_a_density_ratio_of_normals(shift: float) -> None:
     ratio = density_ratio(of, over, 0.01)
     assert torch.allclose(ratio(x), exact, rtol=0.2)
     assert torch.allclose(ratio(over), ratio.at_over.clamp_min(SMALLEST), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [20, 60])  # torch computes distances of more than 25 points in another way
+def test_the_ratio_at_its_own_draws_is_the_fitted_function(size: int) -> None:
+    of, over = torch.randn(30, 4, generator=stream(1)), torch.randn(size, 4, generator=stream(2)).requires_grad_()
+    apart, together = density_ratio(of, over.detach(), 0.01)(over), ratio_at_draws(of, over, 0.01)
+    assert torch.allclose(apart, together, rtol=1e-9)
+    (expected,), (found,) = (torch.autograd.grad(ratio.log().sum(), over) for ratio in (apart, together))
+    assert expected.abs().max() > 0
+    assert torch.allclose(expected, found, rtol=1e-5)
 
 
 def test_a_classifier_at_its_optimum_is_the_log_ratio() -> None:

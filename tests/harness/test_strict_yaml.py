@@ -19,12 +19,15 @@ SCALARS = st.one_of(
     st.floats(allow_nan=False),
     st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc"), exclude_characters="\u2028\u2029\ufeff\x85")),
 )
+# Small values, whose making does not take a hundred times as long as reading them.
 VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abc yno01:", max_size=5), inner)
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc yno01:", max_size=5), inner, max_size=3),
+    max_leaves=12,
 )
 
 
-MAPPINGS = st.dictionaries(st.text("abcyno", min_size=1), VALUES)
+MAPPINGS = st.dictionaries(st.text("abcyno", min_size=1, max_size=5), VALUES, max_size=4)
 
 
 def _numbers_of_yaml_1_2(value: Any) -> bool:

@@ -4,16 +4,19 @@ import ctypes
 import shutil
 import subprocess
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from kept import place
 
 from bnnbench.kernels.cuda import compile, launch
 
-HERE = Path(__file__).parent
+EMULATOR = Path(__file__).with_name("cuda_emulator.h")
 COMPILER = shutil.which("g++")
 MARGIN = 64  # words around an output that must stay as they were
 
@@ -26,7 +29,6 @@ class _NoArray:
 class Emulator:
     """Takes the place of the device for `bnnbench.kernels.cuda.backend`, whose arrays become NumPy arrays."""
 
-    folder: Path
     arch: str
     processors: int = 1
     late: int = 3
@@ -81,10 +83,7 @@ class Emulator:
         )
 
     def _library(self, name: str, variant: str, entry: str) -> Any:
-        path = self.folder / f"{name}-{variant}-{entry}-{self.arch}.so"
-        if not path.exists():
-            _compile(path, name, variant, entry, self.arch)
-        return ctypes.CDLL(str(path))
+        return ctypes.CDLL(str(_compiled(name, variant, entry, self.arch)))
 
 
 def _argument(value: Any) -> Any:
@@ -93,7 +92,9 @@ def _argument(value: Any) -> Any:
     return {np.int32: ctypes.c_int32, np.uint64: ctypes.c_uint64}[type(value)](int(value))
 
 
-def _compile(path: Path, name: str, variant: str, entry: str, arch: str) -> None:
+@cache
+def _compiled(name: str, variant: str, entry: str, arch: str) -> Path:
+    """The shared library of a variant; one that an earlier run made of the same text is taken."""
     assert COMPILER is not None
     kernel = compile.KERNELS[name]
     folder = Path(compile.__file__).parent
@@ -101,7 +102,7 @@ def _compile(path: Path, name: str, variant: str, entry: str, arch: str) -> None
     text = "\n".join((folder / f"{part}.cu").read_text() for part in parts)
     # In a namespace, since kernels have names that the emulator uses, too.
     source = f"""#include <algorithm>
-#include "{HERE / "cuda_emulator.h"}"
+#include "{EMULATOR}"
 namespace kernels {{
 {text}
 }}
@@ -113,6 +114,14 @@ extern "C" void emulate(unsigned gx, unsigned gy, int threads, unsigned shared, 
     flags = ["-std=c++17", "-O1", "-shared", "-fPIC", "-w", "-U_FORTIFY_SOURCE", "-fno-strict-aliasing"]
     extra = ["-DWGMMA"] * (name == "wgmma") + ["-DSYNCHRONOUS"] * (arch == "sm_75")
     made = [option for option in compile.options(name, variant, arch) if option.startswith("-D")]
-    written = path.with_suffix(".cpp")
-    written.write_text(source)
-    subprocess.run([COMPILER, *flags, *extra, *made, str(written), "-o", str(path)], check=True)
+    command = [COMPILER, *flags, *extra, *made]
+    version = subprocess.run([COMPILER, "--version"], check=True, capture_output=True, text=True).stdout
+    path = place(f"{name}-{variant}-{entry}-{arch}.so", source, EMULATOR.read_text(), command, version)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=path.parent) as new:  # other processes see the library when it is whole
+            written, library = Path(new, "kernel.cpp"), Path(new, "kernel.so")
+            written.write_text(source)
+            subprocess.run([*command, str(written), "-o", str(library)], check=True)
+            library.replace(path)
+    return path

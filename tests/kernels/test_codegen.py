@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, environment
+from kept import KEPT
 
 from bnnbench.kernels.cpu.target import AVX2, AVX512, Target, default
 
@@ -56,16 +57,16 @@ def run(cache: Path, script: str = CHECK, **variables: str) -> subprocess.Popen[
     [(X86_64_V3, 4), ("+sse,+sse2,+sse3,+ssse3,+sse4.1", 2), ("+sse,+sse2,+popcnt", 1)],
     ids=["avx2", "128-bit", "scalar"],
 )
-def test_the_same_source_serves_narrower_processors(tmp_path: Path, features: str, lanes: int) -> None:
-    process = run(tmp_path, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features)
+def test_the_same_source_serves_narrower_processors(features: str, lanes: int) -> None:
+    process = run(KEPT / "numba", NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features)
     output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     assert output.split() == [str(lanes)]
 
 
 @pytest.mark.parametrize(("rows", "width"), [(1, 8), (3, 16), (2, 32)])
-def test_other_tiles_give_the_same_numbers(tmp_path: Path, rows: int, width: int) -> None:
-    process = run(tmp_path, BNNBENCH_CPU_TILE=f"{rows}x{width // default().lanes}")
+def test_other_tiles_give_the_same_numbers(rows: int, width: int) -> None:
+    process = run(KEPT / "numba", BNNBENCH_CPU_TILE=f"{rows}x{width // default().lanes}")
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
 

@@ -1,5 +1,6 @@
 """Every CUDA kernel is compiled for every architecture, and the machine code is looked at; without a GPU."""
 
+import pickle
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 import pytest
+from kept import kept
 
 from bnnbench.kernels.cuda import compile, device, launch
 from bnnbench.kernels.cuda.compile import ARCHES, KERNELS, Build, arch_of, build, cubin
@@ -38,7 +40,11 @@ pytestmark = pytest.mark.skipif(bool(_nvrtc_is_missing()), reason=_nvrtc_is_miss
 
 @cache
 def built(name: str, variant: str, arch: str) -> Build:
-    return build(name, variant, arch)
+    """What this source is with this compiler; the same source is not compiled again by later runs."""
+    origin = (compile.source(name), compile.options(name, variant, arch), compile.version())
+    found = kept(f"{name}-{variant}-{arch}", lambda: pickle.dumps(build(name, variant, arch)), *origin)
+    again: Build = pickle.loads(found)
+    return again
 
 
 def nvdisasm() -> str | None:
@@ -53,9 +59,18 @@ def disassembly(found: Build, folder: Path) -> str:
     tool = nvdisasm()
     if tool is None:
         pytest.skip("nvdisasm is missing (pip install nvidia-cuda-nvdisasm)")
-    path = folder / "kernel.cubin"
-    path.write_bytes(found.cubin)
-    return subprocess.run([tool, "-c", str(path)], check=True, capture_output=True, text=True).stdout
+
+    def disassembled() -> bytes:
+        path = folder / "kernel.cubin"
+        path.write_bytes(found.cubin)
+        return subprocess.run([tool, "-c", str(path)], check=True, capture_output=True).stdout
+
+    return kept("disassembly", disassembled, found.cubin, _version(tool)).decode()
+
+
+@cache
+def _version(tool: str) -> str:
+    return subprocess.run([tool, "--version"], check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.parametrize(("name", "arch"), [(name, arch) for name in KERNELS for arch in KERNELS[name].arches])

@@ -1,7 +1,6 @@
 """The CUDA sources themselves, run on the CPU by an emulator: every path, odd sizes, unkind timing."""
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,14 +23,9 @@ PATHS = [
 K = (0, 1, 63, 64, 65, 127, 128, 129, 255, 256, 257, 1023, 1025)
 
 
-@pytest.fixture(scope="session")
-def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("emulated")
-
-
 @pytest.fixture
-def emulator(libraries: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    made = Emulator(libraries, "sm_90a")
+def emulator(monkeypatch: pytest.MonkeyPatch) -> Any:
+    made = Emulator("sm_90a")
     monkeypatch.setitem(sys.modules, "cupy", made.cupy())
     monkeypatch.setattr(launch, "run", made.run)
     monkeypatch.setattr("bnnbench.kernels.cuda.naive.run", made.run)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import record_data
 
 from bnnbench.harness import config, execute, plan
 
@@ -42,12 +43,13 @@ def jitter(model, train, params, generator, journal):
 JITTER: dict[str, Any] = {"method": "jitter", "options": {"variance": 0.001}}
 ADDED: dict[str, dict[str, dict[str, Any]]] = {
     "refinement/fmnist": {"jitter": JITTER, "jitter-all": {**JITTER, "scope": "all"}},
-    # A wide ResNet takes 8 s a draw on a slow core.
+    # Few draws, since every one of them is evaluated on all corrupted images.
     "refinement/cifar10": {"jitter": JITTER, "jitter-all": {**JITTER, "scope": "all", "n_draws": 4}},
     "refinement/all-layer": {"jitter": JITTER},
 }
 
 
+@pytest.mark.usefixtures("data_read_once")
 @pytest.mark.parametrize("experiment", ADDED)
 def test_a_method_of_another_package_runs_on_every_data_set(tmp_path: Path, toy: Path, experiment: str) -> None:
     (toy / "jitter_method.py").write_text(METHOD)
@@ -57,6 +59,7 @@ def test_a_method_of_another_package_runs_on_every_data_set(tmp_path: Path, toy:
     made = plan.make(config.validate({**chosen, "experiments": [experiment]}, "file"), "file")
     if any(place.unavailable for name, place in made.data.items() if name in ("fashion-mnist", "cifar10")):
         pytest.skip(f"the data of {experiment} are not on this machine")
+    record_data(made)
     for variant in ADDED[experiment]:
         record = execute.execute(made, made.job(f"{experiment}/{variant}"))
         (seed,) = record.seeds

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import record_data
 
 from bnnbench.harness import collect, config, drawing, execute, paper, plan, vary, verdicts
 from bnnbench.harness.claim import judge
@@ -54,12 +55,14 @@ def test_claims_and_figures_name_what_exists(name: str) -> None:
         assert source
 
 
+@pytest.mark.usefixtures("data_read_once")
 @pytest.mark.parametrize("name", PAPERS)
 def test_every_experiment_runs_at_smoke_scale_and_reports_what_it_declares(name: str, tmp_path: Path) -> None:
     made = smoke(tmp_path, name)
     available = [job for job in made.jobs if not job.skip]
     assert available
     assert all("is not on this machine" in job.skip for job in made.jobs if job.skip)
+    record_data(made)
     for job in available:
         record = execute.execute(made, job)
         if job.skip:

@@ -52,19 +52,42 @@ class DensityRatio:
         """The ratio at theta [S, P], at least `SMALLEST`: [S]."""
         theta = theta.double()
         near_of, near_over = (_kernel(theta, draws, self.width) for draws in (self.of, self.over))
-        ratio: Tensor = (near_of.mean(1) - near_over @ self.at_over / len(self.over)) / self.ridge
-        return ratio.clamp_min(SMALLEST)
+        return _ratio(near_of, near_over, self.at_over, self.ridge)
 
 
 @torch.no_grad()
 def density_ratio(of: Tensor, over: Tensor, ridge: float) -> DensityRatio:
     """The ratio of the densities of draws `of` [M, P] and draws `over` [N, P]."""
     of, over = of.double(), over.double()
+    width = _width(of, over)
+    at_over = _at_over(_kernel(over, of, width), _kernel(over, over, width), ridge)
+    return DensityRatio(of, over, at_over, width, ridge)
+
+
+def ratio_at_draws(of: Tensor, over: Tensor, ridge: float) -> Tensor:
+    """`density_ratio(of, over.detach(), ridge)(over)` [N]: fit and values take the same kernels, computed once."""
+    of, over = of.double(), over.double()
+    fixed = over.detach()
+    width = _width(of, fixed)
+    near_of, near_over = (_kernel(over, draws, width) for draws in (of, fixed))
+    return _ratio(near_of, near_over, _at_over(near_of.detach(), near_over.detach(), ridge), ridge)
+
+
+def _width(of: Tensor, over: Tensor) -> Tensor:
     squares = torch.pdist(torch.cat([over, of])).square()
-    width = squares.median().clamp_min(torch.finfo(squares.dtype).tiny) / 2
-    inside, across = _kernel(over, over, width), _kernel(over, of, width)
-    shifted = inside / len(over) + ridge * torch.eye(len(over), dtype=over.dtype, device=over.device)
-    return DensityRatio(of, over, torch.linalg.solve(shifted, across.mean(1)), width, ridge)
+    return squares.median().clamp_min(torch.finfo(squares.dtype).tiny) / 2
+
+
+def _at_over(across: Tensor, inside: Tensor, ridge: float) -> Tensor:
+    """r [N] of the kernel matrices C [N, M] and K [N, N]."""
+    shifted = inside / len(inside) + ridge * torch.eye(len(inside), dtype=inside.dtype, device=inside.device)
+    at_over: Tensor = torch.linalg.solve(shifted, across.mean(1))
+    return at_over
+
+
+def _ratio(near_of: Tensor, near_over: Tensor, at_over: Tensor, ridge: float) -> Tensor:
+    """The ratio [S] of the kernels [S, M] and [S, N] between its places and the draws."""
+    return ((near_of.mean(1) - near_over @ at_over / len(at_over)) / ridge).clamp_min(SMALLEST)
 
 
 def _kernel(a: Tensor, b: Tensor, width: Tensor) -> Tensor:
@@ -88,10 +111,10 @@ def _bound(own: Family, params: KIVIParams, stream: Generator) -> Callable[[Tens
         theta = own.implicit.draw(max(params.samples, params.compared), stream).theta
         prior = own.prior.sample(params.compared, stream)
         made = theta[: params.compared]
-        ratio = density_ratio(prior, made.detach(), params.ridge)
+        ratio = ratio_at_draws(prior, made, params.ridge)
         return {
             "data": own.nll(theta[: params.samples], rows, stream),
-            "kl": -params.kl_weight / n_points * ratio(made).log().mean().to(theta),
+            "kl": -params.kl_weight / n_points * ratio.log().mean().to(theta),
         }
 
     return terms
