@@ -122,8 +122,9 @@ class WeightProcess(nn.Module):
         """phi of contexts [N, d]: [N, R]."""
         kernel = self.auxiliary
         assert kernel is not None
-        root = inverse_root(kernel(kernel.inducing, kernel.inducing))
-        phi: Tensor = kernel(contexts, kernel.inducing) @ root.mT
+        both = kernel(torch.cat([kernel.inducing, contexts]), kernel.inducing)  # one call takes half the time of two
+        own, cross = both.split([len(kernel.inducing), len(contexts)])
+        phi: Tensor = cross @ inverse_root(own).mT
         return phi
 
     def at(self, x: Tensor | None, values: Tensor, grid: Grid) -> At:
