@@ -56,6 +56,7 @@ class ImagePosterior(ImageNet, Inference):
         (), description="of corruptions of test images, by our own transforms and by CIFAR-10-C's files where present"
     )
     n_corrupted: PositiveInt = Field(2000, description="the first test images are corrupted, by each kind")
+    reference: bool = Field(True, description="measure draws of weights against those of HMC (scope last or whole)")
 
     def datasets(self) -> tuple[str, ...]:
         """The data that the net is trained on."""
