@@ -260,6 +260,13 @@ def test_the_net_and_the_reference_are_computed_once(tmp_path: Path) -> None:
     assert second.metrics["nll_rotated_90"] == second.tables["rotation"]["nll"][1]
 
 
+def test_a_reference_that_nobody_needs_is_not_computed(tmp_path: Path) -> None:
+    metrics = study(small(method="laplace", options={"precision": 20.0}, reference=False), run(tmp_path)).metrics
+    assert not {"mmd", "weight_std"} & metrics.keys()
+    assert metrics["accuracy"] > 0
+    assert len(list(tmp_path.glob("shared/*/content.pt"))) == 1  # the net alone
+
+
 def test_the_kept_marginals_are_draws_of_the_posterior(tmp_path: Path) -> None:
     """The data can only narrow a Gaussian prior, here with variance 1 / 20."""
     outcome = study(small(method="laplace", options={"precision": 20.0, "structure": "diagonal"}), run(tmp_path))
