@@ -25,7 +25,6 @@ from bnnbench.errors import ResultWarning
 
 LARGEST = 5000  # points: the time of a fit grows with their cube
 BOUNDS = 1e-8, 1e8  # of variance, lengths and squared noise in the search
-PERIODS = 0.1, 10.0  # bounds of the period, relative to its start
 SPREAD, TRIED = 0.5, 20  # standard deviation of the logarithms of random starts, and how many are tried for each kept
 NAMES = {"constant_value": "variance", "length_scale": "length", "periodicity": "period", "noise_level": "noise"}
 
@@ -40,6 +39,7 @@ class GPParams(MethodParams):
     length: PositiveFloat = Field(1.0, description="in the unit of the inputs for 'rbf'; without a unit for 'periodic'")
     ard: bool = Field(False, description="of 'rbf': a length for each input")
     period: PositiveFloat = Field(1.0, description="of 'periodic', in the unit of the input")
+    period_factor: PositiveFloat = Field(10.0, gt=1, description="by which the period may leave its start")
     optimise: bool = Field(True, description="whether the marginal likelihood is maximised; else they stay as given")
     restarts: NonNegativeInt = Field(4, description="further starts of the search, random around the given one")
 
@@ -110,7 +110,7 @@ class GPPosterior:
 
 def _rows(x: Tensor) -> Array:
     """Inputs [N, ...] as [N, d] in float64."""
-    rows: Array = x.detach().reshape(len(x), -1).double().cpu().numpy()
+    rows: Array = x.detach().flatten(1).double().cpu().numpy()
     return rows
 
 
@@ -131,7 +131,7 @@ def gp(model: nn.Module, train: Train, params: GPParams, generator: Generator, j
 
     Variance, lengths and period, and the noise where it is to be learned, maximise the marginal likelihood
     (Rasmussen and Williams 2006, section 5.4.1). A known noise (`Gaussian`) stays as it is. A `LearnedNoise` starts at
-    exp(prior_mean) and has no prior. A period stays within a tenth and ten times its start. With `optimise: false` all
+    exp(prior_mean) and has no prior. A period stays within `period_factor` of its start. With `optimise: false` all
     of them stay as given.
 
     x [N, ...] are read as [N, d], y is [N]. `ValueError` for another likelihood, for several targets, for more than
@@ -185,7 +185,8 @@ def _check_size(x: Array, params: GPParams) -> None:
 def _shape(params: GPParams, n_inputs: int) -> Any:
     """The kernel with variance 1, as sklearn's."""
     if params.kernel == "periodic":
-        return ExpSineSquared(params.length, params.period, BOUNDS, tuple(factor * params.period for factor in PERIODS))
+        periods = params.period / params.period_factor, params.period * params.period_factor
+        return ExpSineSquared(params.length, params.period, BOUNDS, periods)
     return RBF(np.full(n_inputs, params.length) if params.ard else params.length, BOUNDS)
 
 

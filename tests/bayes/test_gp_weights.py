@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import stream
+from pydantic import ValidationError
 from scipy.stats import multivariate_normal
 from sklearn.gaussian_process import kernels as sklearn_kernels
 from torch import Tensor, nn
@@ -202,19 +203,17 @@ def test_marginal_prior_variance_of_weights_is_that_of_the_kernel() -> None:
 
 
 @pytest.mark.parametrize("auxiliary", [None, RBF])
-def test_functions_have_the_moments_of_predictions(auxiliary: Any) -> None:
-    """Matheron's rule and layer-wise noise agree in every point's mean and deviation where there is one weight.
-
-    Of several weights at a point the second leaves correlations out.
-    """
+@pytest.mark.parametrize("conditional", ["full", "diag", "det"])
+def test_functions_have_the_moments_of_predictions(auxiliary: Any, conditional: str) -> None:
+    """Whole functions and layer-wise noise agree in every point's mean and deviation, under each conditional."""
     train = data(6)
-    net = process_net(nn.Sequential(nn.Linear(1, 1, bias=False)), train, auxiliary=auxiliary)
+    net = process_net(net_of(1, 3, 1), train, auxiliary=auxiliary, conditional=conditional)
     x = torch.tensor([[-0.5], [0.3], [2.0]])
-    found = functions(net, x, 4000, stream(5))[..., 0]
+    found = functions(net, x, 3000, stream(5))[..., 0]
     with torch.no_grad():
-        expected = net.outputs(x, net.draw(4000, stream(6)), stream(7))[..., 0]
+        expected = net.outputs(x, net.draw(6000, stream(6)), stream(7))[..., 0]
     assert torch.allclose(found.mean(0), expected.mean(0), atol=0.1 * expected.std().item())
-    assert torch.allclose(found.std(0), expected.std(0), rtol=0.08)
+    assert torch.allclose(found.std(0), expected.std(0), rtol=0.1)
 
 
 def test_drawn_functions_are_coherent() -> None:
@@ -297,7 +296,7 @@ def test_a_linear_net_with_known_codes_has_its_exact_posterior_and_evidence() ->
 
 
 def test_the_bound_is_below_the_evidence_of_the_whole_prior() -> None:
-    """log p(y) = log E_{z, w}[p(y | w)] by 200,000 draws of the prior, for few points and much noise."""
+    """log p(y) = log E_{z, w}[p(y | w)] by 20,000 draws of the prior, for few points and much noise."""
     x = torch.tensor([[-1.0], [0.5]])
     train = Train(x, torch.tensor([0.3, -0.2]), Gaussian(1.0))
     model = net_of(1, 2, 1)
@@ -395,7 +394,6 @@ def test_nuts_samples_the_hierarchical_prior() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"constant": True}, "give auxiliary"),
         ({"conditional": "full", "auxiliary": RBF, "local": "last"}, "take 'diag' or 'det'"),
         ({"inputs": "pixels"}, "square images"),
     ],
@@ -404,6 +402,12 @@ def test_options_that_do_not_fit_are_one_line(options: dict[str, Any], says: str
     with pytest.raises(ValueError, match=says) as error:
         metagp.metagp.fit(net_of(2, 3, 1), data(8, 2), options, stream(1))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("options", [{"constant": True}, {"local": "last"}])
+def test_only_weights_that_depend_on_the_input_are_local(options: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="give auxiliary"):
+        MetaGPParams.model_validate(options)
 
 
 def test_nets_and_priors_that_do_not_fit_are_one_line() -> None:
@@ -427,10 +431,24 @@ def test_a_context_may_be_a_learned_map_of_the_inputs() -> None:
     kernel = Auxiliary(dims=2, contexts=5).made(double(30, 6), stream(1))
     contexts = kernel.contexts(double(30, 6))
     assert contexts.shape == (30, 2)
-    assert torch.allclose(contexts.std(0), torch.ones(2).double(), atol=1e-6)
+    assert torch.allclose(contexts.std(0, correction=0), torch.ones(2).double(), atol=1e-6)
     assert kernel.inducing.shape == (5, 2)
     assert kernel.map is not None
     assert kernel.map.requires_grad
+
+
+@pytest.mark.parametrize("conditional", ["full", "diag", "det"])
+def test_predictions_are_computed_in_parts(conditional: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All draws and points are there, however small the parts; empty inputs have empty predictions."""
+    model, train = net_of(1, 3, 1), data(9)
+    local = metagp.posterior_of(process_net(model, train, auxiliary=RBF, conditional=conditional), model, train)
+    weights: Any = metagp.posterior_of(process_net(model, train, conditional=conditional), model, train)
+    monkeypatch.setattr(metagp, "AT_ONCE", 500)
+    assert local.predict(train.x, 30, stream(2)).mean.shape == (30, 9)  # type: ignore[union-attr]
+    assert local.predict(train.x[:0], 30, stream(2)).mean.shape == (30, 0)  # type: ignore[union-attr]
+    drawn = weights.sample(40, stream(2))
+    assert drawn.shape == (40, 10)
+    assert len(drawn.unique(dim=0)) == 40
 
 
 def test_predictions_do_not_depend_on_the_unit_of_inputs() -> None:

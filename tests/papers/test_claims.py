@@ -406,8 +406,9 @@ GP_PRIOR = {
         [of("prior-draws", "autocorrelation", rbf=0.2, periodic_constant=0.99)],
     ),
     "uncertain-between-points": Case(
-        [of(GP_GAP, "gap_ratio", local_rbf=0.5), of(GP_GAP, "gap_ratio", mfvi=20)],
-        [of(GP_GAP, "gap_ratio", local_rbf=17, mfvi=0.5)],
+        [of(GP_GAP, "gap_ratio", local_rbf=0.5), of(GP_GAP, "gap_ratio", mfvi=20),
+         of(GP_GAP, "beyond_ratio", local_rbf=2)],
+        [of(GP_GAP, "gap_ratio", local_rbf=17, mfvi=0.5), of(GP_GAP, "beyond_ratio", local_rbf=30, mfvi=6)],
     ),
     "better-than-mean-field-in-the-gap": Case(
         [of(GP_GAP, "nll_gap", local_rbf=60)], [of(GP_GAP, "nll_gap", local_rbf=1.3, mfvi=60)]
@@ -422,8 +423,9 @@ GP_PRIOR = {
         [of(GP_GAP, "gap_ratio", metagp_nuts=0.5)], [of(GP_GAP, "gap_ratio", metagp_nuts=5)]
     ),
     "periodic-kernels-extrapolate": Case(
-        [of(GP_PERIODIC, "rmse_median_beyond", local_periodic=0.7), of(GP_PERIODIC, "nll_beyond", local_periodic=2)],
-        [of(GP_PERIODIC, "rmse_median_beyond", local_periodic=0.07),
+        [of(GP_PERIODIC, "rmse_median_beyond", local_periodic=0.7), of(GP_PERIODIC, "nll_beyond", local_periodic=2),
+         of(GP_PERIODIC, "rmse_median_beyond", local_rbf=0.1)],
+        [of(GP_PERIODIC, "rmse_median_beyond", local_periodic=0.07, local_rbf=0.7),
          of(GP_PERIODIC, "nll_beyond", local_periodic=-0.7, local_rbf=2)],
     ),
     "the-period-is-learned": Case(
@@ -474,7 +476,7 @@ GP_PRIOR = {
     ),
     "memory-grows-with-weights": Case(
         [of("cost", "memory_growth", **{"global": 3}), of("cost", "memory_growth", local=3)],
-        [of("cost", "memory_growth", **{"global": 0.5, "local": 0.5})],
+        [of("cost", "memory_growth", **{"global": 1.2, "local": 1.2})],
     ),
     "factors-are-cheaper-than-weights": Case(
         [of("cost", "step_ms_100", local=500)], [of("cost", "step_ms_100", local=50, local_dense=500)]

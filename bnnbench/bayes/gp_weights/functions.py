@@ -2,7 +2,7 @@
 
 The process is drawn jointly at all codes and all contexts. As its covariance is a Kronecker product, a draw is
 L_c E L_t^T with standard normal E. A draw of the posterior is one of the prior, moved so that it has the drawn values
-at the inducing points (Matheron's rule; Wilson et al. 2020):
+at the inducing points (Matheron's rule; Wilson et al. 2020), where the conditional is the full one:
 
     g(c, t) = g_prior(c, t) + psi(c)^T (V - V_prior)^T phi(t).
 """
@@ -15,6 +15,7 @@ from bnnbench.bayes.gp_weights.net import Draw, GPNet
 from bnnbench.bayes.noise import normal
 
 MOST = 3000  # weights, and points, of the joint draw
+AT_ONCE = 64  # weights whose covariances over contexts are factorised at a time
 EPSILON = 1e-8  # added to the diagonal of a kernel matrix, as points may lie very near to each other
 
 
@@ -33,16 +34,36 @@ def prior_functions(net: GPNet, x: Tensor, n_draws: int, generator: Generator | 
 def functions(net: GPNet, x: Tensor, n_draws: int, generator: Generator | None) -> Tensor:
     """Functions [S, N, C] of the fitted posterior at inputs x [N, ...], one draw of latents and weights each.
 
-    With the conditional "det" functions have expected weights; with the others the exact conditional, of which "diag"
-    leaves the correlations out in the bound. `ValueError` for more than 3,000 weights or points.
+    The process has the same conditional as in the fit: weights are their expectations for "det", independent of each
+    other for "diag", and with all correlations for "full"; each is a function of the input. `ValueError` for more than
+    3,000 weights or points.
     """
     draw, contexts = net.draw(n_draws, generator), _contexts(net, x)
     phi = contexts.new_ones(1, 1) if net.process.auxiliary is None else net.process.phi(contexts)
     codes = net.wiring.codes(draw.latents)
-    values = draw.grid.psi(codes) @ (phi @ draw.values).mT
-    if net.conditional != "det":
+    psi = draw.grid.psi(codes)
+    values = psi @ (phi @ draw.values).mT
+    if net.conditional == "full":
         values = values + torch.stack([_residual(one, contexts, phi, net, generator) for one in codes])
+    if net.conditional == "diag":
+        values = values + torch.stack([_apart(one, contexts, phi, net, generator) for one in psi])
     return _applied(net, x, values, draw)
+
+
+def _apart(psi: Tensor, contexts: Tensor, phi: Tensor, net: GPNet, generator: Generator | None) -> Tensor:
+    """What the inducing variables leave open [W, N], drawn for each weight by itself, given its psi [W, M].
+
+    Its covariance over contexts is k_aux - |psi|^2 phi phi^T.
+    """
+    auxiliary = net.process.auxiliary
+    kernel = contexts.new_ones(1, 1) if auxiliary is None else auxiliary(contexts, contexts)
+    eye = EPSILON * torch.eye(len(kernel), dtype=kernel.dtype, device=kernel.device)
+    noise = normal((len(psi), len(kernel), 1), generator, kernel)
+    drawn = []
+    for own, part in zip(psi.split(AT_ONCE), noise.split(AT_ONCE), strict=True):
+        covariance = kernel - own.square().sum(1)[:, None, None] * (phi @ phi.mT) + eye
+        drawn.append((torch.linalg.cholesky(covariance) @ part)[..., 0])
+    return torch.cat(drawn)
 
 
 def _contexts(net: GPNet, x: Tensor) -> Tensor:

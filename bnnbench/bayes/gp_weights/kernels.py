@@ -13,6 +13,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from bnnbench.bayes.method import MethodParams
+from bnnbench.bayes.noise import normal, permutation
 
 EXACT = "donot_use_mm_for_euclid_dist"  # products instead would lose small distances, and their gradients
 JITTER = 1e-5  # added to the diagonal of matrices of inducing points, whose entries are at most 1
@@ -59,19 +60,24 @@ class ContextKernel(nn.Module):
         n_inputs = x.shape[1]
         self.map: nn.Parameter | None = None
         if params.dims is not None:
-            start = torch.randn(params.dims, n_inputs, generator=generator, dtype=torch.float64)
-            spread = (x @ start.T).std(0, keepdim=True).clamp_min(1e-6).mT if len(x) > 1 else torch.ones(1)
-            self.map = nn.Parameter(start / spread)
+            start = normal((params.dims, n_inputs), generator, x)
+            spread = (x @ start.T).std(0, keepdim=True, correction=0).mT
+            self.map = nn.Parameter(start / torch.where(spread > 0, spread, 1.0))
         contexts = self.contexts(x).detach()
         self.log_length = nn.Parameter(torch.full((contexts.shape[1],), log(params.length), dtype=torch.float64))
         self.log_wave_length = nn.Parameter(torch.tensor(log(params.wave_length), dtype=torch.float64))
         self.log_period = nn.Parameter(torch.tensor(log(params.period), dtype=torch.float64))
         self.inducing = nn.Parameter(_spread(contexts, params, generator))
-        self.register_buffer("centre", contexts.mean(0, keepdim=True))
+        self.register_buffer("mean_input", x.mean(0, keepdim=True))
         for unused in {"rbf": ("log_wave_length", "log_period"), "periodic": ("log_length",)}.get(params.kind, ()):
             self.get_parameter(unused).requires_grad_(False)
 
-    centre: Tensor
+    mean_input: Tensor
+
+    @property
+    def centre(self) -> Tensor:
+        """The context of the mean input [1, d]."""
+        return self.contexts(self.mean_input)
 
     def contexts(self, x: Tensor) -> Tensor:
         """Contexts [N, d] of inputs [N, D]."""
@@ -96,9 +102,9 @@ def _spread(contexts: Tensor, params: Auxiliary, generator: torch.Generator | No
     """Where inducing contexts start [M, d]."""
     n_points, n_dims = contexts.shape
     if n_dims > 1:
-        order = torch.randperm(n_points, generator=generator)
-        rows = order.repeat(-(-params.contexts // n_points))[: params.contexts].to(contexts.device)
-        jitter = 0.05 * torch.randn(len(rows), n_dims, generator=generator, dtype=torch.float64).to(contexts)
+        order = permutation(n_points, generator, contexts.device)
+        rows = order.repeat(-(-params.contexts // n_points))[: params.contexts]
+        jitter = 0.05 * normal((len(rows), n_dims), generator, contexts)
         return contexts[rows] + jitter * contexts.std(0, correction=0)
     low, high = contexts.min().item(), contexts.max().item()
     if params.kind == "periodic":

@@ -17,7 +17,7 @@ from math import isqrt
 from typing import Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import Generator, Tensor, nn
 
 from bnnbench.bayes.chosen_prior import noise_prior
@@ -32,13 +32,13 @@ from bnnbench.bayes.journal import Journal
 from bnnbench.bayes.likelihood import Likelihood
 from bnnbench.bayes.method import MethodParams, Train, method
 from bnnbench.bayes.network import EVALUATION_BATCH, LOG_NOISE, WholeNet
-from bnnbench.bayes.noise import normal
+from bnnbench.bayes.noise import normal, permutation
 from bnnbench.bayes.posterior import Predictive, asked
 from bnnbench.bayes.training import Training, batch_inputs, descend
 from bnnbench.bayes.weights import NetPosterior
 
 DRAWS = 100
-AT_ONCE = 2**22  # numbers that a prediction holds for each unit of a layer: draws times points
+AT_ONCE = 2**24  # numbers of the largest array that a prediction holds
 MOST_WEIGHTS = 2000  # of the joint conditional, whose matrix has their square as many entries
 
 Local = Literal["all", "last"]
@@ -71,6 +71,12 @@ class MetaGPParams(MethodParams):
     samples: PositiveInt = Field(2, description="draws of latents and inducing variables in a step")
     training: Training = Field(Training(steps=2000, learning_rate=1e-2, clip=10.0), description="of the bound")
 
+    @model_validator(mode="after")
+    def _sees_inputs(self) -> "MetaGPParams":
+        if self.auxiliary is None and (self.constant or self.local != "all"):
+            raise ValueError("constant and local are for weights that depend on the input; give auxiliary")
+        return self
+
 
 @dataclass(frozen=True)
 class GlobalWeights:
@@ -83,6 +89,9 @@ class GlobalWeights:
     def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
         """Draws [n_draws, P] in the order of the net's parameters, each from one draw of latents and inducing
         variables."""
+        return torch.cat([self._drawn(size, generator) for size in self.net.sizes(n_draws, 1, AT_ONCE)])
+
+    def _drawn(self, n_draws: int, generator: Generator | None) -> Tensor:
         net, wiring = self.net, self.net.wiring
         draw = net.draw(n_draws, generator)
         at = net.process.at(None, draw.values, draw.grid)
@@ -112,24 +121,22 @@ class LocalPosterior:
 
     @property
     def coherent(self) -> bool:
-        """False: noise of the conditional is drawn for each point. `functions` draws functions."""
+        """False: noise of the conditional is drawn for each point; `functions` has the same marginals."""
         return False
 
     @torch.no_grad()
     def predict(self, x: Tensor, n_draws: int | None = None, generator: Generator | None = None) -> Predictive:
         """Monte Carlo over latents, inducing variables and weights: with 100 draws by default."""
-        n_draws = asked(n_draws, DRAWS)
-        size = max(1, AT_ONCE // (max(self.net.wiring.n_senders) * min(len(x), EVALUATION_BATCH)))
+        batch = max(1, min(EVALUATION_BATCH, AT_ONCE // self.net.numbers_per_draw(1)))
         outputs = []
-        for start in range(0, n_draws, size):
-            draw = self.net.draw(min(size, n_draws - start), generator)
-            parts = [self.net.outputs(part, draw, generator) for part in x.split(EVALUATION_BATCH)]
-            outputs.append(torch.cat(parts, dim=1))
+        for size in self.net.sizes(asked(n_draws, DRAWS), min(len(x), batch), AT_ONCE):
+            draw = self.net.draw(size, generator)
+            outputs.append(torch.cat([self.net.outputs(part, draw, generator) for part in x.split(batch)], dim=1))
         return self.likelihood.predictive(torch.cat(outputs).to(self.like))
 
     def functions(self, x: Tensor, n_draws: int, generator: Generator | None = None) -> Tensor:
         """Draws of whole functions [S, N, C] at inputs x [N, ...] (`functions.py`)."""
-        return functions(self.net, x, n_draws, generator).to(self.like)
+        return functions(self.net, x, asked(n_draws, n_draws), generator).to(self.like)
 
 
 def made(model: nn.Module, train: Train, params: MetaGPParams, generator: Generator | None) -> GPNet:
@@ -147,8 +154,6 @@ def made(model: nn.Module, train: Train, params: MetaGPParams, generator: Genera
             f"conditional: 'full' is for at most {MOST_WEIGHTS} weights that all depend on the input or all do not; "
             f"these are {own.n_weights}; take 'diag' or 'det'"
         )
-    if params.constant and auxiliary is None:
-        raise ValueError("constant: without a kernel over contexts the net would not see its inputs; give auxiliary")
     start = _input_latents(own, params)
     units = Units(own, params.latent, params.initial_std, generator, start)
     n_contexts = 1 if auxiliary is None else len(auxiliary.inducing)
@@ -158,7 +163,8 @@ def made(model: nn.Module, train: Train, params: MetaGPParams, generator: Genera
     process = WeightProcess(codes, values, params.length, params.variance, auxiliary)
     log_noise = dict(model.named_parameters()).get(LOG_NOISE)
     noise = None if log_noise is None else log_noise.detach().double().clone()
-    unit = x.square().mean().sqrt().clamp_min(1e-6)
+    unit = x.square().mean().sqrt()
+    unit = torch.where(unit > 0, unit, 1.0)
     net = GPNet(own, units, process, params.conditional, local, params.constant, unit, noise)
     return net.to(train.x.device)
 
@@ -179,7 +185,7 @@ def _inducing_codes(own: Wiring, units: Units, count: int, generator: Generator 
     chosen = []
     for k in range(count):
         pair = by_layer[k % own.n_layers]
-        chosen.append(torch.cat([part[int(torch.randint(len(part), (), generator=generator))] for part in pair]))
+        chosen.append(torch.cat([part[permutation(len(part), generator, part.device)[0]] for part in pair]))
     picked = torch.stack(chosen)
     return picked + 0.1 * normal(picked.shape, generator, picked)
 

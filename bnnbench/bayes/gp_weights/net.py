@@ -78,6 +78,19 @@ class GPNet(nn.Module):
             h = self.applied(h, lambda k, h: layers.outputs(h, kernels[k], views[k], draw.grid, noisy, stream), draw)
         return h if self.log_noise is None else torch.cat([h, self.log_noise.expand(*h.shape[:-1], -1)], dim=-1)
 
+    def numbers_per_draw(self, n_points: int) -> int:
+        """Entries of the largest array that `outputs` holds for a draw."""
+        wiring, n_codes = self.wiring, len(self.process.codes)
+        if self.conditional == "full":
+            return wiring.n_weights**2 * (n_points if any(self.local) else 1)
+        units = n_points * max(*wiring.n_senders, n_codes)
+        return units if self.conditional == "det" else max(units, wiring.n_weights * n_codes)
+
+    def sizes(self, n_draws: int, n_points: int, at_once: int) -> list[int]:
+        """Numbers of draws that add up to `n_draws`, so that no array has many more than `at_once` entries."""
+        size = max(1, at_once // max(1, self.numbers_per_draw(n_points)))
+        return [min(size, n_draws - start) for start in range(0, n_draws, size)]
+
     def applied(self, h: Tensor, layer: Callable[[int, Tensor], Tensor], draw: Draw) -> Tensor:
         """Outputs of all layers at h [S or 1, N, V_0]; `layer(k, h)` is layer k, over s and its factor."""
         for k, factor in enumerate(self.wiring.factors):

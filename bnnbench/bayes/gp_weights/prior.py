@@ -3,8 +3,8 @@
     nuts.fit(net, Train(x, y, likelihood, prior=hierarchical()), {"scope": "all", ...})
     hmc.fit(net, Train(x, y, likelihood, prior=GivenCodes()), {"scope": "all", ...})
 
-Weights are those of the global model of `metagp`: N(0, s^2 K / fan_in) given the codes, where fan_in counts the
-constant unit.
+Weights are those of the global model of `metagp` at the start of a fit: N(0, s^2 K / fan_in) given the codes, where
+fan_in counts the constant unit. Inputs are taken as they are; `metagp` divides them by their root mean square.
 """
 
 from collections.abc import Mapping

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from bnnbench.harness.experiment import Params
 
@@ -25,6 +25,12 @@ class Toy(Params):
     factor: PositiveFloat = Field(3.0, description="of the standard deviation 1 / sqrt(fan_in)")
     n_draws: PositiveInt = Field(200, description="of a prediction")
 
+    @model_validator(mode="after")
+    def _has_one_prior(self) -> "Toy":
+        if self.prior != "fan-in" and self.method in OWN_PRIOR:
+            raise ValueError(f"prior: {self.method} has its own; leave prior out")
+        return self
+
     def methods(self) -> dict[str, dict[str, Any]]:
         """The method with its options."""
         return {self.method: self.options}
@@ -40,7 +46,7 @@ class Plane(Toy):
     """A method that separates two classes in the plane."""
 
     data: Literal["banana", "moons"] = "moons"
-    n_train: PositiveInt = Field(100, description="points with labels")
+    n_train: int = Field(100, ge=4, description="points with labels")
     radius: PositiveFloat = Field(6.0, description="of the circle where entropy is measured, in standardised units")
 
     def datasets(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ METRICS = (
     Metric("std_gap", "", None, "mean deviation of f(x) between the points"),
     Metric("std_beyond", "", None, "mean deviation of f(x) beyond all points"),
     Metric("gap_ratio", "times", None, "deviation in the gap over that at points"),
+    Metric("beyond_ratio", "times", None, "deviation beyond all points over that at points"),
     Metric("rmse_inside", "", False, "of the predictive mean against the function without noise, where points are"),
     Metric("nll_gap", "nats", False, "of the function without noise, in the gap"),
     Metric("nll_beyond", "nats", False, "of the function without noise, beyond all points"),
@@ -86,15 +87,16 @@ def _in_places(posterior: Any, params: Curve, run: Run) -> dict[str, float]:
         f = drawn(posterior, x, params.n_draws, run.generator(f"f {name}")).cpu()
         predicted = inference.predict(posterior, x, params.n_draws, run)
         mean = predicted.moments[0].cpu()  # type: ignore[union-attr]
-        numbers[f"std_{name}"] = f.std(0).mean().item()
+        numbers[f"std_{name}"] = f.std(0, correction=0).mean().item()
         if name != "gap":
             numbers[f"rmse_{name}"] = rmse(mean, truth)
         if name != "inside":
             numbers[f"nll_{name}"] = -predicted.log_density(truth.to(run.device)).double().mean().item()
         if name == "beyond":
             numbers["rmse_median_beyond"] = rmse(f.median(0).values, truth)
-    if "std_gap" in numbers:
-        numbers["gap_ratio"] = numbers["std_gap"] / max(numbers["std_inside"], 1e-9)
+    for name in ("gap", "beyond"):
+        if f"std_{name}" in numbers and numbers["std_inside"] > 0:
+            numbers[f"{name}_ratio"] = numbers[f"std_{name}"] / numbers["std_inside"]
     return numbers
 
 

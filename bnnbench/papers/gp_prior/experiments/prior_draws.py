@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from bnnbench.harness.experiment import Metric, Outcome, Params, study
 from bnnbench.harness.run import Run
 
 SHOWN = 10
+STEP = 0.05  # between places
 
 
 class PriorDraws(Params):
@@ -15,10 +16,16 @@ class PriorDraws(Params):
 
     options: dict[str, Any] = Field({}, description="of metagp; nothing is fitted")
     width: PositiveInt = 20
-    n_functions: PositiveInt = 200
+    n_functions: int = Field(200, ge=2)
     low: float = -3.0
     high: float = 9.0
-    lag: PositiveFloat = Field(2.0, description="at which functions are compared with themselves")
+    lag: float = Field(2.0, ge=STEP, description="at which functions are compared with themselves")
+
+    @model_validator(mode="after")
+    def _has_places(self) -> "PriorDraws":
+        if self.lag + STEP >= self.high - self.low:
+            raise ValueError(f"functions from {self.low:g} to {self.high:g} are too short for a lag of {self.lag:g}")
+        return self
 
     def methods(self) -> dict[str, dict[str, Any]]:
         """The method whose prior it is."""
@@ -43,13 +50,12 @@ def prior_draws(params: PriorDraws, run: Run) -> Outcome:
     from bnnbench.bayes.method import Train
     from bnnbench.evaluation.networks import perceptron
 
-    step = 0.05
-    x = torch.arange(params.low, params.high + step / 2, step)[:, None]
+    x = torch.arange(params.low, params.high + STEP / 2, STEP)[:, None]
     model = perceptron((1, params.width, 1), torch.nn.ReLU)
     train = Train(x, torch.zeros(len(x), dtype=torch.int64))
     net = made(model, train, MetaGPParams.model_validate(params.options), run.generator("start"))
     f = prior_functions(net, x, params.n_functions, run.generator("functions"))[..., 0]
-    shift = round(params.lag / step)
+    shift = round(params.lag / STEP)
     centred = f - f.mean(1, keepdim=True)
     products = (centred[:, shift:] * centred[:, :-shift]).mean()
     std = f.std(0)

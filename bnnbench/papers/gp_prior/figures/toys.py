@@ -41,6 +41,7 @@ METHODS = {
     "gp": "GP, RBF",
     "gp-rbf": "GP, RBF",
     "gp-periodic": "GP, periodic",
+    "gp-periodic-free": "GP, periodic, any period",
     "hmc": "NUTS, independent weights",
     "mfvi": "mean field",
     "dropout": "MC dropout",
