@@ -36,10 +36,9 @@ def images(params: ImagePosterior, run: Run) -> Outcome:
     data, here = posed(params, run)
     posterior, cost = inference.fit(params.method, params.filled(), here, run)
     outcomes = [Outcome(cost), measured(posterior, here, data, params, run)]
-    if (
-        params.reference and params.scope != "all" and hasattr(posterior, "sample")
-    ):  # otherwise the method draws other weights, or none
-        drawn: Any = posterior
+    drawn: Any = posterior
+    same_weights = params.scope != "all" and hasattr(drawn, "sample")  # otherwise others are drawn, or none
+    if params.reference and same_weights:
         outcomes.append(inference.compared(drawn.sample, reference(here, sampler(params), run).draws, run))
     return inference.merged(*outcomes)
 
