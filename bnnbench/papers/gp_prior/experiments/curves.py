@@ -25,6 +25,7 @@ METRICS = (
     Metric("rmse_median_beyond", "", False, "the same of the median over draws, which a few wild draws do not move"),
     Metric("period", "", None, "learned by the kernel over contexts; the truth is 2"),
     Metric("bound", "nats", True, "on the log evidence, for each training point; of a process its evidence"),
+    *measures.WEIGHTS,
     *measures.CHAINS,
     *measures.COST,
 )
