@@ -199,5 +199,9 @@ def cost(results: Results) -> "Canvas":
         results.values(COST, "local", f"step_ms_{WIDTHS[0]}")  # raises NotRun with the reason
     panels[0].set(xscale="log", yscale="log", xlabel="weights", ylabel="CPU time of a step (ms)")
     panels[1].set(xscale="log", yscale="log", xlabel="weights", ylabel="memory of a step (MB)")
+    for axes in panels:
+        axes.set_xticks([3000, 10_000, 30_000, 100_000], ["3,000", "10,000", "30,000", "100,000"])
+        axes.minorticks_off()
+        axes.set_xlim(2500, None)
     canvas.legend(loc="outside lower center", ncols=5)
     return canvas

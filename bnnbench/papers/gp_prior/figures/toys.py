@@ -202,7 +202,7 @@ def gap_numbers(results: Results) -> "Canvas":
         "bound": "bound\n(nats a point)",
     }
     canvas = _numbers(results, GAP, metrics)
-    canvas.axes[1].set_xscale("symlog", linthresh=1)
+    _widely(canvas.axes[1])
     return canvas
 
 
@@ -214,8 +214,15 @@ def _beyond(results: Results, experiment: str) -> "Canvas":
         "period": "period\n(truth 2)",
     }
     canvas = _numbers(results, experiment, metrics)
-    canvas.axes[2].set_xscale("symlog", linthresh=1)
+    _widely(canvas.axes[2])
     return canvas
+
+
+def _widely(axes: "Axes") -> None:
+    """A scale for losses from about 0 to thousands."""
+    axes.set_xscale("symlog", linthresh=1)
+    axes.set_xticks([0, 10, 1000], ["0", "10", "1000"])
+    axes.minorticks_off()
 
 
 @figure(
@@ -247,7 +254,7 @@ def trend_numbers(results: Results) -> "Canvas":
     "moons_maps",
     "Two moons",
     "Entropy of the prediction (colour; dark is certain) and the line where both classes are equally likely, with the "
-    "points of both classes. First seed.",
+    "points of both classes; no line is drawn where nothing is known. First seed.",
     source="of ours, for uncertainty away from the data",
     experiments=[MOONS],
 )
@@ -264,8 +271,11 @@ def moons_maps(results: Results) -> "Canvas":
     panels = canvas.subplots(1, len(maps), sharex=True, sharey=True, squeeze=False)[0]
     for axes, (name, table) in zip(panels, maps.items(), strict=True):
         entropy, p = (table.pivot(index="y", columns="x", values=column) for column in ("entropy", "p"))
-        mesh = axes.pcolormesh(entropy.columns, entropy.index, entropy.to_numpy(), cmap="cividis", vmin=0, vmax=log(2))
-        axes.contour(p.columns, p.index, p.to_numpy(), levels=[0.5], colors="white", linewidths=0.8)
+        ends = [entropy.columns[0], entropy.columns[-1]] * 2
+        picture = {"cmap": "cividis", "vmin": 0, "vmax": log(2), "origin": "lower", "extent": ends}
+        mesh = axes.imshow(entropy.to_numpy(), **picture)
+        decided = p.where(entropy < 0.99 * log(2))  # where nothing is known, the line would be noise
+        axes.contour(p.columns, p.index, decided.to_numpy(), levels=[0.5], colors="white", linewidths=0.8)
         for label, marker in ((0, "o"), (1, "^")):
             own = points[name][points[name]["label"] == label]
             axes.plot(own["x"], own["y"], marker, color=PALETTE[1 - label], markersize=2, linestyle="none")
