@@ -451,6 +451,17 @@ def test_predictions_are_computed_in_parts(conditional: str, monkeypatch: pytest
     assert len(drawn.unique(dim=0)) == 40
 
 
+def test_many_weights_have_the_variances_of_few() -> None:
+    """The product over pairs of inducing codes, which wide layers take, is the squared norm of psi."""
+    net = process_net(net_of(1, 30, 30, 1), data(6), inducing=5)
+    draw = net.draw(2, stream(1))
+    wide = draw.kernels(net.wiring)[1]
+    assert 31 * 30 > (31 + 30) * 5
+    psi = draw.grid.psi(net.wiring.codes(draw.latents)).square().sum(-1)
+    expected = net.wiring.matrices(psi)[1]
+    assert torch.allclose(wide.explained(draw.grid.root), expected, atol=1e-9)
+
+
 def test_predictions_do_not_depend_on_the_unit_of_inputs() -> None:
     """Global weights are made for inputs as they are; the prior sees them over their root mean square."""
     model, train = net_of(1, 3, 1), data(9)

@@ -66,8 +66,17 @@ class LayerKernel:
     b: Tensor
 
     def explained(self, root: Tensor) -> Tensor:
-        """|psi|^2 of all weights [S, V_out, V_in], with root = L_c^-1."""
-        return ((self.b[:, :, None] * self.a[:, None]) @ root.mT).square().sum(-1)
+        """|psi|^2 of all weights [S, V_out, V_in], with root = L_c^-1.
+
+        It is the squared norm of M numbers for each weight, or, where there are more weights than that pays for, one
+        product over pairs of inducing codes: sum_mk A[j, m] A[j, k] K^-1[m, k] B[i, m] B[i, k].
+        """
+        (n_out, n_codes), n_in = self.b.shape[-2:], self.a.shape[-2]
+        if n_in * n_out <= (n_in + n_out) * n_codes:
+            return ((self.b[:, :, None] * self.a[:, None]) @ root.mT).square().sum(-1)
+        receivers = self.b[..., None] * self.b[..., None, :] * (root.mT @ root)
+        senders = self.a[..., None] * self.a[..., None, :]
+        return receivers.flatten(-2) @ senders.flatten(-2).mT
 
 
 class InducingValues(nn.Module):
