@@ -189,7 +189,7 @@ def cost(results: Results) -> "Canvas":
             for width in WIDTHS:
                 weights = measured(results, COST, form, f"n_weights_{width}")
                 found = measured(results, COST, form, f"{metric}_{width}")
-                if weights and found:
+                if weights and found and any(found.values()):  # a step may take no memory beyond what is free
                     points.append((next(iter(weights.values())), sum(found.values()) / len(found)))
             if points:
                 axes.plot(
@@ -197,9 +197,10 @@ def cost(results: Results) -> "Canvas":
                 )
     if not panels[0].lines:
         results.values(COST, "local", f"step_ms_{WIDTHS[0]}")  # raises NotRun with the reason
-    panels[0].set(xscale="log", yscale="log", xlabel="weights", ylabel="CPU time of a step (ms)")
-    panels[1].set(xscale="log", yscale="log", xlabel="weights", ylabel="memory of a step (MB)")
+    panels[0].set(ylabel="CPU time of a step (ms)")
+    panels[1].set(ylabel="memory of a step (MB)")
     for axes in panels:
+        axes.set(xscale="log", xlabel="weights", yscale="log" if axes.lines else "linear")
         axes.set_xticks([3000, 10_000, 30_000, 100_000], ["3,000", "10,000", "30,000", "100,000"])
         axes.minorticks_off()
         axes.set_xlim(2500, None)
