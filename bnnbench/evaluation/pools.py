@@ -12,6 +12,7 @@ from bnnbench.errors import UserError
 from bnnbench.evaluation.table_params import ActiveLearning
 from bnnbench.evaluation.tables import Rows, TableSplit, standardised
 from bnnbench.harness.run import Run
+from bnnbench.metrics.classification import entropy
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,7 @@ def uncertainty(predictive: Predictive) -> Tensor:
         variance = predictive.moments[1].double().square()
         return variance if variance.dim() == 1 else variance.sum(1)
     draws = predictive.logits.double().softmax(-1)
-    return _entropy(draws.mean(0)) - _entropy(draws).mean(0)
-
-
-def _entropy(probs: Tensor) -> Tensor:
-    entropy: Tensor = -torch.special.xlogy(probs, probs).sum(-1)
-    return entropy
+    return entropy(draws.mean(0)) - entropy(draws).mean(0)
 
 
 def acquired(scores: Tensor | None, n_rows: int, batch: int, generator: Generator) -> Rows:

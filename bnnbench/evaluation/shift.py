@@ -15,6 +15,7 @@ from bnnbench.evaluation.image_params import ANGLES, ImagePosterior
 from bnnbench.evaluation.images import Splits, corrupted, officially_corrupted, others, rotated
 from bnnbench.harness.experiment import Outcome
 from bnnbench.harness.run import Run
+from bnnbench.metrics.classification import entropy
 
 Predict = Callable[[Tensor], ClassPredictive]
 
@@ -37,9 +38,8 @@ def other_data(predict: Predict, test: ClassPredictive, params: ImagePosterior, 
 
 def _entropies(name: str, predictive: ClassPredictive) -> dict[str, list[Any]]:
     """Quantiles of the entropy of predictions, in nats: columns of a table."""
-    log_probs = predictive.log_probs.double()
     shares = torch.linspace(0, 1, 41, dtype=torch.float64)
-    values = (-(log_probs.exp() * log_probs).sum(1)).cpu().quantile(shares)
+    values = entropy(predictive.log_probs.double().exp()).cpu().quantile(shares)
     return {"data": [name] * len(shares), "share": shares.tolist(), "entropy": values.tolist()}
 
 

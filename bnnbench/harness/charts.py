@@ -1,6 +1,6 @@
 """Parts of figures that several papers share: published values, one row per variant, lines over a table's column."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bnnbench.harness import paper
@@ -105,38 +105,54 @@ def entropies(results: Results, experiment: str, variants: Mapping[str, str], st
     """
     from matplotlib.figure import Figure as Canvas
 
-    tables = {}
-    for variant in variants:
-        try:
-            tables[variant] = results.table(experiment, variant, "entropy")
-        except NotRun:
-            continue
-    if not tables:
-        results.table(experiment, next(iter(variants)), "entropy")  # raises NotRun with the reason
+    tables = tables_of(results, experiment, variants, "entropy")
     names = list(dict.fromkeys(name for table in tables.values() for name in table["data"]))
     canvas = Canvas(figsize=(1.9 * len(names) + 0.6, 2.6))
-    panels = canvas.subplots(1, len(names), sharey=True, squeeze=False)[0]
-    for axes, name in zip(panels, names, strict=True):
+    row = canvas.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for axes, name in zip(row, names, strict=True):
         for k, (variant, table) in enumerate(tables.items()):
             curve = table[table["data"] == name].groupby("share")["entropy"].mean()
-            label, style = variants[variant] if axes is panels[0] else None, styles[list(variants).index(variant)]
+            label, style = variants[variant] if axes is row[0] else None, styles[list(variants).index(variant)]
             axes.plot(curve, curve.index, color=PALETTE[k], linestyle=style, label=label, linewidth=1.3)
         axes.set(xlabel="entropy (nats)", title="test images" if name == "test" else name)
-    panels[0].set_ylabel("share of images")
+    row[0].set_ylabel("share of images")
     canvas.legend(loc="outside lower center", ncols=3, fontsize="small")
     return canvas
 
 
-def first_tables(
-    results: Results, experiment: str, variants: Mapping[str, str], name: str
-) -> "dict[str, pd.DataFrame]":
-    """The table `name` of each variant that has one, of its first seed; raises `NotRun` where none has."""
-    tables = {}
+def tables_of(results: Results, experiment: str, variants: Iterable[str], name: str) -> "dict[str, pd.DataFrame]":
+    """The table `name` of each variant that has one; raises `NotRun` with the first one's reason where none has."""
+    tables: dict[str, pd.DataFrame] = {}
+    missing: NotRun | None = None
     for variant in variants:
         try:
-            tables[variant] = first_seed(results.table(experiment, variant, name))
-        except NotRun:
-            continue
-    if not tables:
-        results.table(experiment, next(iter(variants)), name)  # raises NotRun with the reason
+            tables[variant] = results.table(experiment, variant, name)
+        except NotRun as reason:
+            missing = missing or reason
+    if missing is not None and not tables:
+        raise missing
     return tables
+
+
+def first_tables(results: Results, experiment: str, variants: Iterable[str], name: str) -> "dict[str, pd.DataFrame]":
+    """As `tables_of`, with the rows of each table's lowest seed."""
+    return {variant: first_seed(table) for variant, table in tables_of(results, experiment, variants, name).items()}
+
+
+def panels(count: int, columns: int = 4) -> "tuple[Canvas, list[Axes]]":
+    """A figure of `count` panels of functions y of x with common axes; the rest of the last row is empty."""
+    from matplotlib.figure import Figure as Canvas
+
+    columns = min(columns, count)
+    lines = -(-count // columns)
+    canvas = Canvas(figsize=(1.85 * columns + 0.4, 1.85 * lines + 0.5))
+    grid = canvas.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    every = list(grid.flat)
+    for axes in every[count:]:
+        axes.axis("off")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("y")
+    for axes in every[max(0, count - columns) : count]:
+        axes.set_xlabel("x")
+        axes.tick_params(labelbottom=True)
+    return canvas, every[:count]

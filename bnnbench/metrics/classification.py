@@ -50,6 +50,12 @@ def accuracy(probabilities: Tensor, labels: Tensor) -> float:
     return 100.0 * (mean.argmax(dim=1) == classes(labels, mean)).double().mean().item()
 
 
+def entropy(probabilities: Tensor) -> Tensor:
+    """-sum_c p_c log p_c in nats: [..., C] to [...]; a class of probability 0 counts nothing."""
+    values: Tensor = -torch.special.xlogy(probabilities, probabilities).sum(-1)
+    return values
+
+
 def brier(probabilities: Tensor, labels: Tensor) -> float:
     """Mean over points of the squared distance to the one-hot label, summed over classes: 0 (best) to 2.
 

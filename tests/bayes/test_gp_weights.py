@@ -111,7 +111,7 @@ def test_codes_matrices_and_parameters_name_the_same_weights(widths: list[int], 
         assert (receiver == following + torch.arange(own.widths[k + 1])[:, None]).all()
         start = following
     weights = double(2, own.n_weights)
-    theta = own.flattened(own.matrices(weights), None).float()
+    theta = own.flattened(own.matrices(weights)).float()
     x = double(3, widths[0], seed=2).float()
     expected = x.expand(2, -1, -1).double()
     for k, weight in enumerate(own.matrices(weights)):
@@ -311,7 +311,7 @@ def test_the_bound_is_below_the_evidence_of_the_whole_prior() -> None:
         kernel = rbf(codes, codes, length) + 1e-7 * torch.eye(own.n_weights)
         g = (torch.linalg.cholesky(kernel) @ double(20_000, own.n_weights, 1, seed=9))[..., 0]
         scaled = [variance**0.5 * f * part for f, part in zip(own.factors, own.matrices(g), strict=True)]
-        f = evaluate(WholeNet(model.double()), own.flattened(scaled, None), x.double() / net.unit)[..., 0]
+        f = evaluate(WholeNet(model.double()), own.flattened(scaled), x.double() / net.unit)[..., 0]
         log_likelihood = (-0.5 * (train.y - f).square() - 0.5 * log(2 * pi)).sum(1)
         evidence = torch.logsumexp(log_likelihood, 0).item() - log(20_000)
     assert evidence_bound(net, train, 4000, stream(5)) < evidence + 0.01
@@ -402,6 +402,12 @@ def test_options_that_do_not_fit_are_one_line(options: dict[str, Any], says: str
     with pytest.raises(ValueError, match=says) as error:
         metagp.metagp.fit(net_of(2, 3, 1), data(8, 2), options, stream(1))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("kind", "given"), [("rbf", "period"), ("rbf", "wave_length"), ("periodic", "length")])
+def test_a_kernel_takes_only_what_it_has(kind: str, given: str) -> None:
+    with pytest.raises(ValidationError, match=f"{given}: the kernel '{kind}' has none"):
+        Auxiliary.model_validate({"kind": kind, given: 1.5})
 
 
 @pytest.mark.parametrize("options", [{"constant": True}, {"local": "last"}])

@@ -17,10 +17,12 @@ from bnnbench.bayes.prior import IndependentNormal, NumpyroPrior
 from bnnbench.harness import paper
 from bnnbench.harness.run import Run
 from bnnbench.papers.gp_prior.dense import dense_outputs, pairs_outputs
-from bnnbench.papers.gp_prior.experiments.embeddings import _only_inputs
+from bnnbench.papers.gp_prior.experiments.embeddings import free_inputs_alone
 from bnnbench.papers.gp_prior.points import CURVES
 from bnnbench.papers.gp_prior.settings import OWN_PRIOR, Toy
 from bnnbench.papers.gp_prior.toys import posed
+
+LOCAL = {"kind": "rbf", "contexts": 4}
 
 
 def small(**options: Any) -> tuple[GPNet, Train]:
@@ -32,20 +34,17 @@ def small(**options: Any) -> tuple[GPNet, Train]:
 
 
 @pytest.mark.parametrize("conditional", ["diag", "det"])
-@pytest.mark.parametrize("auxiliary", [None, {"kind": "rbf", "contexts": 4}])
-@pytest.mark.parametrize("constant", [False, True])
-def test_the_dense_form_has_the_same_outputs(conditional: str, auxiliary: Any, constant: bool) -> None:
+@pytest.mark.parametrize("prior", [{}, {"auxiliary": LOCAL}, {"auxiliary": LOCAL, "constant": True}])
+def test_the_dense_form_has_the_same_outputs(conditional: str, prior: dict[str, Any]) -> None:
     """With the same noise, weight by weight and through the factors of the kernel."""
-    if constant and auxiliary is None:
-        pytest.skip("such a net would not see its inputs")
-    net, train = small(conditional=conditional, auxiliary=auxiliary, constant=constant)
+    net, train = small(conditional=conditional, **prior)
     draw = net.draw(3, stream(3))
     one, other = (form(net, train.x, draw, stream(4)) for form in (GPNet.outputs, dense_outputs))
     assert torch.allclose(one, other, atol=1e-6)
 
 
 def test_pairs_of_inducing_points_have_the_same_outputs() -> None:
-    net, train = small(auxiliary={"kind": "rbf", "contexts": 4})
+    net, train = small(auxiliary=LOCAL)
     draw = net.draw(3, stream(3))
     one, other = (form(net, train.x, draw, stream(4)) for form in (GPNet.outputs, pairs_outputs))
     assert torch.allclose(one, other, atol=1e-5)
@@ -92,7 +91,7 @@ def test_methods_get_the_prior_that_they_lack(tmp_path: Any) -> None:
 def test_only_latents_of_inputs_are_learned_anew() -> None:
     net, train = small(conditional="det")
     before = {name: value.detach().clone() for name, value in net.named_parameters()}
-    assert _only_inputs(net) == 2 * 3 * 2  # means and deviations of two inputs and the constant unit
+    assert free_inputs_alone(net) == 2 * 3 * 2  # means and deviations of two inputs and the constant unit
     params = MetaGPParams.model_validate({"training": {"steps": 20, "batch_size": 7, "learning_rate": 0.1}})
     fit(net, train, params, stream(5), SILENT)
     changed = {name for name, value in net.named_parameters() if not torch.equal(before[name], value)}

@@ -9,7 +9,7 @@ from math import log, pi
 from typing import Literal
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from bnnbench.bayes.method import MethodParams
@@ -41,6 +41,13 @@ class Auxiliary(MethodParams):
     period: PositiveFloat = Field(2.0, description="at the start; from more than 15 % away it is rarely found")
     contexts: PositiveInt = Field(15, description="inducing contexts")
     dims: PositiveInt | None = Field(None, description="of a learned linear map of the inputs; null: the inputs")
+
+    @model_validator(mode="after")
+    def _uses_what_is_given(self) -> "Auxiliary":
+        unused = {"rbf": {"wave_length", "period"}, "periodic": {"length"}}.get(self.kind, set())
+        if given := sorted(unused & self.model_fields_set):
+            raise ValueError(f"{given[0]}: the kernel {self.kind!r} has none; leave it out")
+        return self
 
     def made(self, x: Tensor, generator: torch.Generator | None) -> "ContextKernel":
         """The kernel at the start of a fit to inputs x [N, D]."""

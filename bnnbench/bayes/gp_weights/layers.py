@@ -15,6 +15,7 @@ from bnnbench.bayes.gp_weights.process import TINY, At, Grid, LayerKernel
 from bnnbench.bayes.noise import normal
 
 Conditional = Literal["full", "diag", "det"]
+EPSILON = 1e-8  # added to the diagonal of a covariance, as codes may lie very near to each other
 
 
 def outputs(h: Tensor, kernel: LayerKernel, at: At, grid: Grid, noisy: bool, stream: Generator | None) -> Tensor:
@@ -53,6 +54,3 @@ def joint(codes: Tensor, at: At, grid: Grid, stream: Generator | None) -> Tensor
     root = torch.linalg.cholesky(covariance + EPSILON * eye)
     drawn: Tensor = mean + (root @ normal((*mean.shape, 1), stream, mean.detach())).squeeze(-1)
     return drawn
-
-
-EPSILON = 1e-8  # added to the diagonal of a covariance, as codes may lie very near to each other

@@ -20,8 +20,8 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import Generator, Tensor, nn
 
-from bnnbench.bayes.chosen_prior import noise_prior
 from bnnbench.bayes.gp_weights import layers
+from bnnbench.bayes.gp_weights.bound import BoundParams, check_without_prior, maximise, noise_of
 from bnnbench.bayes.gp_weights.functions import functions
 from bnnbench.bayes.gp_weights.kernels import Auxiliary
 from bnnbench.bayes.gp_weights.layers import Conditional
@@ -30,11 +30,10 @@ from bnnbench.bayes.gp_weights.process import InducingValues, WeightProcess
 from bnnbench.bayes.gp_weights.units import Units, Wiring, pixel_grid, wiring
 from bnnbench.bayes.journal import Journal
 from bnnbench.bayes.likelihood import Likelihood
-from bnnbench.bayes.method import MethodParams, Train, method
-from bnnbench.bayes.network import EVALUATION_BATCH, LOG_NOISE, WholeNet
+from bnnbench.bayes.method import Train, method
+from bnnbench.bayes.network import EVALUATION_BATCH, WholeNet
 from bnnbench.bayes.noise import normal, permutation
 from bnnbench.bayes.posterior import Predictive, asked
-from bnnbench.bayes.training import Training, batch_inputs, descend
 from bnnbench.bayes.weights import NetPosterior
 
 DRAWS = 100
@@ -44,10 +43,9 @@ MOST_WEIGHTS = 2000  # of the joint conditional, whose matrix has their square a
 Local = Literal["all", "last"]
 
 
-class MetaGPParams(MethodParams):
+class MetaGPParams(BoundParams):
     """Parameters of MetaGP; the paper's own settings are not known, and the defaults are ours."""
 
-    latent: PositiveInt = Field(2, description="dimensions D of a unit's latent")
     inducing: PositiveInt = Field(30, description="inducing codes M")
     auxiliary: Auxiliary | None = Field(None, description="kernel over contexts; null: weights do not depend on inputs")
     local: Local = Field("all", description="layers whose weights depend on the input, where there is such a kernel")
@@ -60,16 +58,12 @@ class MetaGPParams(MethodParams):
         2.0, description="s^2 of the process, at the start; bands of functions scale with s"
     )
     length: PositiveFloat = Field(1.0, description="of the kernel over codes, at the start")
-    initial_std: PositiveFloat = Field(0.1, description="of latents and inducing variables")
     initial_mean: NonNegativeFloat = Field(
         1.0, description="standard deviation of the means of inducing variables; small ones suit many variables"
     )
     inputs: Literal["prior", "pixels"] = Field(
         "prior", description="where latents of inputs start: at draws of the prior, or, for square images, on a grid"
     )
-    warmup: NonNegativeFloat = Field(0.4, le=1, description="share of the steps over which the KL grows to its weight")
-    samples: PositiveInt = Field(2, description="draws of latents and inducing variables in a step")
-    training: Training = Field(Training(steps=2000, learning_rate=1e-2, clip=10.0), description="of the bound")
 
     @model_validator(mode="after")
     def _sees_inputs(self) -> "MetaGPParams":
@@ -87,8 +81,7 @@ class GlobalWeights:
 
     @torch.no_grad()
     def sample(self, n_draws: int, generator: Generator | None = None) -> Tensor:
-        """Draws [n_draws, P] in the order of the net's parameters, each from one draw of latents and inducing
-        variables."""
+        """Draws [n_draws, P] in the order of the net's parameters."""
         return torch.cat([self._drawn(size, generator) for size in self.net.sizes(n_draws, 1, AT_ONCE)])
 
     def _drawn(self, n_draws: int, generator: Generator | None) -> Tensor:
@@ -108,7 +101,7 @@ class GlobalWeights:
         scaled[0] = torch.cat(
             [scaled[0][..., : wiring.widths[0]] / net.unit, scaled[0][..., wiring.widths[0] :]], dim=-1
         )
-        return wiring.flattened(scaled, net.log_noise).to(self.like)
+        return wiring.flattened(scaled, net.noise).to(self.like)
 
 
 @dataclass(frozen=True)
@@ -141,8 +134,7 @@ class LocalPosterior:
 
 def made(model: nn.Module, train: Train, params: MetaGPParams, generator: Generator | None) -> GPNet:
     """The net with its prior and q at the start of a fit."""
-    if train.prior is not None:
-        raise ValueError("prior: metagp has a prior of its own; leave Train.prior out")
+    check_without_prior(train, "metagp")
     own = wiring(model)
     x = own.flat(train.x)
     if x.dim() != 2:
@@ -161,11 +153,9 @@ def made(model: nn.Module, train: Train, params: MetaGPParams, generator: Genera
     values = InducingValues(n_contexts, params.inducing, *start_of, params.covariance == "full", generator)
     codes = _inducing_codes(own, units, params.inducing, generator)
     process = WeightProcess(codes, values, params.length, params.variance, auxiliary)
-    log_noise = dict(model.named_parameters()).get(LOG_NOISE)
-    noise = None if log_noise is None else log_noise.detach().double().clone()
     unit = x.square().mean().sqrt()
     unit = torch.where(unit > 0, unit, 1.0)
-    net = GPNet(own, units, process, params.conditional, local, params.constant, unit, noise)
+    net = GPNet(own, units, process, params.conditional, local, params.constant, unit, noise_of(model))
     return net.to(train.x.device)
 
 
@@ -192,18 +182,11 @@ def _inducing_codes(own: Wiring, units: Units, count: int, generator: Generator 
 
 def fit(net: GPNet, train: Train, params: MetaGPParams, generator: Generator, journal: Journal) -> None:
     """Maximises the bound for those parameters of the net that are not frozen."""
-    n_points = len(train)
-    prior = noise_prior(train, net.log_noise.detach()) if net.log_noise is not None else None
 
-    def bound(rows: Tensor, progress: float) -> dict[str, Tensor]:
-        outputs = net.outputs(batch_inputs(train, rows, generator), net.draw(params.samples, generator), generator)
-        weight = min(1.0, progress / params.warmup) if params.warmup else 1.0
-        terms = {"data": train.likelihood.nll(outputs, train.y[rows]).mean(), "kl": weight / n_points * net.kl()}
-        if prior is not None:
-            terms["prior"] = -prior.log_prob(net.log_noise) / n_points  # type: ignore[arg-type]
-        return terms
+    def outputs(x: Tensor) -> Tensor:
+        return net.outputs(x, net.draw(params.samples, generator), generator)
 
-    descend(net, bound, n_points, params.training, generator, journal)
+    maximise(net, outputs, train, params, generator, journal)
 
 
 @torch.no_grad()

@@ -27,11 +27,12 @@ class Draw:
 
 
 class GPNet(nn.Module):
-    """q(z), q(V) and the process, with the wiring of the net; a learned log noise [D] is a point estimate.
+    """q(z), q(V) and the process, with the wiring of the net.
 
-    The first layer's inputs are divided by `unit`, so that the prior does not depend on what they are measured in.
-    `local` says of each layer whether its weights depend on the input. Where `constant` is true, the net is fed with 1
-    instead of its input, which then enters only through the weights.
+    `local` says of each layer whether its weights depend on the input. The first layer's inputs are divided by `unit`,
+    so that the prior does not depend on what they are measured in; where `constant` is true, the net is fed with 1
+    instead, and its input enters only through the weights. `noise` appends a learned log noise [D], which is a point
+    estimate, to the outputs, or leaves them as they are.
     """
 
     def __init__(
@@ -43,13 +44,13 @@ class GPNet(nn.Module):
         local: Sequence[bool],
         constant: bool,
         unit: Tensor,
-        log_noise: Tensor | None,
+        noise: nn.Module,
     ) -> None:
         super().__init__()
         self.register_buffer("unit", unit)
         self.wiring, self.units, self.process = wiring, units, process
         self.conditional, self.local, self.constant = conditional, tuple(local), constant
-        self.log_noise = None if log_noise is None else nn.Parameter(log_noise)
+        self.noise = noise
 
     unit: Tensor
 
@@ -76,7 +77,8 @@ class GPNet(nn.Module):
         else:
             kernels, noisy = draw.kernels(self.wiring), self.conditional == "diag"
             h = self.applied(h, lambda k, h: layers.outputs(h, kernels[k], views[k], draw.grid, noisy, stream), draw)
-        return h if self.log_noise is None else torch.cat([h, self.log_noise.expand(*h.shape[:-1], -1)], dim=-1)
+        followed: Tensor = self.noise(h)
+        return followed
 
     def numbers_per_draw(self, n_points: int) -> int:
         """Entries of the largest array that `outputs` holds for a draw."""

@@ -44,14 +44,14 @@ def wiring_of(shapes: Shapes) -> Wiring:
 def order(wiring: Wiring) -> Tensor:
     """For each parameter in the order of a net [P], its place among the codes of weights."""
     places = torch.arange(wiring.n_weights)
-    return wiring.flattened(wiring.matrices(places[None]), None)[0]
+    return wiring.flattened(wiring.matrices(places[None]))[0]
 
 
 def factors(wiring: Wiring) -> Tensor:
     """1 / sqrt(fan_in) of each parameter in the order of a net [P]."""
     shapes = zip(wiring.widths[1:], wiring.n_senders, wiring.factors, strict=True)
     parts = [torch.full((1, out, senders), factor, dtype=torch.float64) for out, senders, factor in shapes]
-    return wiring.flattened(parts, None)[0]
+    return wiring.flattened(parts)[0]
 
 
 @dataclass(frozen=True)

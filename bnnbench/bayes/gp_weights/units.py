@@ -67,17 +67,17 @@ class Wiring:
             x = module(x)
         return x
 
-    def flattened(self, matrices: Sequence[Tensor], log_noise: Tensor | None) -> Tensor:
+    def flattened(self, matrices: Sequence[Tensor], noise: nn.Module | None = None) -> Tensor:
         """Vectors [S, P] in the order of a net's parameters, from weights [S, V_out, V_in] by layer, the bias last.
 
-        A log noise [D] is put at their end.
+        The parameters of a learned `noise` are put at their end.
         """
         parts = []
         for weight, width, bias in zip(matrices, self.widths, self.biases, strict=False):
             parts.append(weight[..., :width].flatten(1))
             parts += [weight[..., width]] if bias else []
-        noise = [] if log_noise is None else [log_noise.expand(len(matrices[0]), -1)]
-        return torch.cat([*parts, *noise], dim=1)
+        learned = [] if noise is None else [part.expand(len(matrices[0]), -1) for part in noise.parameters()]
+        return torch.cat([*parts, *learned], dim=1)
 
     def matrices(self, weights: Tensor) -> list[Tensor]:
         """Numbers of all weights [..., W] in the order of `codes`, as matrices [..., V_out, V_in] by layer."""

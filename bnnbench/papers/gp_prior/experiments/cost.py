@@ -22,9 +22,7 @@ class Cost(Params):
         "factors",
         description="dense: the conditional moments of every weight are made",
     )
-    widths: tuple[Literal[50, 100, 200, 400], ...] = Field(
-        WIDTHS, description="of both hidden layers, one after another"
-    )
+    widths: tuple[Width, ...] = Field(WIDTHS, description="of both hidden layers, one after another")
     n_inputs: PositiveInt = 8
     n_points: PositiveInt = 100
     repeats: PositiveInt = Field(5, description="steps, of which the fastest counts")

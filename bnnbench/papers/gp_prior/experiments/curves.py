@@ -77,6 +77,7 @@ def _in_places(posterior: Any, params: Curve, run: Run) -> dict[str, float]:
     """Deviations, errors and log densities of the function in the intervals of the curve."""
     import torch
 
+    from bnnbench.bayes.posterior import RealPredictive
     from bnnbench.evaluation import inference
     from bnnbench.metrics.regression import rmse
     from bnnbench.papers.gp_prior.points import CURVES
@@ -87,7 +88,8 @@ def _in_places(posterior: Any, params: Curve, run: Run) -> dict[str, float]:
         truth = torch.tensor(curve.function(x[:, 0].cpu().numpy()), dtype=torch.float32)
         f = drawn(posterior, x, params.n_draws, run.generator(f"f {name}")).cpu()
         predicted = inference.predict(posterior, x, params.n_draws, run)
-        mean = predicted.moments[0].cpu()  # type: ignore[union-attr]
+        assert isinstance(predicted, RealPredictive)  # as the likelihood is one of real targets
+        mean = predicted.moments[0].cpu()
         numbers[f"std_{name}"] = f.std(0, correction=0).mean().item()
         if name != "gap":
             numbers[f"rmse_{name}"] = rmse(mean, truth)

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bnnbench.bayes.gp_weights.net import GPNet
-    from bnnbench.bayes.method import Train
 
 
 class Embeddings(Params):
@@ -55,17 +54,18 @@ def embeddings(params: Embeddings, run: Run) -> Outcome:
     import torch
 
     from bnnbench.bayes.gp_weights.metagp import MetaGPParams, fit, made
-    from bnnbench.evaluation.image_params import ImagePosterior
+    from bnnbench.bayes.method import Train
+    from bnnbench.evaluation.image_params import ImageNet
     from bnnbench.evaluation.images import splits
     from bnnbench.evaluation.networks import perceptron
 
     options = MetaGPParams.model_validate(params.options)
-    chosen = ImagePosterior(dataset=params.dataset, n_train=params.n_train, n_test=params.n_test, side=params.side)
+    chosen = ImageNet(dataset=params.dataset, n_train=params.n_train, n_test=params.n_test, side=params.side)
     data = splits(chosen, run)
     x, x_test = data.x_train.flatten(1), data.x_test.flatten(1)
     model = perceptron((x.shape[1], params.width, data.n_classes), torch.nn.ReLU).to(run.device)
     order = torch.randperm(x.shape[1], generator=run.generator("order"))
-    plain, permuted = _train(x, data.y_train), _train(x[:, order], data.y_train)
+    plain, permuted = Train(x, data.y_train), Train(x[:, order], data.y_train)
     short = options.model_copy(
         update={"training": options.training.model_copy(update={"steps": params.relearned_steps}), "warmup": 0.0}
     )
@@ -74,7 +74,7 @@ def embeddings(params: Embeddings, run: Run) -> Outcome:
     fit(net, plain, options, run.generator("fit"), run.stage("fit"))
     error, nll = _scored(net, x_test, data.y_test, params, run)
     before, _ = _scored(net, x_test[:, order], data.y_test, params, run)
-    n_inputs = _only_inputs(net)
+    n_inputs = free_inputs_alone(net)
     fit(net, permuted, short, run.generator("inputs"), run.stage("inputs"))
     inputs, _ = _scored(net, x_test[:, order], data.y_test, params, run)
     anew = options.model_copy(update={"training": short.training, "inputs": "prior"})  # the grid means nothing now
@@ -96,14 +96,8 @@ def embeddings(params: Embeddings, run: Run) -> Outcome:
     )
 
 
-def _train(x: "Tensor", y: "Tensor") -> "Train":
-    from bnnbench.bayes.method import Train
-
-    return Train(x, y)
-
-
-def _only_inputs(net: "GPNet") -> int:
-    """Freezes everything but the latents of the inputs, and says how many numbers these are."""
+def free_inputs_alone(net: "GPNet") -> int:
+    """Freezes everything but the latents of the inputs; the number of what is left free."""
     net.requires_grad_(False)
     own = (net.units.means[0], net.units.log_stds[0])
     for parameter in own:

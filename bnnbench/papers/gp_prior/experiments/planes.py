@@ -11,6 +11,8 @@ from bnnbench.papers.gp_prior.settings import Plane
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from bnnbench.bayes.posterior import ClassPredictive
+
 NEW, CELLS = 1000, 41
 METRICS = (
     *measures.CLASSES,
@@ -26,40 +28,35 @@ def planes(params: Plane, run: Run) -> Outcome:
     import torch
 
     from bnnbench.bayes.likelihood import Categorical
+    from bnnbench.bayes.posterior import ClassPredictive
     from bnnbench.evaluation import inference, scores
+    from bnnbench.metrics.classification import entropy
     from bnnbench.papers.gp_prior.toys import posed
 
     (x, y), (x_test, y_test) = _points(params, run)
     here = posed(params, x, y, Categorical(), 2, run)
     posterior, cost = inference.fit(params.method, params.options, here, run)
 
-    def probs(at: "Tensor") -> "Tensor":
-        return inference.predict(posterior, at.to(run.device), params.n_draws, run).probs.double()  # type: ignore[union-attr]
+    def predict(at: "Tensor") -> "ClassPredictive":
+        predicted = inference.predict(posterior, at.to(run.device), params.n_draws, run)
+        assert isinstance(predicted, ClassPredictive)  # as the likelihood is one of classes
+        return predicted
 
-    test, latency = inference.timed(
-        lambda at: inference.predict(posterior, at, params.n_draws, run), x_test.to(run.device), run
-    )
+    test, latency = inference.timed(predict, x_test, run)
     angle = torch.arange(200) * 2 * pi / 200
     circle = params.radius * torch.stack([angle.cos(), angle.sin()], 1)
     axis = torch.linspace(-params.radius, params.radius, CELLS)
     cells = torch.cartesian_prod(axis, axis)
-    at_cells = probs(cells)
+    at_cells = predict(cells).probs.double()
     numbers = {
-        **scores.class_scores(test, y_test.to(run.device)),  # type: ignore[arg-type]
-        "entropy_far": _entropy(probs(circle)).mean().item(),
-        "entropy_near": _entropy(probs(x_test)).mean().item(),
+        **scores.class_scores(test, y_test.to(run.device)),
+        "entropy_far": entropy(predict(circle).probs.double()).mean().item(),
+        "entropy_near": entropy(test.probs.double()).mean().item(),
     }
     columns = {"x": cells[:, 0].tolist(), "y": cells[:, 1].tolist()}
-    shown = {**columns, "p": at_cells[:, 1].tolist(), "entropy": _entropy(at_cells).tolist()}
+    shown = {**columns, "p": at_cells[:, 1].tolist(), "entropy": entropy(at_cells).tolist()}
     points = {"x": x[:, 0].tolist(), "y": x[:, 1].tolist(), "label": y.tolist()}
     return Outcome({**numbers, **cost, **latency}, {"map": shown, "points": points})
-
-
-def _entropy(probs: "Tensor") -> "Tensor":
-    import torch
-
-    entropy: Tensor = -torch.special.xlogy(probs, probs).sum(-1)
-    return entropy
 
 
 def _points(params: Plane, run: Run) -> "tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]":

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bnnbench.harness.charts import first_tables, rows
+from bnnbench.harness.charts import first_tables, panels, rows
 from bnnbench.harness.collect import Results
 from bnnbench.harness.figure import PALETTE, figure
 
@@ -73,12 +73,12 @@ def prior_functions(results: Results) -> "Canvas":
 
     tables = first_tables(results, PRIOR, PRIORS, "functions")
     canvas = Canvas(figsize=(7.2, 1.25 * len(tables) + 0.5))
-    panels = canvas.subplots(len(tables), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, (name, table) in zip(panels, tables.items(), strict=True):
+    column = canvas.subplots(len(tables), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (name, table) in zip(column, tables.items(), strict=True):
         _curves(axes, table)
         axes.set_title(PRIORS[name], fontsize=9)
         axes.set_ylabel("f(x)")
-    panels[-1].set_xlabel("x")
+    column[-1].set_xlabel("x")
     return canvas
 
 
@@ -97,12 +97,10 @@ def _curves(axes: "Axes", table: "pd.DataFrame", color: str | None = None) -> No
 )
 def gap_functions(results: Results) -> "Canvas":
     """A panel a method."""
-    from matplotlib.figure import Figure as Canvas
-
     bands = first_tables(results, GAP, OF_GAP, "band")
     points = first_tables(results, GAP, OF_GAP, "points")
-    canvas, panels = _panels(Canvas, len(bands))
-    for axes, (name, band) in zip(panels, bands.items(), strict=False):
+    canvas, every = panels(len(bands))
+    for axes, (name, band) in zip(every, bands.items(), strict=True):
         axes.axvspan(-0.4, 0.4, color="0.9", linewidth=0)
         low, high = band["mean"] - 2 * band["std"], band["mean"] + 2 * band["std"]
         axes.fill_between(band["x"], low, high, color=PALETTE[0], alpha=0.35, linewidth=0)
@@ -113,22 +111,6 @@ def gap_functions(results: Results) -> "Canvas":
     return canvas
 
 
-def _panels(canvas_of: "type[Canvas]", count: int, columns: int = 4) -> "tuple[Canvas, list[Axes]]":
-    """A figure of `count` panels with common axes; the rest of the last row is empty."""
-    lines = -(-count // columns)
-    canvas = canvas_of(figsize=(7.6, 1.8 * lines + 0.4))
-    grid = canvas.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-    panels = list(grid.flat)
-    for axes in panels[count:]:
-        axes.axis("off")
-    for axes in grid[:, 0]:
-        axes.set_ylabel("y")
-    for axes in panels[max(0, count - columns) : count]:
-        axes.set_xlabel("x")
-        axes.tick_params(labelbottom=True)
-    return canvas, panels
-
-
 def _truth(axes: "Axes", name: str, x: "pd.Series[float]", points: "pd.DataFrame") -> None:
     from bnnbench.papers.gp_prior.points import CURVES
 
@@ -137,13 +119,11 @@ def _truth(axes: "Axes", name: str, x: "pd.Series[float]", points: "pd.DataFrame
 
 
 def _waves(results: Results, experiment: str, limits: tuple[float, float]) -> "Canvas":
-    from matplotlib.figure import Figure as Canvas
-
     bands = first_tables(results, experiment, OF_WAVES, "band")
     points = first_tables(results, experiment, OF_WAVES, "points")
     drawn = first_tables(results, experiment, OF_WAVES, "functions")
-    canvas, panels = _panels(Canvas, len(bands))
-    for axes, (name, band) in zip(panels, bands.items(), strict=False):
+    canvas, every = panels(len(bands))
+    for axes, (name, band) in zip(every, bands.items(), strict=True):
         axes.fill_between(band["x"], band["low"], band["high"], color=PALETTE[0], alpha=0.3, linewidth=0)
         if name in drawn:
             _curves(axes, drawn[name], PALETTE[1])
@@ -268,8 +248,8 @@ def moons_maps(results: Results) -> "Canvas":
     maps = first_tables(results, MOONS, names, "map")
     points = first_tables(results, MOONS, names, "points")
     canvas = Canvas(figsize=(1.9 * len(maps) + 0.8, 2.3))
-    panels = canvas.subplots(1, len(maps), sharex=True, sharey=True, squeeze=False)[0]
-    for axes, (name, table) in zip(panels, maps.items(), strict=True):
+    row = canvas.subplots(1, len(maps), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, (name, table) in zip(row, maps.items(), strict=True):
         entropy, p = (table.pivot(index="y", columns="x", values=column) for column in ("entropy", "p"))
         ends = [entropy.columns[0], entropy.columns[-1]] * 2
         picture = {"cmap": "cividis", "vmin": 0, "vmax": log(2), "origin": "lower", "extent": ends}
@@ -282,8 +262,8 @@ def moons_maps(results: Results) -> "Canvas":
         axes.set_title(METHODS[name], fontsize=9)
         axes.set_xlabel("x₁")
         axes.grid(visible=False)
-    panels[0].set_ylabel("x₂")
-    canvas.colorbar(mesh, ax=list(panels), label="entropy (nats)")
+    row[0].set_ylabel("x₂")
+    canvas.colorbar(mesh, ax=list(row), label="entropy (nats)")
     return canvas
 
 

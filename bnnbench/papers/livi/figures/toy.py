@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from bnnbench.harness.charts import first_seed, rows
+from bnnbench.harness.charts import first_tables, panels, rows
 from bnnbench.harness.collect import NotRun, Results
 from bnnbench.harness.figure import PALETTE, figure
 
@@ -38,36 +38,16 @@ VERTICAL = -7.5, 7.5
 )
 def toy_bands(results: Results) -> "Canvas":
     """A panel a method, in the order of the figure."""
-    from matplotlib.figure import Figure as Canvas
-
-    tables = {name: table for name in PANELS if (table := _table(results, name, "band")) is not None}
-    if not tables:
-        results.table(TOY, "livi", "band")  # raises NotRun with the reason
-    columns = min(4, len(tables))
-    lines = -(-len(tables) // columns)
-    canvas = Canvas(figsize=(1.95 * columns + 0.5, 1.9 * lines + 0.6))
-    panels = canvas.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-    for axes, (name, band) in zip(panels.flat, tables.items(), strict=False):
-        points = _table(results, name, "points")
-        _band(axes, band, points)
+    bands = first_tables(results, TOY, PANELS, "band")
+    points = first_tables(results, TOY, PANELS, "points")
+    canvas, every = panels(len(bands))
+    for axes, (name, band) in zip(every, bands.items(), strict=True):
+        _band(axes, band, points[name])
         axes.set(title=LABELS[name], xlim=(-1.5, 1.5), ylim=VERTICAL)
-    for axes in panels.flat[len(tables) :]:
-        axes.axis("off")
-    for axes in panels[-1]:
-        axes.set_xlabel("x")
-    for axes in panels[:, 0]:
-        axes.set_ylabel("y")
     return canvas
 
 
-def _table(results: Results, variant: str, name: str) -> "pd.DataFrame | None":
-    try:
-        return first_seed(results.table(TOY, variant, name))
-    except NotRun:
-        return None
-
-
-def _band(axes: "Axes", band: "pd.DataFrame", points: "pd.DataFrame | None") -> None:
+def _band(axes: "Axes", band: "pd.DataFrame", points: "pd.DataFrame") -> None:
     from bnnbench.data.synthetic import LONGEST, waves
 
     x, color = band["x"], PALETTE[0]
@@ -75,8 +55,7 @@ def _band(axes: "Axes", band: "pd.DataFrame", points: "pd.DataFrame | None") -> 
     axes.fill_between(x, band["low"], band["high"], color=color, alpha=0.4, linewidth=0)
     axes.plot(x, band["mean"], color=color, linewidth=1.2)
     axes.plot(x, waves(LONGEST * x.to_numpy()), color="0.35", linestyle="--", linewidth=0.8)
-    if points is not None:
-        axes.plot(points["x"], points["y"], "o", color="0.1", markersize=1.6)
+    axes.plot(points["x"], points["y"], "o", color="0.1", markersize=1.6)
 
 
 @figure(
@@ -111,19 +90,15 @@ def toy_weights(results: Results) -> "Canvas":
     """A panel a method."""
     from matplotlib.figure import Figure as Canvas
 
-    names = [name for name in ("mfvi", "livi", "livi-smallest", "hmc") if _table(results, name, "weights") is not None]
-    if not names:
-        results.table(TOY, "livi", "weights")  # raises NotRun with the reason
-    canvas = Canvas(figsize=(7.2, 1.5 * len(names) + 0.4))
-    panels = canvas.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, name in zip(panels, names, strict=True):
-        table = _table(results, name, "weights")
-        assert table is not None
+    tables = first_tables(results, TOY, ("mfvi", "livi", "livi-smallest", "hmc"), "weights")
+    canvas = Canvas(figsize=(7.2, 1.5 * len(tables) + 0.4))
+    column = canvas.subplots(len(tables), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (name, table) in zip(column, tables.items(), strict=True):
         wide = table.pivot(index="draw", columns="weight", values="value")
         wide = wide[wide.mean().sort_values().index]
         axes.plot(range(wide.shape[1]), wide.to_numpy().T, color=PALETTE[0], alpha=0.25, linewidth=0.6)
         axes.set_ylabel(LABELS[name].replace(", ", ",\n"), rotation=0, ha="right", va="center")
-    panels[-1].set_xlabel("weight, in the order of means")
+    column[-1].set_xlabel("weight, in the order of means")
     return canvas
 
 
